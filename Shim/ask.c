@@ -1,0 +1,119 @@
+#define _GNU_SOURCE
+#include "ask.h"
+
+#include "member.h"
+#include "raw.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+enum { KERNEL_SIGSET = 8, RETRIES = 100, RETRY_MS = 10 }; // a lost server is waited for one second
+
+void ask_block_signals(sigset_t *before) {
+  uint64_t all = ~UINT64_C(0);
+  RAW(SYS_rt_sigprocmask, SIG_SETMASK, &all, before, KERNEL_SIGSET);
+}
+
+void ask_restore_signals(const sigset_t *before) {
+  RAW(SYS_rt_sigprocmask, SIG_SETMASK, before, 0, KERNEL_SIGSET);
+}
+
+void ask_text(char *to, size_t size, const char *from) {
+  size_t n = 0;
+  while (from && from[n] && n + 1 < size) to[n] = from[n], n++;
+  to[n] = 0;
+}
+
+bool ask_allowed_on_loss(void) {
+  struct bc_page *page = member_joined();
+  if (page) return page->flags & BC_ANSWER_ALLOW_ON_LOSS;
+  const char *policy = getenv("BC_ON_SERVER_LOSS");
+  return policy && strcmp(policy, "allow") == 0;
+}
+
+static void nap(void) {
+  struct timespec t = {.tv_nsec = RETRY_MS * 1000000};
+  RAW(SYS_nanosleep, &t, 0);
+}
+
+// Connected, or −errno. The path first; then the same name as an abstract one, which a chroot does not hide.
+static long connect_once(void) {
+  long fd = RAW(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  size_t n = strlen(server_path);
+  memcpy(to.sun_path, server_path, n + 1);
+  long error = RAW(SYS_connect, fd, &to, offsetof(struct sockaddr_un, sun_path) + n + 1);
+  if (error < 0 && error != -EAGAIN) {
+    to.sun_path[0] = 0;
+    memcpy(to.sun_path + 1, server_path + 1, n);
+    error = RAW(SYS_connect, fd, &to, offsetof(struct sockaddr_un, sun_path) + n);
+  }
+  if (error < 0) {
+    RAW(SYS_close, fd);
+    return error;
+  }
+  return fd;
+}
+
+static long connect_server(void) {
+  long fd = connect_once();
+  for (int i = 0; i < RETRIES && fd < 0 && fd != -EMFILE && fd != -ENFILE; i++) {
+    if (member.lost && fd != -EAGAIN) break;
+    nap(); // EAGAIN: its backlog is full, which passes
+    fd = connect_once();
+  }
+  member.lost = fd < 0 && fd != -EMFILE && fd != -ENFILE;
+  return fd;
+}
+
+static bool receive(long socket, struct bc_answer *answer, int *fd) {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec part = {answer, sizeof *answer};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  long n = RAW(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC);
+  struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+  if (n > 0 && c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+    int got;
+    memcpy(&got, CMSG_DATA(c), sizeof got);
+    if (fd) *fd = got;
+    else RAW(SYS_close, got);
+  }
+  return n == (long)sizeof *answer && answer->magic == BC_WIRE_MAGIC;
+}
+
+__attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, struct bc_answer *answer, int *fd) {
+  int saved = errno;
+  sigset_t mask;
+  ask_block_signals(&mask);
+  request->magic = BC_WIRE_MAGIC;
+  memcpy(request->token, member_token, sizeof member_token);
+  request->thread = (int32_t)RAW(SYS_gettid, 0);
+  enum ask_result result = ASK_LOST;
+  for (int i = 0; i < 2 && result == ASK_LOST; i++) { // a server that dies between connect and answer is asked again
+    long socket = connect_server();
+    if (socket < 0) {
+      if (socket == -EMFILE || socket == -ENFILE) result = ASK_NO_DESCRIPTOR;
+      break;
+    }
+    long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
+    if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd))) result = ASK_ANSWERED;
+    RAW(SYS_close, socket);
+  }
+  ask_restore_signals(&mask);
+  errno = saved;
+  return result;
+}
+
+void tell(struct bc_request *request) {
+  request->flags |= BC_FLAG_ONE_WAY;
+  ask(request, NULL, NULL);
+}

@@ -1,0 +1,32 @@
+// The one slow path: a question to the server. The socket lives for one question, so that between charges the
+// program has no descriptor that it did not open.
+#ifndef SHIM_ASK_H
+#define SHIM_ASK_H
+
+#include "wire.h"
+
+#include <signal.h>
+
+enum ask_result {
+  ASK_ANSWERED,      // answer is filled in: 0 or a denial
+  ASK_LOST,          // no server: the policy of --on-server-loss decides
+  ASK_NO_DESCRIPTOR, // the program has none free: its own call will find so too
+};
+
+// Fills in magic, token, thread. Keeps errno, uses raw system calls and under 2 KiB of stack, and works in a signal
+// handler. `fd`, where given, receives the descriptor that came with the answer, or −1.
+enum ask_result ask(struct bc_request *request, struct bc_answer *answer, int *fd);
+
+// Says something that needs no answer.
+void tell(struct bc_request *request);
+
+void ask_block_signals(sigset_t *before);
+void ask_restore_signals(const sigset_t *before);
+
+// Copies a path or a name into a request, cut at its size.
+void ask_text(char *to, size_t size, const char *from);
+
+// What to answer where there is no server: true lets the call go on.
+bool ask_allowed_on_loss(void);
+
+#endif

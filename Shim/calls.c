@@ -1,0 +1,85 @@
+// The rows of calls.def as wrappers.
+#define _GNU_SOURCE
+#include "next.h"
+#include "owned.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <mntent.h>
+#include <mqueue.h>
+#include <netdb.h>
+#include <pty.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/timerfd.h>
+#include <syslog.h>
+#include <utmp.h>
+#include <utmpx.h>
+
+#define FDX(name, params, args, detail)                                            \
+  EXPORT(int, name, params) {                                                      \
+    struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
+    if (unlikely(c.error)) return errno = c.error, -1;                             \
+    int fd = NEXT(name) args;                                                      \
+    file_made(c, fd);                                                              \
+    return fd;                                                                     \
+  }
+#define FDV(name, types, params, args, detail) SAME_PROTOTYPE(name, int, types); FDX(name, params, args, detail)
+#define FD(name, params, args, detail) SAME_PROTOTYPE(name, int, params); FDX(name, params, args, detail)
+
+#define FILEP(name, params, args, detail)                                          \
+  SAME_PROTOTYPE(name, FILE *, params);                                            \
+  EXPORT(FILE *, name, params) {                                                   \
+    struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
+    if (unlikely(c.error)) return errno = c.error, NULL;                           \
+    FILE *file = NEXT(name) args;                                                  \
+    file_made(c, file ? fileno(file) : -1);                                        \
+    return file;                                                                   \
+  }
+
+// One flag for each thing that libc keeps open. The charge is never given back here, only forgotten: whether libc
+// really opened anything is its own affair, and a recount knows.
+static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv;
+
+__attribute__((noinline)) static int keep(int *slot, const char *call) {
+  if (__atomic_exchange_n(slot, 1, __ATOMIC_RELAXED)) return 0;
+  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, call, NULL);
+  if (c.error) __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
+  charge_end(c, BC_NUMFILE, 0);
+  return c.error;
+}
+
+static void drop(int *slot) {
+  struct bc_page *page = member_joined();
+  if (__atomic_exchange_n(slot, 0, __ATOMIC_RELAXED) && page)
+    __atomic_store_n(&bc_page_cell(page, BC_NUMFILE)->uncertain, 1, __ATOMIC_SEQ_CST);
+}
+
+#define KEEP(slot, ret, failure, name, params, args)                               \
+  SAME_PROTOTYPE(name, ret, params);                                               \
+  EXPORT(ret, name, params) {                                                      \
+    int error = keep(&kept_##slot, #name);                                         \
+    if (unlikely(error)) {                                                         \
+      errno = error;                                                               \
+      return failure;                                                              \
+    }                                                                              \
+    return NEXT(name) args;                                                        \
+  }
+#define DROP(slot, ret, name, params, args)                                        \
+  SAME_PROTOTYPE(name, ret, params);                                               \
+  EXPORT(ret, name, params) {                                                      \
+    NEXT(name) args;                                                               \
+    drop(&kept_##slot);                                                            \
+  }
+#define HAND(name)
+#define NONE(name, reason)
+
+#include "calls.def"

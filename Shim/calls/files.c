@@ -1,0 +1,225 @@
+// Descriptors: closed, duplicated, made in pairs, held by streams.
+#define _GNU_SOURCE
+#include "next.h"
+#include "owned.h"
+#include "raw.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <mqueue.h>
+#include <pty.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define CLOSES(name)                                                     \
+  EXPORT(int, name, (int fd)) {                                          \
+    struct release r = release_begin(fd);                                \
+    int error = NEXT(name)(fd);                                          \
+    release_end(r, fd, error == 0 || errno != EBADF);                    \
+    return error;                                                        \
+  }
+SAME_PROTOTYPE(close, int, (int));
+CLOSES(close)
+CLOSES(__close)
+CLOSES(mq_close)
+
+static void forget_from(unsigned first, unsigned last, struct bc_page *page) {
+  for (unsigned fd = first; fd <= last && fd < BC_OWNED_FDS; fd++) {
+    // Walked rather than batched: a descriptor that is ours gives back its own kind of charge.
+    struct release r = {page, owned_take(page, (int)fd)};
+    if (!r.what) continue;
+    __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
+    if (r.what > BC_OWNED_FILE)
+      __atomic_fetch_add(&bc_page_cell(page, owned_socket_resource(r.what))->pending, 1, __ATOMIC_SEQ_CST);
+    release_end(r, (int)fd, true);
+  }
+  release_end((struct release){page, 0}, 0, true);
+}
+
+SAME_PROTOTYPE(close_range, int, (unsigned, unsigned, int));
+EXPORT(int, close_range, (unsigned first, unsigned last, int flags)) {
+  int error = NEXT(close_range)(first, last, flags);
+  struct bc_page *page = member_joined();
+  if (error == 0 && page && !(flags & (int)CLOSE_RANGE_CLOEXEC)) forget_from(first, last, page);
+  return error;
+}
+
+SAME_PROTOTYPE(closefrom, void, (int));
+EXPORT(void, closefrom, (int first)) {
+  NEXT(closefrom)(first);
+  struct bc_page *page = member_joined();
+  if (page) forget_from(first < 0 ? 0 : (unsigned)first, ~0u, page);
+}
+
+// Two descriptors of one description: closing either is no longer sure to free it.
+static void shared(int fd) {
+  struct bc_page *page = member_joined();
+  uint16_t *word = page ? owned_word(page, fd) : NULL;
+  if (word) __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
+}
+
+SAME_PROTOTYPE(dup, int, (int));
+EXPORT(int, dup, (int fd)) {
+  int copy = NEXT(dup)(fd);
+  if (copy >= 0) shared(fd);
+  return copy;
+}
+
+#define DUP_OVER(name, params, args)                                     \
+  EXPORT(int, name, params) {                                            \
+    if (old == new) return NEXT(name) args;                              \
+    struct release r = release_begin(new);                               \
+    int fd = NEXT(name) args;                                            \
+    release_end(r, new, fd >= 0);                                        \
+    if (fd >= 0) shared(old);                                            \
+    return fd;                                                           \
+  }
+SAME_PROTOTYPE(dup2, int, (int, int));
+SAME_PROTOTYPE(dup3, int, (int, int, int));
+DUP_OVER(dup2, (int old, int new), (old, new))
+DUP_OVER(__dup2, (int old, int new), (old, new))
+DUP_OVER(dup3, (int old, int new, int flags), (old, new, flags))
+
+#define FCNTL(name)                                                      \
+  EXPORT(int, name, (int fd, int command, long argument)) {              \
+    int result = NEXT(name)(fd, command, argument);                      \
+    if (unlikely(command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) shared(fd); \
+    return result;                                                       \
+  }
+FCNTL(fcntl)
+FCNTL(fcntl64)
+FCNTL(__fcntl)
+
+// Both ends, or none.
+static void pair_made(struct charge c, const int fds[2], int error) {
+  if (c.page && error == 0) {
+    owned_set(c.page, fds[0], BC_OWNED_FILE);
+    owned_set(c.page, fds[1], BC_OWNED_FILE);
+  }
+  charge_end(c, BC_NUMFILE, error ? 2 : 0);
+}
+
+#define PIPE(name, params, args)                                         \
+  EXPORT(int, name, params) {                                            \
+    struct charge c = charge_begin(BC_NUMFILE, 2, ENFILE, #name, NULL);  \
+    if (unlikely(c.error)) return errno = c.error, -1;                   \
+    int error = NEXT(name) args;                                         \
+    pair_made(c, fds, error);                                            \
+    return error;                                                        \
+  }
+SAME_PROTOTYPE(pipe, int, (int[2]));
+SAME_PROTOTYPE(pipe2, int, (int[2], int));
+PIPE(pipe, (int fds[2]), (fds))
+PIPE(__pipe, (int fds[2]), (fds))
+PIPE(pipe2, (int fds[2], int flags), (fds, flags))
+
+SAME_PROTOTYPE(openpty, int, (int *, int *, char *, const struct termios *, const struct winsize *));
+EXPORT(int, openpty, (int *master, int *slave, char *name, const struct termios *t, const struct winsize *w)) {
+  struct charge c = charge_begin(BC_NUMFILE, 2, ENFILE, "openpty", NULL);
+  if (unlikely(c.error)) return errno = c.error, -1;
+  int error = NEXT(openpty)(master, slave, name, t, w);
+  int fds[2] = {error ? -1 : *master, error ? -1 : *slave};
+  pair_made(c, fds, error);
+  return error;
+}
+
+// With a descriptor it changes that one and makes none.
+SAME_PROTOTYPE(signalfd, int, (int, const sigset_t *, int));
+EXPORT(int, signalfd, (int fd, const sigset_t *mask, int flags)) {
+  if (fd != -1) return NEXT(signalfd)(fd, mask, flags);
+  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "signalfd", NULL);
+  if (unlikely(c.error)) return errno = c.error, -1;
+  int made = NEXT(signalfd)(fd, mask, flags);
+  file_made(c, made);
+  return made;
+}
+
+// Another process's description: charged here too, until a recount sees that the two are one.
+SAME_PROTOTYPE(pidfd_getfd, int, (int, int, unsigned));
+EXPORT(int, pidfd_getfd, (int pidfd, int fd, unsigned flags)) {
+  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "pidfd_getfd", NULL);
+  if (unlikely(c.error)) return errno = c.error, -1;
+  int got = NEXT(pidfd_getfd)(pidfd, fd, flags);
+  charge_end(c, BC_NUMFILE, got < 0);
+  return got;
+}
+
+SAME_PROTOTYPE(fclose, int, (FILE *));
+EXPORT(int, fclose, (FILE *file)) {
+  int fd = fileno_unlocked(file); // −1 for a stream in memory
+  struct release r = release_begin(fd);
+  int error = NEXT(fclose)(file);
+  release_end(r, fd, fd >= 0);
+  return error;
+}
+
+// It closes no descriptor that matters: glibc flushes every stream and leaves the files to the process's end.
+SAME_PROTOTYPE(fcloseall, int, (void));
+EXPORT(int, fcloseall, (void)) { return NEXT(fcloseall)(); }
+
+// The stream's own file goes, another comes, on the same descriptor where the kernel and glibc can manage.
+#define FREOPEN(name)                                                    \
+  EXPORT(FILE *, name, (const char *path, const char *mode, FILE *file)) { \
+    int old = fileno_unlocked(file);                                     \
+    struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);  \
+    if (unlikely(c.error)) return errno = c.error, NULL;                 \
+    struct release r = release_begin(old);                               \
+    FILE *made = NEXT(name)(path, mode, file);                           \
+    release_end(r, old, old >= 0);                                       \
+    file_made(c, made ? fileno_unlocked(made) : -1);                     \
+    return made;                                                         \
+  }
+FREOPEN(freopen)
+FREOPEN(freopen64)
+
+SAME_PROTOTYPE(opendir, DIR *, (const char *));
+EXPORT(DIR *, opendir, (const char *path)) {
+  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "opendir", path);
+  if (unlikely(c.error)) return errno = c.error, NULL;
+  DIR *made = NEXT(opendir)(path);
+  file_made(c, made ? dirfd(made) : -1);
+  return made;
+}
+
+SAME_PROTOTYPE(closedir, int, (DIR *));
+EXPORT(int, closedir, (DIR *directory)) {
+  int fd = directory ? dirfd(directory) : -1;
+  struct release r = release_begin(fd);
+  int error = NEXT(closedir)(directory);
+  release_end(r, fd, fd >= 0);
+  return error;
+}
+
+EXPORT(int, endmntent, (FILE *file)) {
+  int fd = file ? fileno_unlocked(file) : -1;
+  struct release r = release_begin(fd);
+  int one = NEXT(endmntent)(file);
+  release_end(r, fd, fd >= 0);
+  return one;
+}
+
+// What a program obtains through syscall(2) is not refused here; that it does so is said in the report.
+static bool obtains(long number) {
+  switch (number) {
+#ifdef SYS_open
+    case SYS_open: case SYS_creat: case SYS_pipe: case SYS_fork: case SYS_vfork: case SYS_dup2:
+#endif
+    case SYS_openat: case SYS_openat2: case SYS_socket: case SYS_socketpair: case SYS_accept: case SYS_accept4:
+    case SYS_pipe2: case SYS_clone: case SYS_clone3: case SYS_mmap: case SYS_brk: case SYS_io_uring_setup: return true;
+    default: return false;
+  }
+}
+
+// All seven words are passed on, so that the call is a jump and even SYS_vfork finds its stack as it was.
+EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long f)) {
+  if (unlikely(obtains(number))) {
+    struct bc_page *page = member_joined();
+    if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);
+  }
+  return NEXT(syscall)(number, a, b, c, d, e, f);
+}

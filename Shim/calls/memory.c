@@ -1,0 +1,170 @@
+// Memory: the real function, then one test for failure (lease.h).
+#define _GNU_SOURCE
+#include "credit.h"
+#include "lease.h"
+#include "next.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, TOP_PAD = 256 << 10 }; // glibc asks for M_TOP_PAD (128 KiB) more than it needs
+
+static int64_t bytes_of(size_t a, size_t b) {
+  size_t n;
+  return __builtin_mul_overflow(a, b, &n) || n > PTRDIFF_MAX - TOP_PAD ? PTRDIFF_MAX / 2 : (int64_t)n;
+}
+
+// How much the allocator will ask the kernel for is its own affair: at least a page, and the server gives what it has.
+#define RETRIED(call_, bytes, expression)                                                                 \
+  ({                                                                                                     \
+    struct lease_try try_ = {.call = call_, .least = PAGE, .want = (bytes) + TOP_PAD};                    \
+    void *got_ = NULL;                                                                                   \
+    while (!got_ && lease_grow(&try_)) got_ = (expression);                                              \
+    errno = got_ ? 0 : ENOMEM;                                                                           \
+    got_;                                                                                                \
+  })
+
+#define ALLOCATOR(name, params, args, bytes)                                                             \
+  SAME_PROTOTYPE(name, void *, params);                                                                  \
+  __attribute__((visibility("default"))) void *bc_##name params __asm__(#name);                          \
+  __attribute__((noinline, cold)) static void *name##_retried params {                                   \
+    return RETRIED(#name, bytes, NEXT(name) args);                                                       \
+  }                                                                                                      \
+  EXPORT(void *, name, params) {                                                                         \
+    void *got = NEXT(name) args;                                                                         \
+    return likely(got != NULL) ? got : name##_retried args;                                              \
+  }
+
+// A null that is no failure (size 0, overflow, bad alignment) has not set ENOMEM, or asks for what no lease can give.
+ALLOCATOR(malloc, (size_t n), (n), bytes_of(n, 1))
+ALLOCATOR(calloc, (size_t n, size_t size), (n, size), bytes_of(n, size))
+ALLOCATOR(memalign, (size_t alignment, size_t n), (alignment, n), bytes_of(n, 1) + (int64_t)alignment)
+ALLOCATOR(valloc, (size_t n), (n), bytes_of(n, 1) + PAGE)
+ALLOCATOR(pvalloc, (size_t n), (n), bytes_of(n, 1) + 2 * PAGE)
+
+SAME_PROTOTYPE(aligned_alloc, void *, (size_t, size_t));
+EXPORT(void *, aligned_alloc, (size_t alignment, size_t n)) {
+  void *got = NEXT(aligned_alloc)(alignment, n);
+  if (likely(got != NULL) || errno != ENOMEM) return got;
+  return RETRIED("aligned_alloc", bytes_of(n, 1) + (int64_t)alignment, NEXT(aligned_alloc)(alignment, n));
+}
+
+// realloc(p, 0) frees and answers null: that must not be tried again.
+SAME_PROTOTYPE(realloc, void *, (void *, size_t));
+EXPORT(void *, realloc, (void *old, size_t n)) {
+  void *got = NEXT(realloc)(old, n);
+  if (likely(got != NULL) || (n == 0 && old)) return got;
+  return RETRIED("realloc", bytes_of(n, 1), NEXT(realloc)(old, n));
+}
+
+SAME_PROTOTYPE(reallocarray, void *, (void *, size_t, size_t));
+EXPORT(void *, reallocarray, (void *old, size_t n, size_t size)) {
+  void *got = NEXT(reallocarray)(old, n, size);
+  if (likely(got != NULL) || ((n == 0 || size == 0) && old)) return got;
+  return RETRIED("reallocarray", bytes_of(n, size), NEXT(reallocarray)(old, n, size));
+}
+
+SAME_PROTOTYPE(posix_memalign, int, (void **, size_t, size_t));
+EXPORT(int, posix_memalign, (void **out, size_t alignment, size_t n)) {
+  int error = NEXT(posix_memalign)(out, alignment, n);
+  struct lease_try t = {.call = "posix_memalign", .least = PAGE, .want = bytes_of(n, 1) + (int64_t)alignment + TOP_PAD};
+  while (unlikely(error == ENOMEM) && lease_grow(&t)) error = NEXT(posix_memalign)(out, alignment, n);
+  return error;
+}
+
+static int64_t whole_pages(size_t n) { return n > PTRDIFF_MAX - PAGE ? PTRDIFF_MAX / 2 : (int64_t)((n + PAGE - 1) & -(size_t)PAGE); }
+
+// These ask the kernel for exactly what they say: one grant of exactly that, and a second try if another thread took it.
+#define RETRY_EXACTLY(call_, bytes_, flags_, failed, expression)                                         \
+  do {                                                                                                   \
+    int before_ = errno;                                                                                 \
+    struct lease_try try_ = {.call = call_, .least = bytes_, .want = bytes_, .flags = flags_};           \
+    errno = ENOMEM;                                                                                      \
+    while ((failed) && errno == ENOMEM) {                                                                \
+      if (!lease_grow(&try_)) {                                                                          \
+        errno = ENOMEM;                                                                                  \
+        break;                                                                                           \
+      }                                                                                                  \
+      try_.want = try_.least;                                                                            \
+      expression;                                                                                        \
+    }                                                                                                    \
+    if (!(failed)) errno = before_ == ENOMEM ? 0 : before_;                                              \
+  } while (0)
+
+static bool counted(int prot, int flags) { return (prot & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE; }
+
+#define MMAP(name)                                                                                       \
+  SAME_PROTOTYPE(name, void *, (void *, size_t, int, int, int, off_t));                                  \
+  EXPORT(void *, name, (void *at, size_t n, int prot, int flags, int fd, off_t offset)) {                \
+    void *got = NEXT(name)(at, n, prot, flags, fd, offset);                                              \
+    if (likely(got != MAP_FAILED) || errno != ENOMEM || !counted(prot, flags)) return got;               \
+    RETRY_EXACTLY(#name, whole_pages(n), (flags & MAP_NORESERVE) ? BC_FLAG_NORESERVE : 0u, got == MAP_FAILED, \
+                  got = NEXT(name)(at, n, prot, flags, fd, offset));                                     \
+    return got;                                                                                          \
+  }
+MMAP(mmap)
+MMAP(mmap64)
+
+SAME_PROTOTYPE(mremap, void *, (void *, size_t, size_t, int, ...));
+EXPORT(void *, mremap, (void *old, size_t size, size_t n, int flags, void *at)) {
+  void *got = NEXT(mremap)(old, size, n, flags, at);
+  if (likely(got != MAP_FAILED) || errno != ENOMEM || n <= size) return got;
+  RETRY_EXACTLY("mremap", whole_pages(n) - whole_pages(size), 0u, got == MAP_FAILED, got = NEXT(mremap)(old, size, n, flags, at));
+  return got;
+}
+
+// Some of the range may be writable already: at least a page is not.
+#define MPROTECT(name, params, args)                                                                     \
+  EXPORT(int, name, params) {                                                                            \
+    int error = NEXT(name) args;                                                                         \
+    if (likely(error == 0) || errno != ENOMEM || !(prot & PROT_WRITE)) return error;                     \
+    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n)};                         \
+    while (error && errno == ENOMEM && lease_grow(&t)) error = NEXT(name) args;                          \
+    return error;                                                                                        \
+  }
+SAME_PROTOTYPE(mprotect, int, (void *, size_t, int));
+MPROTECT(mprotect, (void *at, size_t n, int prot), (at, n, prot))
+SAME_PROTOTYPE(pkey_mprotect, int, (void *, size_t, int, int));
+MPROTECT(pkey_mprotect, (void *at, size_t n, int prot, int key), (at, n, prot, key))
+
+#define SBRK(name)                                                                                       \
+  EXPORT(void *, name, (intptr_t delta)) {                                                               \
+    void *got = NEXT(name)(delta);                                                                       \
+    if (likely(got != (void *)-1) || errno != ENOMEM || delta <= 0) return got;                          \
+    RETRY_EXACTLY(#name, whole_pages((size_t)delta), 0u, got == (void *)-1, got = NEXT(name)(delta));    \
+    return got;                                                                                          \
+  }
+SBRK(sbrk)
+SBRK(__sbrk)
+
+EXPORT(int, brk, (void *to)) {
+  int error = NEXT(brk)(to);
+  if (likely(error == 0) || errno != ENOMEM) return error;
+  char *now = NEXT(sbrk)(0);
+  if ((char *)to <= now) return error;
+  RETRY_EXACTLY("brk", whole_pages((size_t)((char *)to - now)), 0u, error != 0, error = NEXT(brk)(to));
+  return error;
+}
+
+// dlopen and dlmopen look at their return address (RUNPATH, namespace): room is made, then they are jumped to.
+#if defined(__x86_64__)
+__attribute__((used)) static void *dlopen_ahead(void) {
+  lease_ahead(16 << 20, "dlopen");
+  static void *next;
+  return next ? next : (next = next_find("dlopen"));
+}
+__attribute__((used)) static void *dlmopen_ahead(void) {
+  lease_ahead(16 << 20, "dlmopen");
+  static void *next;
+  return next ? next : (next = next_find("dlmopen"));
+}
+#define JUMP_AFTER(name)                                                                                 \
+  __asm__(".globl " #name "\n.type " #name ",@function\n" #name ":\n"                                    \
+          "push %rdi\npush %rsi\npush %rdx\ncall " #name "_ahead\npop %rdx\npop %rsi\npop %rdi\njmp *%rax\n" \
+          ".size " #name ",.-" #name "\n")
+JUMP_AFTER(dlopen);
+JUMP_AFTER(dlmopen);
+#endif

@@ -1,0 +1,132 @@
+// Sockets: each is a socket of its kind and a file.
+#define _GNU_SOURCE
+#include "next.h"
+#include "owned.h"
+#include "raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+struct socket_charge {
+  struct charge kind, file;
+  unsigned what;
+};
+
+static unsigned what_is(int domain, int type) {
+  bool inet = domain == AF_INET || domain == AF_INET6;
+  return inet && (type & 0xf) == SOCK_STREAM ? BC_OWNED_TCP : BC_OWNED_OTHER;
+}
+
+// The errno of the kernels: inet_create and packet_create ENOBUFS, unix_create and netlink_create ENOMEM.
+static int refusal_of(int domain) { return domain == AF_UNIX || domain == AF_NETLINK ? ENOMEM : ENOBUFS; }
+
+static inline int sockets_begin(struct socket_charge *s, unsigned what, int64_t n, int refusal, const char *call) {
+  s->what = what;
+  s->kind = charge_begin(owned_socket_resource(what), n, refusal, call, NULL);
+  if (unlikely(s->kind.error)) return s->kind.error;
+  s->file = charge_begin(BC_NUMFILE, n, ENFILE, call, NULL);
+  if (unlikely(s->file.error)) charge_end(s->kind, owned_socket_resource(what), n);
+  return s->file.error;
+}
+
+static inline void sockets_end(struct socket_charge *s, const int *fds, int64_t n, bool made) {
+  if (made && s->file.page)
+    for (int64_t i = 0; i < n; i++) owned_set(s->file.page, fds[i], s->what);
+  charge_end(s->file, BC_NUMFILE, made ? 0 : n);
+  charge_end(s->kind, owned_socket_resource(s->what), made ? 0 : n);
+}
+
+SAME_PROTOTYPE(socket, int, (int, int, int));
+EXPORT(int, socket, (int domain, int type, int protocol)) {
+  struct socket_charge s;
+  int error = sockets_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket");
+  if (unlikely(error)) return errno = error, -1;
+  int fd = NEXT(socket)(domain, type, protocol);
+  sockets_end(&s, &fd, 1, fd >= 0);
+  return fd;
+}
+
+SAME_PROTOTYPE(socketpair, int, (int, int, int, int[2]));
+EXPORT(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
+  struct socket_charge s;
+  int error = sockets_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair");
+  if (unlikely(error)) return errno = error, -1;
+  int failed = NEXT(socketpair)(domain, type, protocol, fds);
+  sockets_end(&s, fds, 2, failed == 0);
+  return failed;
+}
+
+static unsigned what_listens(struct bc_page *page, int fd) {
+  uint16_t *word = owned_word(page, fd);
+  unsigned what = word ? __atomic_load_n(word, __ATOMIC_RELAXED) & 3 : 0;
+  if (what > BC_OWNED_FILE) return what;
+  int domain = 0;
+  socklen_t n = sizeof domain;
+  RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &n);
+  return what_is(domain, SOCK_STREAM);
+}
+
+// At the boundary: with no connection pending there is nothing to be refused, and a server that is told ENFILE for nothing
+// would spin. 0 to go on and ask, or the errno to answer with.
+static int nothing_to_accept(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  long n = RAW(SYS_poll, &p, 1, 0);
+  if (n != 0) return 0;
+  long flags = RAW(SYS_fcntl, fd, F_GETFL, 0);
+  if (flags < 0 || flags & O_NONBLOCK) return flags < 0 ? (int)-flags : EAGAIN;
+  return poll(&p, 1, -1) < 0 ? errno : 0; // libc's: it blocks, so it stays a cancellation point
+}
+
+static bool plenty(struct bc_page *page, unsigned what) {
+  return bc_load(&bc_page_cell(page, BC_NUMFILE)->credit) > 0 &&
+         bc_load(&bc_page_cell(page, owned_socket_resource(what))->credit) > 0;
+}
+
+// Charged before, because a connection that is taken cannot be put back. Refused: ENFILE, whatever refused it, and the
+// connection stays pending (nginx pauses on ENFILE, and spins on ENOBUFS).
+#define ACCEPT(name, params, args)                                                       \
+  EXPORT(int, name, params) {                                                            \
+    struct bc_page *page = member_page();                                                \
+    struct socket_charge s;                                                              \
+    if (unlikely(page == NULL)) return NEXT(name) args;                                  \
+    unsigned what = what_listens(page, fd);                                              \
+    int error = unlikely(!plenty(page, what)) ? nothing_to_accept(fd) : 0;               \
+    if (likely(!error)) error = sockets_begin(&s, what, 1, ENFILE, #name);               \
+    if (unlikely(error)) return errno = error, -1;                                       \
+    int got = NEXT(name) args;                                                           \
+    sockets_end(&s, &got, 1, got >= 0);                                                  \
+    return got;                                                                          \
+  }
+ACCEPT(accept, (int fd, struct sockaddr *from, socklen_t *n), (fd, from, n))
+ACCEPT(accept4, (int fd, struct sockaddr *from, socklen_t *n, int flags), (fd, from, n, flags))
+
+// Descriptors that came by SCM_RIGHTS are here already: charged with FORCE, and no longer surely anyone's alone.
+static int64_t received(const struct msghdr *message) {
+  int64_t count = 0;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR((struct msghdr *)message, c))
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+      count += (int64_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  return count;
+}
+
+SAME_PROTOTYPE(recvmsg, ssize_t, (int, struct msghdr *, int));
+EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
+  ssize_t n = NEXT(recvmsg)(fd, message, flags);
+  if (unlikely(n >= 0 && message->msg_control && message->msg_controllen)) {
+    int64_t count = received(message);
+    if (count) charge_force(BC_NUMFILE, count, "recvmsg");
+  }
+  return n;
+}
+
+SAME_PROTOTYPE(recvmmsg, int, (int, struct mmsghdr *, unsigned, int, struct timespec *));
+EXPORT(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned length, int flags, struct timespec *timeout)) {
+  int n = NEXT(recvmmsg)(fd, messages, length, flags, timeout);
+  int64_t count = 0;
+  for (int i = 0; i < n; i++)
+    if (messages[i].msg_hdr.msg_controllen) count += received(&messages[i].msg_hdr);
+  if (unlikely(count)) charge_force(BC_NUMFILE, count, "recvmmsg");
+  return n;
+}

@@ -1,0 +1,210 @@
+// Tasks: processes and threads, charged before they are made.
+#define _GNU_SOURCE
+#include "task.h"
+
+#include "lease.h"
+#include "next.h"
+#include "owned.h"
+#include "raw.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <pty.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <threads.h>
+#include <unistd.h>
+
+#define FORK(name)                                                       \
+  EXPORT(pid_t, name, (void)) {                                          \
+    int error = task_begin(BC_COPY, #name, NULL);                        \
+    if (unlikely(error)) return errno = error, -1;                       \
+    pid_t child = NEXT(name)();                                          \
+    if (child == 0) member_in_child();                                   \
+    else task_end(BC_COPY, child, NULL);                                 \
+    return child;                                                        \
+  }
+SAME_PROTOTYPE(fork, pid_t, (void));
+FORK(fork)
+FORK(__fork)
+FORK(_Fork)
+
+SAME_PROTOTYPE(forkpty, int, (int *, char *, const struct termios *, const struct winsize *));
+EXPORT(int, forkpty, (int *master, char *name, const struct termios *t, const struct winsize *w)) {
+  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "forkpty", NULL);
+  int error = c.error ? c.error : task_begin(BC_COPY, "forkpty", NULL);
+  if (unlikely(error)) {
+    if (!c.error) charge_end(c, BC_NUMFILE, 1);
+    return errno = error, -1;
+  }
+  pid_t child = NEXT(forkpty)(master, name, t, w);
+  if (child == 0) return member_in_child(), 0;
+  file_made(c, child > 0 ? *master : -1);
+  task_end(BC_COPY, child, NULL);
+  return child;
+}
+
+// The parent leaves inside it: only the child comes back.
+SAME_PROTOTYPE(daemon, int, (int, int));
+EXPORT(int, daemon, (int keep_directory, int keep_files)) {
+  int error = task_begin(BC_COPY, "daemon", NULL);
+  if (unlikely(error)) return errno = error, -1;
+  pid_t before = (pid_t)RAW(SYS_getpid, 0);
+  int failed = NEXT(daemon)(keep_directory, keep_files);
+  if ((pid_t)RAW(SYS_getpid, 0) != before) {
+    member_in_child();
+    member_page(); // nobody else will say that it is there
+  } else {
+    task_end(BC_COPY, -1, NULL);
+  }
+  return failed;
+}
+
+#if defined(__x86_64__)
+// vfork stays vfork: the child borrows this stack, so the return address lives in a register over the system call.
+__attribute__((used)) static int vfork_begin(void) { return task_begin(BC_IMAGE, "vfork", NULL); }
+__attribute__((used)) static void vfork_in_child(void) { in_vfork_child = 1; }
+__attribute__((used)) static pid_t vfork_end(long child) {
+  in_vfork_child = 0;
+  errno = child < 0 ? (int)-child : errno;
+  task_end(BC_IMAGE, child < 0 ? -1 : (pid_t)child, NULL);
+  return child < 0 ? -1 : (pid_t)child;
+}
+__attribute__((used)) static pid_t vfork_refused(int error) { return errno = error, -1; }
+__asm__(".globl vfork\n.globl __vfork\n.type vfork,@function\n.type __vfork,@function\nvfork:\n__vfork:\n"
+        "sub $8,%rsp\ncall vfork_begin\nadd $8,%rsp\ntest %eax,%eax\njnz 2f\n"
+        "pop %rdi\nmov $58,%eax\nsyscall\npush %rdi\n"
+        "test %rax,%rax\njnz 1f\n"
+        "sub $8,%rsp\ncall vfork_in_child\nadd $8,%rsp\nxor %eax,%eax\nret\n"
+        "1: mov %rax,%rdi\nsub $8,%rsp\ncall vfork_end\nadd $8,%rsp\nret\n"
+        "2: mov %eax,%edi\nsub $8,%rsp\ncall vfork_refused\nadd $8,%rsp\nret\n"
+        ".size vfork,.-vfork\n.size __vfork,.-__vfork\n");
+#endif
+
+// A thread's end is not seen (pthread_exit, cancellation, joins that never come): its unit stays until a recount.
+static struct charge thread_begin(const char *call) {
+  return charge_begin(BC_NUMPROC, 1, EAGAIN, call, NULL);
+}
+
+static void thread_end(struct charge c, bool made) {
+  if (c.page) __atomic_store_n(&bc_page_cell(c.page, BC_NUMPROC)->uncertain, 1, __ATOMIC_SEQ_CST);
+  charge_end(c, BC_NUMPROC, !made);
+}
+
+typedef int clone_function(void *);
+#define CLONE(name)                                                                                        \
+  EXPORT(int, name, (clone_function * run, void *stack, int flags, void *argument, pid_t *parent, void *tls, pid_t *child)) { \
+    if (flags & CLONE_THREAD) {                                                                            \
+      struct charge c = thread_begin(#name);                                                               \
+      if (unlikely(c.error)) return errno = c.error, -1;                                                   \
+      int made = NEXT(name)(run, stack, flags, argument, parent, tls, child);                              \
+      thread_end(c, made > 0);                                                                             \
+      return made;                                                                                         \
+    }                                                                                                      \
+    enum bc_birth birth = flags & CLONE_VM ? BC_IMAGE : BC_COPY;                                           \
+    int error = task_begin(birth, #name, NULL);                                                            \
+    if (unlikely(error)) return errno = error, -1;                                                         \
+    int made = NEXT(name)(run, stack, flags, argument, parent, tls, child);                                \
+    task_end(birth, made, NULL);                                                                           \
+    return made;                                                                                           \
+  }
+CLONE(clone)
+CLONE(__clone)
+
+static int64_t stack_bytes(const pthread_attr_t *attr) {
+  size_t stack = 8 << 20, guard = 4096;
+  pthread_attr_t standard;
+  if (!attr && pthread_getattr_default_np(&standard) == 0) {
+    pthread_attr_getstacksize(&standard, &stack);
+    pthread_attr_getguardsize(&standard, &guard);
+    pthread_attr_destroy(&standard);
+  } else if (attr) {
+    pthread_attr_getstacksize(attr, &stack);
+    pthread_attr_getguardsize(attr, &guard);
+  }
+  return (int64_t)(stack + guard);
+}
+
+SAME_PROTOTYPE(pthread_create, int, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *));
+EXPORT(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *argument)) {
+  struct charge c = thread_begin("pthread_create");
+  if (unlikely(c.error)) return c.error;
+  int error = NEXT(pthread_create)(thread, attr, run, argument);
+  if (unlikely(error == EAGAIN)) {
+    int64_t bytes = stack_bytes(attr);
+    struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes};
+    while (error == EAGAIN && lease_grow(&t)) {
+      t.want = t.least;
+      error = NEXT(pthread_create)(thread, attr, run, argument);
+    }
+  }
+  thread_end(c, error == 0);
+  return error;
+}
+
+SAME_PROTOTYPE(thrd_create, int, (thrd_t *, thrd_start_t, void *));
+EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
+  struct charge c = thread_begin("thrd_create");
+  if (unlikely(c.error)) return thrd_error;
+  int error = NEXT(thrd_create)(thread, run, argument);
+  struct lease_try t = {.call = "thrd_create", .least = stack_bytes(NULL), .want = stack_bytes(NULL)};
+  while (error == thrd_nomem && lease_grow(&t)) error = NEXT(thrd_create)(thread, run, argument);
+  thread_end(c, error == thrd_success);
+  return error;
+}
+
+#define SPAWN(name)                                                                                            \
+  SAME_PROTOTYPE(name, int, (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, \
+                             char *const[], char *const[]));                                                   \
+  EXPORT(int, name, (pid_t *out, const char *path, const posix_spawn_file_actions_t *actions,                  \
+                     const posix_spawnattr_t *attr, char *const argv[], char *const env[])) {                  \
+    int error = task_begin(BC_IMAGE, #name, path);                                                             \
+    if (unlikely(error)) return error;                                                                         \
+    size_t n = environment_entries(env);                                                                       \
+    char *room[n ? n : 1];                                                                                     \
+    pid_t child = -1;                                                                                          \
+    error = NEXT(name)(&child, path, actions, attr, argv, n ? environment_repaired(env, room) : env);          \
+    task_end(BC_IMAGE, error ? -1 : child, path);                                                              \
+    if (!error && out) *out = child;                                                                           \
+    return error;                                                                                              \
+  }
+SPAWN(posix_spawn)
+SPAWN(posix_spawnp)
+
+// The shell joins by itself; the child's number is libc's secret, so the unit of the fork waits for it.
+SAME_PROTOTYPE(system, int, (const char *));
+EXPORT(int, system, (const char *command)) {
+  if (!command) return NEXT(system)(command);
+  int error = task_begin(BC_IMAGE, "system", command);
+  if (unlikely(error)) return errno = error, -1;
+  int status = NEXT(system)(command);
+  task_end(BC_IMAGE, 0, NULL);
+  return status;
+}
+
+SAME_PROTOTYPE(popen, FILE *, (const char *, const char *));
+EXPORT(FILE *, popen, (const char *command, const char *mode)) {
+  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "popen", command);
+  if (unlikely(c.error)) return errno = c.error, NULL;
+  int error = task_begin(BC_IMAGE, "popen", command);
+  if (unlikely(error)) {
+    charge_end(c, BC_NUMFILE, 1);
+    // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
+    return errno = error == EAGAIN ? ENOMEM : error, NULL;
+  }
+  FILE *file = NEXT(popen)(command, mode);
+  file_made(c, file ? fileno(file) : -1);
+  task_end(BC_IMAGE, file ? 0 : -1, NULL);
+  return file;
+}
+
+SAME_PROTOTYPE(pclose, int, (FILE *));
+EXPORT(int, pclose, (FILE *file)) {
+  int fd = fileno_unlocked(file);
+  struct release r = release_begin(fd);
+  int status = NEXT(pclose)(file);
+  release_end(r, fd, fd >= 0);
+  return status;
+}

@@ -1,0 +1,47 @@
+#include "credit.h"
+
+#include "ask.h"
+
+#include <errno.h>
+
+__attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned resource, int64_t n, unsigned severity,
+                                               int refusal, const char *call, const char *detail) {
+  struct bc_cell *cell = bc_page_cell(page, resource);
+  do {
+    struct bc_request request = {
+        .kind = bc_load(&cell->credit) >= n ? BC_VERIFY : BC_CHARGE,
+        .resource = (uint8_t)resource,
+        .severity = (uint8_t)severity,
+        .amount = n,
+        .child = refusal, // the errno that the program will see, for the record of denials
+    };
+    struct bc_answer answer;
+    ask_text(request.call, sizeof request.call, call);
+    ask_text(request.detail, sizeof request.detail, detail);
+    switch (ask(&request, &answer, NULL)) {
+      case ASK_ANSWERED:
+        if (answer.error) return refusal;
+        break;
+      case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
+        return CREDIT_PASS;
+      case ASK_LOST:
+        return ask_allowed_on_loss() ? CREDIT_PASS : refusal;
+    }
+  } while (!credit_take(cell, n)); // another thread may have spent what came
+  return 0;
+}
+
+__attribute__((noinline, cold)) void charge_slowly(struct charge *c, unsigned resource, int64_t n, int refusal,
+                                                   const char *call, const char *detail) {
+  c->error = credit_ask(c->page, resource, n, BC_HARD, refusal, call, detail);
+  if (c->error) c->page = NULL;
+  if (c->error == CREDIT_PASS) c->error = 0;
+}
+
+void charge_force(unsigned resource, int64_t n, const char *call) {
+  struct bc_page *page = member_page();
+  if (!page) return;
+  struct bc_cell *cell = bc_page_cell(page, resource);
+  if (!credit_take(cell, n) && credit_ask(page, resource, n, BC_FORCE, 0, call, NULL)) return;
+  credit_settle(cell);
+}

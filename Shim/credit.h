@@ -1,0 +1,64 @@
+// The fast path of things: one compare-and-swap on this process's cell (the order that makes it safe is in wire.h).
+#ifndef SHIM_CREDIT_H
+#define SHIM_CREDIT_H
+
+#include "member.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+static inline void credit_settle(struct bc_cell *cell) { __atomic_fetch_sub(&cell->pending, 1, __ATOMIC_SEQ_CST); }
+
+// Takes n units and leaves the charge pending; false where the server must be asked.
+static inline bool credit_take(struct bc_cell *cell, int64_t n) {
+  __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
+  int64_t seen = bc_load(&cell->credit);
+  for (;;) {
+    int64_t left = seen - n;
+    if (unlikely(left < 0)) break;
+    // A new maximum must not rest on an estimate: maxheld is exact.
+    if (unlikely(left < bc_load(&cell->low)) && bc_load32(&cell->uncertain)) break;
+    if (likely(bc_cas(&cell->credit, &seen, left))) {
+      int64_t low = bc_load(&cell->low);
+      while (left < low && !bc_cas(&cell->low, &low, left)) {}
+      return true;
+    }
+  }
+  credit_settle(cell);
+  return false;
+}
+
+static inline void credit_give(struct bc_cell *cell, int64_t n) { bc_add(&cell->credit, n); }
+
+// Asks until the units are there. 0, CREDIT_PASS, or the errno of the denial; the charge is pending only after 0.
+enum { CREDIT_PASS = -1 }; // goes on uncharged: the kernel will refuse it, or the server is lost and policy allows
+int credit_ask(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal, const char *call,
+               const char *detail);
+
+// A charge about to be made, and what became of it. All of one call's charges are one of these.
+struct charge {
+  struct bc_page *page; // null: passes through uncharged
+  int error;            // why it was denied
+};
+
+void charge_slowly(struct charge *c, unsigned resource, int64_t n, int refusal, const char *call, const char *detail);
+
+static inline struct charge charge_begin(unsigned resource, int64_t n, int refusal, const char *call, const char *detail) {
+  struct charge c = {member_page(), 0};
+  if (likely(c.page != NULL) && !likely(credit_take(bc_page_cell(c.page, resource), n)))
+    charge_slowly(&c, resource, n, refusal, call, detail);
+  return c;
+}
+
+// After the system call: what was not obtained is given back.
+static inline void charge_end(struct charge c, unsigned resource, int64_t unused) {
+  if (!likely(c.page != NULL)) return;
+  struct bc_cell *cell = bc_page_cell(c.page, resource);
+  if (unused) credit_give(cell, unused);
+  credit_settle(cell);
+}
+
+// Records what is there already, whatever the bounds say (FORCE).
+void charge_force(unsigned resource, int64_t n, const char *call);
+
+#endif

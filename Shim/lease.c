@@ -1,0 +1,63 @@
+#define _GNU_SOURCE
+#include "lease.h"
+
+#include "ask.h"
+#include "credit.h"
+#include "raw.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+enum { MAX_ROUNDS = 12 };
+
+// What the program set itself; −1 never. Carried over exec by the server, over fork by the copy of memory.
+static int64_t own_limit = -1;
+
+static bool leased(struct bc_page *page) {
+  return page && __atomic_load_n(&page->flags, __ATOMIC_RELAXED) & BC_ANSWER_LEASED;
+}
+
+static bool grow(struct lease_try *t, unsigned flags) {
+  struct bc_request request = {
+      .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .amount = t->least, .want = t->want, .flags = (uint16_t)flags};
+  struct bc_answer answer;
+  ask_text(request.call, sizeof request.call, t->call);
+  if (ask(&request, &answer, NULL) != ASK_ANSWERED) return false;
+  return !answer.error && !(answer.flags & BC_ANSWER_UNCHANGED);
+}
+
+__attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
+  struct bc_page *page = member_page();
+  if (!leased(page) || t->rounds++ >= MAX_ROUNDS) return false;
+  bool more = grow(t, t->flags);
+  // malloc asks the kernel for more than it was asked for (M_TOP_PAD, arenas of a MiB): guess upwards.
+  if (t->want < INT64_MAX / 4) t->want *= 2;
+  return more;
+}
+
+void lease_ahead(int64_t bytes, const char *call) {
+  struct lease_try t = {.call = call, .least = 0, .want = bytes};
+  if (leased(member_page())) grow(&t, 0);
+}
+
+bool lease_hides(struct rlimit *shown) {
+  if (!leased(member_joined())) return false;
+  shown->rlim_cur = own_limit >= 0 && (rlim_t)own_limit < shown->rlim_max ? (rlim_t)own_limit : shown->rlim_max;
+  return true;
+}
+
+int lease_own_limit(const struct rlimit *set) {
+  struct bc_page *page = member_page();
+  if (!leased(page)) return -1;
+  struct rlimit now;
+  if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) < 0) return EPERM;
+  if (set->rlim_cur > set->rlim_max) return EINVAL;
+  struct rlimit next = {.rlim_cur = now.rlim_cur < set->rlim_cur ? now.rlim_cur : set->rlim_cur, .rlim_max = set->rlim_max};
+  long error = RAW(SYS_prlimit64, 0, RLIMIT_DATA, &next, 0);
+  if (error < 0) return (int)-error;
+  own_limit = set->rlim_cur == RLIM_INFINITY ? -1 : (int64_t)set->rlim_cur;
+  struct bc_request request = {.kind = BC_OWN_LIMIT, .resource = BC_PRIVVMPAGES, .amount = own_limit};
+  struct bc_answer answer;
+  ask(&request, &answer, NULL);
+  return 0;
+}

@@ -1,0 +1,29 @@
+// The fast path of memory: the real function, then one test for failure. The kernel keeps the count (mm->data_vm) and
+// the bound (RLIMIT_DATA, since 4.7); only a refusal reaches us.
+#ifndef SHIM_LEASE_H
+#define SHIM_LEASE_H
+
+#include "member.h"
+
+// A call that the kernel refused for want of memory, as it is retried.
+struct lease_try {
+  const char *call;
+  int64_t least; // bytes it surely needs
+  int64_t want;  // … and what would let it succeed; grows from try to try where that is a guess
+  int rounds;
+  unsigned flags; // BC_FLAG_NORESERVE
+};
+
+// True when the lease has grown: the call is worth another try. False leaves the kernel's refusal to the program.
+bool lease_grow(struct lease_try *t);
+
+// Makes room before a call that cannot be tried again (dlopen maps before it fails). Never denies.
+void lease_ahead(int64_t bytes, const char *call);
+
+// As it is told to the program: its own RLIMIT_DATA, never the lease. False when no lease is in force.
+struct rlimit;
+bool lease_hides(struct rlimit *shown);
+// The program sets its own; error as setrlimit has it, −1 when no lease is in force.
+int lease_own_limit(const struct rlimit *set);
+
+#endif

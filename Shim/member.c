@@ -1,0 +1,146 @@
+#define _GNU_SOURCE
+#include "member.h"
+
+#include "ask.h"
+#include "raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct member_block member_block __attribute__((aligned(4096)));
+_Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of its own");
+_Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
+enum standing standing;
+char server_path[108];
+uint64_t member_token[2];
+
+// Kept from the start: nginx, sshd and others overwrite environ in place. "NAME=value", as an environment has them.
+static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
+static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
+
+static bool token_read(const char *hex, uint64_t token[2]) {
+  token[0] = token[1] = 0;
+  for (int i = 0; i < 32; i++) {
+    char c = hex[i];
+    int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (digit < 0) return false;
+    token[i / 16] = token[i / 16] << 4 | (unsigned)digit;
+  }
+  return hex[32] == 0;
+}
+
+static bool keep(char *to, size_t size, const char *name, const char *value) {
+  size_t n = strlen(name), v = strlen(value);
+  if (n + v + 2 > size) return false;
+  memcpy(to, name, n);
+  to[n] = '=';
+  memcpy(to + n + 1, value, v + 1);
+  return true;
+}
+
+__attribute__((constructor(101))) static void start(void) {
+  const char *disable = getenv("BC_DISABLE"), *server = getenv("BC_SERVER"), *token = getenv("BC_TOKEN");
+  const char *shim = getenv("BC_SHIM"), *preload = getenv("LD_PRELOAD"), *loss = getenv("BC_ON_SERVER_LOSS");
+  standing = STANDING_OUTSIDE;
+  if ((disable && disable[0] == '1') || !server || !token || !token_read(token, member_token)) return;
+  if (!keep(kept_server, sizeof kept_server, "BC_SERVER", server) || strlen(server) >= sizeof server_path) return;
+  keep(kept_token, sizeof kept_token, "BC_TOKEN", token);
+  if (shim) keep(kept_shim, sizeof kept_shim, "BC_SHIM", shim);
+  if (loss) keep(kept_loss, sizeof kept_loss, "BC_ON_SERVER_LOSS", loss);
+  if (shim) keep(kept_preload, sizeof kept_preload, "LD_PRELOAD", shim);
+  (void)preload;
+  strcpy(server_path, server);
+  madvise(&member_block, sizeof member_block, MADV_WIPEONFORK);
+  standing = STANDING_INSIDE;
+  member_join();
+}
+
+static struct bc_page *map_page(int fd) {
+  long at = RAW(SYS_mmap, 0, BC_MEMFD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  RAW(SYS_close, fd);
+  if (at < 0 && at > -4096) return NULL;
+  // A child has a page of its own, or none: it must never spend its parent's credit.
+  RAW(SYS_madvise, at, BC_MEMFD_SIZE, MADV_DONTFORK);
+  return (struct bc_page *)at;
+}
+
+__attribute__((noinline, cold)) struct bc_page *member_join(void) {
+  sigset_t mask;
+  ask_block_signals(&mask);
+  // Another thread may be joining: it is quick, or the server is gone and both find out.
+  while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
+  if (!member.page) {
+    struct bc_request request = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0)};
+    struct bc_answer answer;
+    int fd = -1;
+    if (ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0) {
+      struct bc_page *page = map_page(fd);
+      if (page && page->magic == BC_WIRE_MAGIC) __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
+    }
+  }
+  __atomic_store_n(&member.joining, 0, __ATOMIC_RELEASE);
+  ask_restore_signals(&mask);
+  return member.page;
+}
+
+void member_before_fork(void) {
+  struct bc_page *page = member_joined();
+  if (!page) return;
+  uint32_t next = __atomic_load_n(&page->generation, __ATOMIC_RELAXED) + 1;
+  if (next > BC_GENERATIONS) {
+    // Once in 16 383 forks: the words of the first generation must not come to life again.
+    memset((char *)page + BC_PAGE_SIZE, 0, BC_MEMFD_SIZE - BC_PAGE_SIZE);
+    next = 1;
+  }
+  __atomic_store_n(&page->generation, next, __ATOMIC_SEQ_CST);
+}
+
+void member_in_child(void) { member = (struct membership){0}; }
+
+static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
+
+static const char *find(char *const env[], const char *named, size_t n) {
+  for (char *const *e = env; e && *e; e++)
+    if (begins(*e, named, n)) return *e;
+  return NULL;
+}
+
+static size_t name_length(const char *entry) { return (size_t)(strchr(entry, '=') - entry) + 1; }
+
+size_t environment_entries(char *const env[]) {
+  if (standing != STANDING_INSIDE) return 0;
+  bool whole = true;
+  const char *preload = find(env, "LD_PRELOAD=", 11);
+  if (kept_preload[0] && (!preload || !strstr(preload, kept_shim + 8))) whole = false;
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+    if (kept[i][0] && !find(env, kept[i], name_length(kept[i]))) whole = false;
+  if (whole) return 0;
+  size_t n = 0;
+  while (env && env[n]) n++;
+  // The longest preload list is written behind the pointers.
+  return n + 6 + (sizeof kept_preload + (preload ? strlen(preload) : 0)) / sizeof(char *) + 2;
+}
+
+char *const *environment_repaired(char *const env[], char **room) {
+  size_t n = 0, count = 0;
+  while (env && env[count]) count++;
+  char *text = (char *)(room + count + 6);
+  const char *preload = find(env, "LD_PRELOAD=", 11);
+  for (size_t i = 0; i < count; i++)
+    if (!kept_preload[0] || !begins(env[i], "LD_PRELOAD=", 11)) room[n++] = env[i];
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+    if (kept[i][0] && !find(env, kept[i], name_length(kept[i]))) room[n++] = kept[i];
+  if (kept_preload[0] && preload && strstr(preload, kept_shim + 8)) {
+    room[n++] = (char *)preload;
+  } else if (kept_preload[0]) {
+    room[n++] = text;
+    strcpy(text, kept_preload);
+    if (preload && preload[11]) strcat(strcat(text, ":"), preload + 11);
+  }
+  room[n] = NULL;
+  return room;
+}

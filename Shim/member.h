@@ -1,0 +1,57 @@
+// This process as a member of a beancounter: its page, how it joins, what a child starts with.
+#ifndef SHIM_MEMBER_H
+#define SHIM_MEMBER_H
+
+#include "wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum standing {
+  STANDING_UNKNOWN = 0, // before the constructor: all-zero state is valid
+  STANDING_OUTSIDE,     // BC_DISABLE, or nobody named a server
+  STANDING_INSIDE,      // named a server; the page is there once joined
+};
+
+// Wiped by the kernel in every child, however it was made (MADV_WIPEONFORK, 4.14): a child has joined nothing.
+struct membership {
+  struct bc_page *page;
+  int joining;
+  int lost; // the server did not answer: next time, one try is enough
+};
+
+extern struct member_block {
+  _Alignas(4096) struct membership it;
+} member_block;
+#define member (member_block.it)
+
+// In a child of vfork, which runs in its parent's memory: what it opens and closes is not its parent's.
+extern _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
+
+extern enum standing standing;
+extern char server_path[108];
+extern uint64_t member_token[2];
+
+// The page, joined now if need be; null when the call is to pass through uncharged.
+struct bc_page *member_join(void);
+
+static inline struct bc_page *member_page(void) {
+  if (__builtin_expect(in_vfork_child, 0)) return NULL;
+  struct bc_page *page = member.page;
+  return __builtin_expect(page != NULL, 1) ? page : standing == STANDING_INSIDE ? member_join() : NULL;
+}
+
+// An image without a charge open does not join on its own account for a release.
+static inline struct bc_page *member_joined(void) { return in_vfork_child ? NULL : member.page; }
+
+// Every descriptor becomes shared with the child that is about to be.
+void member_before_fork(void);
+// In the child, where the wipe did not happen (a kernel before 4.14).
+void member_in_child(void);
+
+// An environment that has what a new image needs to join: `env` itself when it does, else one built in `room`.
+// entries_needed says how many pointers that takes.
+size_t environment_entries(char *const env[]);
+char *const *environment_repaired(char *const env[], char **room);
+
+#endif

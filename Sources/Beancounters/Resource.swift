@@ -1,0 +1,49 @@
+/// A resource that a beancounter bounds, in the kernels' order: the raw value is the row of
+/// `/proc/user_beancounters` (OpenVZ 2.6.18, kernel/ub/beancounter.c, `ub_rnames`).
+public enum Resource: Int, CaseIterable, Sendable {
+  case kmemsize = 0
+  case lockedpages = 1
+  case privvmpages = 2
+  case shmpages = 3
+  case numproc = 5
+  case physpages = 6
+  case vmguarpages = 7
+  case oomguarpages = 8
+  case numtcpsock = 9
+  case numflock = 10
+  case numpty = 11
+  case numsiginfo = 12
+  case tcpsndbuf = 13
+  case tcprcvbuf = 14
+  case othersockbuf = 15
+  case dgramrcvbuf = 16
+  case numothersock = 17
+  case dcachesize = 18
+  case numfile = 19
+  case numiptent = 23
+  case swappages = 24
+
+  /// What one unit of the resource is.
+  public enum Unit: String, Sendable {
+    case items, pages, bytes
+  }
+
+  /// The name in the kernels' files and in every option.
+  public var name: String { String(describing: self) }
+
+  public var unit: Unit {
+    switch self {
+    case .lockedpages, .privvmpages, .shmpages, .physpages, .vmguarpages, .oomguarpages, .swappages: .pages
+    case .kmemsize, .tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf, .dcachesize: .bytes
+    default: .items
+    }
+  }
+
+  public init?(name: some StringProtocol) {
+    guard let found = Resource.allCases.first(where: { $0.name == name }) else { return nil }
+    self = found
+  }
+
+  /// The rows that this version charges, enforces and shows.
+  public static let enforced: [Resource] = [.privvmpages, .numproc, .numtcpsock, .numothersock, .numfile]
+}

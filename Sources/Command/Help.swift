@@ -1,0 +1,48 @@
+/// What `bcrun --help` prints; at most 80 columns.
+public let helpText = """
+  Usage: bcrun [options] [--] COMMAND [ARG…]
+  Run COMMAND in a new beancounter, and report what it used and was denied.
+
+  Bounds (the charge that would pass one is denied):
+    -l, --limit RES=BARRIER[:LIMIT]  bounds of a resource; one value sets both,
+                                     100: the barrier alone, :120 the limit alone
+    --RES BARRIER[:LIMIT]            the same, RES as listed below
+    -m, --memory SIZE                privvmpages limit (and barrier)
+    --memory-reservation SIZE        privvmpages barrier
+    --pids-limit N                   numproc
+    --best-effort                    run although a bound cannot be enforced here
+
+  The run:
+    --name NAME                      name of the beancounter
+    -e, --env K=V                    set a variable for COMMAND; repeatable
+    -w, --workdir DIR                run COMMAND in DIR
+    --errno posix|openvz             which error a denied call returns
+    --on-server-loss deny|allow      charges when the server is lost (deny)
+
+  The report:
+    --report[=FILE]                  write it to FILE (stderr)
+    --report-format text|json|kv     its format (text)
+    --fail-on denial|barrier|uncovered
+                                     exit 124 if it happened; repeatable
+    -q, --quiet                      no report
+    -v, --verbose                    all of it, not only 20 lines
+
+    -h, --help                       print this
+    --version                        print the version
+
+  Enforced resources:
+    --privvmpages  --numproc  --numtcpsock  --numothersock  --numfile
+  Known, but not enforced by this version (see --best-effort):
+    --kmemsize  --lockedpages  --shmpages  --physpages  --vmguarpages
+    --oomguarpages  --numflock  --numpty  --numsiginfo  --tcpsndbuf
+    --tcprcvbuf  --othersockbuf  --dgramrcvbuf  --dcachesize  --numiptent
+    --swappages
+
+  Sizes: K M G T P(ages) B, base 1024, as 1.5G; a bare number is in the
+  resource's own unit: items (num*), pages (*pages, --memory) or bytes.
+  num* takes whole numbers only. unlimited, max, infinity or -1 is no bound.
+
+  Exit status: that of COMMAND; 124 --fail-on, 125 bcrun failed, 126 COMMAND
+  cannot be executed, 127 COMMAND not found.
+
+  """

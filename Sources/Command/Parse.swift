@@ -1,0 +1,139 @@
+import Beancounters
+
+/// What a command line asks for.
+public enum Parsed: Sendable {
+  case run(Options)
+  case help
+  case version
+}
+
+/// Reads the options of `bcrun`. `arguments` are those after the program's name. Reads everything before anything
+/// runs; the error says which option is wrong and what it accepts (bcrun exits 125).
+///
+///     switch try parseOptions(Array(CommandLine.arguments.dropFirst())) { … }
+///
+/// Not reentrant, as getopt_long is not.
+public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
+  let getopt = Getopt(arguments)
+  var reader = OptionReader()
+  while let found = try getopt.next() {
+    switch found.option.key {
+    case .help: return .help
+    case .version: return .version
+    default: try reader.read(found)
+    }
+  }
+  try reader.checkEnforced()
+  var options = reader.options
+  options.commandStart = getopt.position
+  options.command = Array(arguments.dropFirst(options.commandStart))
+  guard !options.command.isEmpty else {
+    throw UsageError("no COMMAND given; accepted: bcrun [options] [--] COMMAND [ARG…], see bcrun --help")
+  }
+  return .run(options)
+}
+
+/// The most bytes in a beancounter's name.
+let longestName = 64
+
+private struct OptionReader {
+  var options = Options()
+  private var reserved = false
+  /// The option that last bounded each resource, for messages.
+  private var origins: [Resource: String] = [:]
+
+  mutating func read(_ found: Getopt.Found) throws(UsageError) {
+    let value = found.value ?? ""
+    switch found.option.key {
+    case .limit: try readLimit(found, value)
+    case .resource(let resource): try bound(resource, value, option: found.spelling)
+    case .memory:
+      let limit = try amount(found, value, unit: .pages)
+      // Whichever of the two options comes first.
+      change(.privvmpages, BoundsChange(barrier: reserved ? nil : limit, limit: limit), option: found.spelling)
+    case .memoryReservation:
+      reserved = true
+      let barrier = try amount(found, value, unit: .pages)
+      change(.privvmpages, BoundsChange(barrier: barrier), option: found.spelling)
+    case .pidsLimit:
+      let most = try amount(found, value, unit: .items)
+      change(.numproc, BoundsChange(barrier: most, limit: most), option: found.spelling)
+    case .name:
+      guard isName(value) else { throw unreadable(found) }
+      options.name = value
+    case .environment:
+      guard let equals = value.utf8.firstIndex(of: UInt8(ascii: "=")), equals != value.utf8.startIndex else {
+        throw unreadable(found)
+      }
+      options.environment.append(value)
+    case .workdir:
+      guard !value.isEmpty else { throw unreadable(found) }
+      options.workdir = value
+    case .report:
+      guard found.value?.isEmpty != true else { throw unreadable(found) }
+      options.reportFile = found.value
+    case .reportFormat:
+      guard let format = Options.Format(rawValue: value) else { throw unreadable(found) }
+      options.format = format
+    case .failOn:
+      guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
+      if !options.failOn.contains(event) { options.failOn.append(event) }
+    case .onServerLoss: options.allowOnServerLoss = try choice(found, no: "deny", yes: "allow")
+    case .errno: options.openvzErrno = try choice(found, no: "posix", yes: "openvz")
+    case .quiet: options.quiet = true
+    case .verbose: options.verbose = true
+    case .bestEffort: options.bestEffort = true
+    case .help, .version: break
+    }
+  }
+
+  /// A bound that would be ignored is worse than none: people rely on it. Asked last, for --best-effort may come last.
+  func checkEnforced() throws(UsageError) {
+    guard !options.bestEffort else { return }
+    for resource in Resource.allCases where !Resource.enforced.contains(resource) {
+      guard let bounds = options.bounds[resource], !bounds.isUnlimited else { continue }
+      throw UsageError(
+        "\(origins[resource] ?? resource.name): this version cannot enforce a bound on \(resource.name), only on "
+          + "\(resourceNames(Resource.enforced)); --best-effort runs anyway, without it")
+    }
+  }
+
+  private mutating func readLimit(_ found: Getopt.Found, _ value: String) throws(UsageError) {
+    guard let equals = value.utf8.firstIndex(of: UInt8(ascii: "=")) else { throw unreadable(found) }
+    let name = String(value[..<equals])
+    guard let resource = Resource(name: name) else {
+      let near = nearest(to: name, among: Resource.allCases.map(\.name)).map { "; did you mean \($0)?" } ?? ";"
+      throw UsageError("\(found.spelling): no resource \(quoted(name))\(near) accepted: \(found.option.accepted)")
+    }
+    let amounts = String(value[value.utf8.index(after: equals)...])
+    try bound(resource, amounts, option: "\(found.spelling) \(name)")
+  }
+
+  private mutating func bound(_ resource: Resource, _ value: String, option: String) throws(UsageError) {
+    change(resource, try BoundsChange(value, of: resource, option: option), option: option)
+  }
+
+  private mutating func change(_ resource: Resource, _ parts: BoundsChange, option: String) {
+    options.bounds[resource] = parts.applied(to: options.bounds[resource] ?? Bounds())
+    origins[resource] = option
+  }
+
+  private func amount(_ found: Getopt.Found, _ value: String, unit: Resource.Unit) throws(UsageError) -> Int64 {
+    try readAmount(value, in: value, unit: unit, option: found.spelling, accepted: found.option.accepted)
+  }
+
+  private func choice(_ found: Getopt.Found, no: String, yes: String) throws(UsageError) -> Bool {
+    guard found.value == no || found.value == yes else { throw unreadable(found) }
+    return found.value == yes
+  }
+
+  private func unreadable(_ found: Getopt.Found) -> UsageError {
+    .unreadable(found.spelling, found.value ?? "", accepted: found.option.accepted)
+  }
+
+  /// Names appear in paths, in lines of kv and on terminals.
+  private func isName(_ name: String) -> Bool {
+    (1...longestName).contains(name.utf8.count)
+      && !name.unicodeScalars.contains { $0 == "/" || isUnprintable($0) }
+  }
+}

@@ -1,0 +1,129 @@
+import Beancounters
+private import CLinux
+
+extension Report {
+  /// The most lines of text without -v.
+  static let mostLines = 20
+
+  /// The report for people: a line on how COMMAND ended, a table, and what went wrong. Ends with a newline. Without
+  /// `verbose`, at most 20 lines and only the rows with a bound, a denial or any use. `color` marks denials in red.
+  public func text(verbose: Bool, color: Bool = false) -> String {
+    var lines = [headline]
+    let rows = verbose ? rows : rows.filter { !$0.bounds.isUnlimited || $0.failcnt > 0 || $0.maxheld > 0 }
+    if !rows.isEmpty { lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"])) }
+    lines += rows.map { line(for: $0, verbose: verbose, color: color) }
+    lines += denials.map { red("  " + line(for: $0), color) }
+    if !uncovered.isEmpty { lines.append("  uncovered: \(plural(uncovered.count, "process")) (\(list(verbose)))") }
+    if remaining > 0 { lines.append("  still running: \(plural(remaining, "process"))") }
+    if verbose {
+      lines.append(
+        "  server: \(plural(server.requests, "request")), \(plural(server.recalls, "recall")), "
+          + "\(plural(server.recounts, "recount")), \(server.toSlow) to slow, \(server.toFast) to fast")
+    }
+    if !verbose, lines.count > Report.mostLines {
+      let hidden = lines.count - (Report.mostLines - 1)
+      lines.replaceSubrange((Report.mostLines - 1)..., with: ["  … \(hidden) more (-v shows all)"])
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private var headline: String {
+    let end =
+      if let signal = exit.signal { "killed by \(signalName(signal))" } else { "exited \(exit.code ?? 0)" }
+    return "bcrun: \(visible(name)) \(end) after \(tenths(seconds)) s; "
+      + (denied == 0 ? "no denials" : plural(denied, "denial"))
+  }
+
+  /// Saturating, as all sums of counters that came from elsewhere.
+  var denied: Int64 {
+    denials.reduce(0) { sum, denial in
+      let (total, overflow) = sum.addingReportingOverflow(denial.count)
+      return overflow ? .max : total
+    }
+  }
+
+  private func line(for row: Row, verbose: Bool, color: Bool) -> String {
+    let unit = row.resource.unit
+    var line =
+      "  "
+      + columns([
+        row.resource.name, human(row.held, unit), human(row.maxheld, unit), human(row.bounds.barrier, unit),
+        human(row.bounds.limit, unit), String(row.failcnt),
+      ])
+    if verbose, row.status != "exact" { line += "  \(visible(row.status))" }
+    if row.failcnt > 0 { line += "  " + red("<- denied", color) }
+    return line
+  }
+
+  private func line(for denial: Denial) -> String {
+    "denied \(denial.resource.name) x\(denial.count) (\(visible(denial.errno))): "
+      + "\(visible(denial.comm))[\(denial.pid)] \(visible(denial.call))"
+      + "(\(denial.detail.isEmpty ? "" : quoted(denial.detail)))"
+  }
+
+  /// `busybox: static, foo: setuid x3`: equal ones together, and three of them without -v.
+  private func list(_ verbose: Bool) -> String {
+    var kinds: [(name: String, count: Int)] = []
+    for process in uncovered {
+      let name = "\(visible(basename(process.executable))): \(visible(process.reason))"
+      if let known = kinds.firstIndex(where: { $0.name == name }) {
+        kinds[known].count += 1
+      } else {
+        kinds.append((name, 1))
+      }
+    }
+    let shown = kinds.prefix(verbose ? kinds.count : 3).map { $0.count > 1 ? "\($0.name) x\($0.count)" : $0.name }
+    return (shown + (shown.count < kinds.count ? ["…"] : [])).joined(separator: ", ")
+  }
+}
+
+/// `SIGKILL`; a real-time signal has no name of its own.
+func signalName(_ signal: Int32) -> String {
+  guard let name = sigabbrev_np(signal) else { return "signal \(signal)" }
+  return "SIG" + String(cString: name)
+}
+
+/// An amount as the table shows it: items as they are, pages and bytes as sizes, no bound as `-`.
+func human(_ amount: Int64, _ unit: Resource.Unit) -> String {
+  if amount == Bounds.unlimited { return "-" }
+  if unit == .items || amount == 0 { return String(amount) }
+  var size = Double(amount) * (unit == .pages ? Double(Amount.pageSize) : 1)
+  if abs(size) < 1024 { return String(amount) }
+  var suffix = "K"
+  size /= 1024
+  // 1023.95 would be rounded to 1024.0.
+  for next in ["M", "G", "T"] where abs(size) >= 1023.95 {
+    suffix = next
+    size /= 1024
+  }
+  return tenths(size) + suffix
+}
+
+/// `12.4`: one digit after the point, always.
+func tenths(_ value: Double) -> String {
+  guard let scaled = Int64(exactly: (value * 10).rounded()) else { return "?" }
+  let (whole, tenth) = scaled.magnitude.quotientAndRemainder(dividingBy: 10)
+  return "\(scaled < 0 ? "-" : "")\(whole).\(tenth)"
+}
+
+private func columns(_ cells: [String]) -> String {
+  let widths = [12, 8, 10, 10, 10, 10]
+  return zip(cells, widths).enumerated().map { index, cell in
+    let gap = String(repeating: " ", count: max(0, cell.1 - cell.0.count))
+    if index == 0 { return cell.0 + gap }
+    // A value that fills its column keeps apart from its neighbour.
+    return (gap.isEmpty ? " " : gap) + cell.0
+  }.joined()
+}
+
+private func plural(_ count: some BinaryInteger, _ word: String) -> String {
+  count == 1 ? "1 \(word)" : "\(count) \(word)\(word.hasSuffix("s") ? "es" : "s")"
+}
+
+private func basename(_ path: String) -> String {
+  path.split(separator: "/").last.map(String.init) ?? path
+}
+
+private func red(_ text: String, _ color: Bool) -> String {
+  color ? "\u{1b}[31m\(text)\u{1b}[0m" : text
+}

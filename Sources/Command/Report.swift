@@ -1,0 +1,112 @@
+public import Beancounters
+
+/// All that the end report says, whatever its format. Amounts are in the resource's own unit.
+public struct Report: Sendable {
+  public struct Row: Sendable {
+    public var resource: Resource
+    public var held: Int64
+    public var maxheld: Int64
+    public var bounds: Bounds
+    public var failcnt: Int64
+    /// `exact`, `estimate`, `view` or `unseen`.
+    public var status: String
+
+    public init(resource: Resource, held: Int64, maxheld: Int64, bounds: Bounds, failcnt: Int64, status: String) {
+      self.resource = resource
+      self.held = held
+      self.maxheld = maxheld
+      self.bounds = bounds
+      self.failcnt = failcnt
+      self.status = status
+    }
+  }
+
+  /// Denials of one resource to one process through one call, counted together.
+  public struct Denial: Sendable {
+    public var resource: Resource
+    public var count: Int64
+    /// The name the program saw: `ENFILE`.
+    public var errno: String
+    public var pid: Int32
+    public var comm: String
+    public var call: String
+    /// A path or a size, for people; empty when there is none.
+    public var detail: String
+    public var amount: Int64
+
+    public init(
+      resource: Resource, count: Int64, errno: String, pid: Int32, comm: String, call: String, detail: String,
+      amount: Int64
+    ) {
+      self.resource = resource
+      self.count = count
+      self.errno = errno
+      self.pid = pid
+      self.comm = comm
+      self.call = call
+      self.detail = detail
+      self.amount = amount
+    }
+  }
+
+  public struct Uncovered: Sendable {
+    public var pid: Int32
+    public var executable: String
+    public var reason: String
+
+    public init(pid: Int32, executable: String, reason: String) {
+      self.pid = pid
+      self.executable = executable
+      self.reason = reason
+    }
+  }
+
+  /// How COMMAND ended: exactly one of the two is set.
+  public struct Exit: Sendable {
+    public var code: Int32?
+    public var signal: Int32?
+
+    public init(code: Int32? = nil, signal: Int32? = nil) {
+      self.code = code
+      self.signal = signal
+    }
+  }
+
+  public struct Work: Sendable {
+    public var requests: Int64 = 0
+    public var recalls: Int64 = 0
+    public var recounts: Int64 = 0
+    public var toSlow: Int64 = 0
+    public var toFast: Int64 = 0
+
+    public init() {}
+  }
+
+  public var id: Int
+  public var name: String
+  public var command: [String]
+  public var exit: Exit
+  public var seconds: Double
+  public var rows: [Row]
+  public var denials: [Denial]
+  public var uncovered: [Uncovered]
+  /// Processes of the beancounter that outlive COMMAND.
+  public var remaining: Int
+  public var server: Work
+
+  public init(
+    id: Int, name: String, command: [String], exit: Exit, seconds: Double, rows: [Row], denials: [Denial],
+    uncovered: [Uncovered], remaining: Int, server: Work
+  ) {
+    self.id = id
+    self.name = name
+    self.command = command
+    self.exit = exit
+    self.seconds = seconds
+    self.rows = rows
+    self.denials = denials
+    self.uncovered = uncovered
+    self.remaining = remaining
+    self.server = server
+  }
+}

@@ -1,0 +1,126 @@
+// The one definition of what a member and the server say to each other: the messages of the slow path,
+// and the page of cells that carries the fast path. Included by the shim, imported by Swift.
+#ifndef BEANCOUNTER_WIRE_H
+#define BEANCOUNTER_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BC_WIRE_MAGIC 0x62633031u // "bc01": changes with every change of layout
+
+// Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
+enum bc_resource {
+  BC_KMEMSIZE = 0, BC_LOCKEDPAGES = 1, BC_PRIVVMPAGES = 2, BC_SHMPAGES = 3, BC_NUMPROC = 5,
+  BC_PHYSPAGES = 6, BC_VMGUARPAGES = 7, BC_OOMGUARPAGES = 8, BC_NUMTCPSOCK = 9, BC_NUMFLOCK = 10,
+  BC_NUMPTY = 11, BC_NUMSIGINFO = 12, BC_TCPSNDBUF = 13, BC_TCPRCVBUF = 14, BC_OTHERSOCKBUF = 15,
+  BC_DGRAMRCVBUF = 16, BC_NUMOTHERSOCK = 17, BC_DCACHESIZE = 18, BC_NUMFILE = 19, BC_NUMIPTENT = 23,
+  BC_SWAPPAGES = 24, BC_RESOURCES = 32
+};
+
+enum bc_severity { BC_HARD = 0, BC_SOFT = 1, BC_FORCE = 2 };
+
+enum bc_kind {
+  BC_HELLO = 1,   // from the constructor of a new image, or the first charge of a forked child
+  BC_CHARGE,      // amount units of resource; the answer has put them into the cell
+  BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
+  BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
+  BC_FORK,        // a child is about to be made
+  BC_FORKED,      // … and is process `child` (0: the kernel refused, or the child has gone)
+  BC_EXEC,        // this process is about to run the image named in detail
+  BC_EXEC_FAILED, // … and did not
+  BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
+};
+
+// How a child comes to be, for BC_FORK and BC_FORKED.
+enum bc_birth {
+  BC_COPY = 0,  // fork: it gets a copy of the memory
+  BC_IMAGE = 1, // vfork, posix_spawn, system, popen: it will run a new image
+};
+
+enum { BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4 };
+
+struct bc_request {
+  uint32_t magic;
+  uint16_t kind;     // enum bc_kind
+  uint8_t resource;  // enum bc_resource
+  uint8_t severity;  // enum bc_severity
+  uint64_t token[2]; // membership: unguessable, one for each beancounter
+  int64_t amount;    // items, or bytes for BC_MEMORY
+  int64_t want;
+  int32_t thread;    // kernel thread id of whoever asks
+  int32_t child;
+  uint16_t flags;
+  uint16_t birth;    // enum bc_birth
+  int32_t parent;    // BC_HELLO: the parent process, as it sees it
+  char call[24];     // the function that asks
+  char detail[160];  // its path or size, for people
+};
+_Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
+
+struct bc_answer {
+  uint32_t magic;
+  int32_t error;     // 0 or the errno of the resource: the caller maps it to its own
+  int64_t granted;   // BC_MEMORY: bytes of the lease now; else units
+  int64_t own_limit; // the program's own RLIMIT_DATA, -1 when it never set one
+  uint32_t flags;
+  uint32_t reserved;
+};
+enum {
+  BC_ANSWER_LEASED = 1,        // memory has a bound: ask before exec and fork
+  BC_ANSWER_UNCHANGED = 2,     // the lease was not what refused: the kernel's answer stands
+  BC_ANSWER_ALLOW_ON_LOSS = 4, // --on-server-loss=allow
+  BC_ANSWER_OPENVZ_ERRNO = 8,  // --errno=openvz
+};
+
+// One resource of one member. credit is shared ground; granted is the server's word, copied here.
+//
+//   charge:   pending += 1, then CAS(credit, credit − n), then the system call, then pending −= 1
+//   uncharge: pending += 1, then the system call, then credit += n, then pending −= 1
+//   recall:   the server's xchg(credit, 0): needs no answer, works on a stopped or dead process
+//   recount:  the server freezes credit at BC_FROZEN, so that no charge can begin, and counts; releases
+//             add to the frozen word and are seen when it thaws. What is pending counts as held.
+struct bc_cell {
+  int64_t credit;    // units that may be charged without asking
+  int64_t low;       // least credit since the server last looked: the peak of use
+  int64_t granted;   // units out to this member, spent or not
+  int32_t pending;   // charges and releases that have begun and not ended
+  int32_t uncertain; // releases whose effect only a recount knows (a shared description was closed)
+};
+
+#define BC_FROZEN (INT64_MIN / 2)
+
+// What a member shares with the server: this page, then one word for each descriptor.
+#define BC_PAGE_SIZE 4096u
+#define BC_OWNED_FDS 65536u
+struct bc_page {
+  uint32_t magic;
+  uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS
+  uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
+  uint32_t flags;      // BC_ANSWER_*
+  struct bc_cell cells[BC_RESOURCES];
+};
+_Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their page");
+
+#define BC_MEMFD_SIZE (BC_PAGE_SIZE + BC_OWNED_FDS * sizeof(uint16_t))
+
+// An owned descriptor: generation << 2 | what it is. Anything else in the word means "not surely ours alone".
+enum bc_owned { BC_OWNED_FILE = 1, BC_OWNED_TCP = 2, BC_OWNED_OTHER = 3 };
+#define BC_GENERATIONS 16383u
+
+// Swift does not import _Atomic fields: plain words, atomic accessors.
+static inline int64_t bc_load(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline void bc_store(int64_t *word, int64_t v) { __atomic_store_n(word, v, __ATOMIC_SEQ_CST); }
+static inline int64_t bc_exchange(int64_t *word, int64_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
+static inline int64_t bc_add(int64_t *word, int64_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
+static inline int32_t bc_load32(const int32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline int32_t bc_exchange32(int32_t *word, int32_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
+static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
+  return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resource) {
+  return &page->cells[resource % BC_RESOURCES];
+}
+
+#endif

@@ -1,0 +1,6 @@
+"""A free TCP port of the loopback."""
+import socket
+
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])
