@@ -72,6 +72,16 @@ static long connect_server(void) {
   return fd;
 }
 
+// Shown in the page while it is open, so that a recount does not take it for the program's.
+static int32_t *show(struct bc_page *page, long socket) {
+  for (int i = 0; page && i < BC_ASKING; i++) {
+    int32_t none = 0;
+    if (__atomic_compare_exchange_n(&page->asking[i], &none, (int32_t)socket + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      return &page->asking[i];
+  }
+  return NULL;
+}
+
 static bool receive(long socket, struct bc_answer *answer, int *fd) {
   union {
     struct cmsghdr header;
@@ -104,8 +114,10 @@ __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, 
       if (socket == -EMFILE || socket == -ENFILE) result = ASK_NO_DESCRIPTOR;
       break;
     }
+    int32_t *shown = show(member_joined(), socket);
     long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
     if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd))) result = ASK_ANSWERED;
+    if (shown) __atomic_store_n(shown, 0, __ATOMIC_SEQ_CST);
     RAW(SYS_close, socket);
   }
   ask_restore_signals(&mask);

@@ -22,6 +22,8 @@ uint64_t member_token[2];
 static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
 static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
 
+static bool starting; // in the constructor: this is a new image, not a copy of one
+
 static bool token_read(const char *hex, uint64_t token[2]) {
   token[0] = token[1] = 0;
   for (int i = 0; i < 32; i++) {
@@ -44,7 +46,7 @@ static bool keep(char *to, size_t size, const char *name, const char *value) {
 
 __attribute__((constructor(101))) static void start(void) {
   const char *disable = getenv("BC_DISABLE"), *server = getenv("BC_SERVER"), *token = getenv("BC_TOKEN");
-  const char *shim = getenv("BC_SHIM"), *preload = getenv("LD_PRELOAD"), *loss = getenv("BC_ON_SERVER_LOSS");
+  const char *shim = getenv("BC_SHIM"), *loss = getenv("BC_ON_SERVER_LOSS");
   standing = STANDING_OUTSIDE;
   if ((disable && disable[0] == '1') || !server || !token || !token_read(token, member_token)) return;
   if (!keep(kept_server, sizeof kept_server, "BC_SERVER", server) || strlen(server) >= sizeof server_path) return;
@@ -52,11 +54,12 @@ __attribute__((constructor(101))) static void start(void) {
   if (shim) keep(kept_shim, sizeof kept_shim, "BC_SHIM", shim);
   if (loss) keep(kept_loss, sizeof kept_loss, "BC_ON_SERVER_LOSS", loss);
   if (shim) keep(kept_preload, sizeof kept_preload, "LD_PRELOAD", shim);
-  (void)preload;
   strcpy(server_path, server);
   madvise(&member_block, sizeof member_block, MADV_WIPEONFORK);
   standing = STANDING_INSIDE;
+  starting = true;
   member_join();
+  starting = false;
 }
 
 static struct bc_page *map_page(int fd) {
@@ -74,7 +77,8 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
-    struct bc_request request = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0)};
+    struct bc_request request = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0),
+                                 .birth = starting ? BC_IMAGE : BC_COPY};
     struct bc_answer answer;
     int fd = -1;
     if (ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0) {

@@ -9,7 +9,7 @@
 
 // ld.so's own list. _r_debug keeps it in load order: the main program, the preloaded libraries, then the needed ones
 // breadth first, which is the order of the global scope. Objects of dlopen come last, behind libc.
-extern struct r_debug _r_debug;
+extern struct r_debug _r_debug __attribute__((weak)); // weak: it is ld.so that has it, and only libc need be named
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((visibility("hidden")));
 
 static long no_such_call(void) {

@@ -1,1 +1,64 @@
 #include "clinux.h"
+
+ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd) {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec part = {(void *)bytes, size};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (fd >= 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory) {
+  posix_spawnattr_t attr;
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_init(&attr);
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_setsigmask(&attr, mask);
+  posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+  if (directory) posix_spawn_file_actions_addchdir_np(&actions, directory);
+  int error = posix_spawnp(child, argv[0], &actions, &attr, argv, env);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attr);
+  return error;
+}
+
+int clinux_listen(const char *path, bool abstract) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  size_t n = strlen(path);
+  if (n >= sizeof address.sun_path) return errno = ENAMETOOLONG, -1;
+  memcpy(address.sun_path, path, n + 1);
+  if (abstract) address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (abstract ? 0 : 1));
+  if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 4096) < 0) {
+    int error = errno;
+    close(fd);
+    return errno = error, -1;
+  }
+  return fd;
+}
+
+void clinux_die_of(int number) {
+  struct rlimit no_core = {0, 0};
+  sigset_t one;
+  setrlimit(RLIMIT_CORE, &no_core);
+  signal(number, SIG_DFL);
+  sigemptyset(&one);
+  sigaddset(&one, number);
+  kill(getpid(), number);
+  sigprocmask(SIG_UNBLOCK, &one, NULL);
+  _exit(128 + number);
+}

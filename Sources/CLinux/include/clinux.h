@@ -12,6 +12,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,5 +33,42 @@
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+
+// syscall(2) is variadic, which Swift does not import.
+static inline long clinux_syscall(long n, long a, long b, long c, long d, long e) { return syscall(n, a, b, c, d, e); }
+
+static inline int clinux_prlimit(pid_t pid, unsigned long long soft, unsigned long long *was) {
+  struct rlimit now;
+  if (prlimit(pid, RLIMIT_DATA, NULL, &now) < 0) return errno;
+  if (was) *was = now.rlim_cur;
+  now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+  return prlimit(pid, RLIMIT_DATA, &now, NULL) < 0 ? errno : 0;
+}
+
+// A message with at most one descriptor.
+ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd);
+
+// Starts argv[0], found along PATH of the environment, with the given mask and directory. 0, or an errno.
+int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory);
+
+static inline int clinux_status_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
+static inline int clinux_status_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+static inline int clinux_status_stopped(int status) { return WIFSTOPPED(status) ? WSTOPSIG(status) : 0; }
+static inline int clinux_seal(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
+static inline bool clinux_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+// stat(2) and open(2) by names that Swift can tell from the struct and the variadic function.
+static inline int clinux_stat(const char *path, struct stat *info) { return stat(path, info); }
+static inline int clinux_open(const char *path, int flags) { return open(path, flags, 0666); }
+static inline bool clinux_is_socket(unsigned mode) { return S_ISSOCK(mode); }
+static inline bool clinux_is_setid(unsigned mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
+// sockaddr arguments are transparent unions under _GNU_SOURCE, and errno is a macro.
+static inline int clinux_errno(void) { return errno; }
+static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+// Listens at a path, or at the same name with its first byte zero: an abstract one. A descriptor, or −1.
+int clinux_listen(const char *path, bool abstract);
+static inline const char *clinux_environment(size_t i) { return environ[i]; }
+// Ends this process the way COMMAND ended: by the same signal, without a second core.
+void clinux_die_of(int signal);
+static inline pid_t clinux_fork(void) { return fork(); }
 
 #endif

@@ -93,11 +93,13 @@ struct bc_cell {
 // What a member shares with the server: this page, then one word for each descriptor.
 #define BC_PAGE_SIZE 4096u
 #define BC_OWNED_FDS 65536u
+enum { BC_ASKING = 8 };
 struct bc_page {
   uint32_t magic;
   uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS
   uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
   uint32_t flags;      // BC_ANSWER_*
+  int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's
   struct bc_cell cells[BC_RESOURCES];
 };
 _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their page");
@@ -119,6 +121,16 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
   return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
+  return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
+}
+// Zero-filled, its one long text ended: a message from a member is never trusted to be.
+static inline void bc_request_clean(struct bc_request *r) {
+  r->call[sizeof r->call - 1] = 0;
+  r->detail[sizeof r->detail - 1] = 0;
+}
+static inline const char *bc_request_call(const struct bc_request *r) { return r->call; }
+static inline const char *bc_request_detail(const struct bc_request *r) { return r->detail; }
 static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resource) {
   return &page->cells[resource % BC_RESOURCES];
 }

@@ -1,0 +1,119 @@
+/// The books of one beancounter: what is out to each member, against the bounds. Pure: no I/O, no clock, no process ids.
+///
+/// `granted` is what the member may have obtained, spent or not: an upper estimate of the truth. The ledger keeps
+/// Σ granted within the ceiling of every charge that is not FORCE; recalls and recounts bring `granted` down towards the
+/// truth, and never below it.
+public struct Ledger: Sendable {
+  /// A member's place in the books; reused after `leave`.
+  public typealias Slot = Int
+
+  public struct Account: Sendable {
+    public internal(set) var bounds = Bounds()
+    /// Σ granted of all members.
+    public internal(set) var granted: Int64 = 0
+    public internal(set) var maxheld: Int64 = 0
+    public internal(set) var failcnt: Int64 = 0
+  }
+
+  private var accounts: [Account]
+  private var granted: [[Int64]] = []  // by slot, then resource
+  private var inUse: [Bool] = []
+  private var free: [Slot] = []
+  public private(set) var members = 0
+
+  private static let rows = 1 + (Resource.allCases.map(\.rawValue).max() ?? 0)
+
+  public init(bounds: [Resource: Bounds] = [:]) {
+    accounts = Array(repeating: Account(), count: Ledger.rows)
+    for (resource, bound) in bounds { accounts[resource.rawValue].bounds = bound }
+  }
+
+  public subscript(_ resource: Resource) -> Account { accounts[resource.rawValue] }
+
+  public func granted(_ slot: Slot, _ resource: Resource) -> Int64 { granted[slot][resource.rawValue] }
+
+  /// New bounds, also below what is held: what exists stays, new charges fail.
+  public mutating func setBounds(_ bounds: Bounds, of resource: Resource) {
+    accounts[resource.rawValue].bounds = bounds
+  }
+
+  public mutating func join() -> Slot {
+    members += 1
+    let nothing = [Int64](repeating: 0, count: Ledger.rows)
+    if let slot = free.popLast() {
+      granted[slot] = nothing
+      inUse[slot] = true
+      return slot
+    }
+    granted.append(nothing)
+    inUse.append(true)
+    return granted.count - 1
+  }
+
+  /// Everything the member had comes back.
+  public mutating func leave(_ slot: Slot) {
+    precondition(inUse[slot], "a member leaves once")
+    for row in 0..<Ledger.rows { accounts[row].granted -= granted[slot][row] }
+    inUse[slot] = false
+    free.append(slot)
+    members -= 1
+  }
+
+  /// What a charge of this severity could still be granted; negative when use is above a lowered bound.
+  public func room(_ resource: Resource, _ severity: Severity) -> Int64 {
+    let account = accounts[resource.rawValue]
+    let ceiling = account.bounds.ceiling(severity)
+    return ceiling == Bounds.unlimited ? Bounds.unlimited : ceiling - account.granted
+  }
+
+  /// Grants at least `least` and at most `want`, or nothing. Batches never reach between barrier and limit, and take at
+  /// most half of an equal share of the room, so that one member's cache does not starve the others (design §4).
+  public mutating func grant(
+    _ slot: Slot, _ resource: Resource, least: Int64, want: Int64, severity: Severity
+  ) -> Int64? {
+    precondition(least >= 0)
+    let room = room(resource, severity)
+    guard least <= room else { return nil }
+    let share = self.room(resource, .hard) / Int64(2 * max(members, 1))
+    let amount = max(least, min(want, share))
+    add(amount, slot, resource)
+    return amount
+  }
+
+  /// Credit that was recalled unspent.
+  public mutating func giveBack(_ slot: Slot, _ resource: Resource, _ amount: Int64) {
+    precondition(amount >= 0 && amount <= granted[slot][resource.rawValue], "no more comes back than went out")
+    add(-amount, slot, resource)
+  }
+
+  /// What a recount found the member to hold, or anything else that is so whatever the bounds say (FORCE).
+  public mutating func set(_ slot: Slot, _ resource: Resource, to amount: Int64) {
+    precondition(amount >= 0)
+    add(amount - granted[slot][resource.rawValue], slot, resource)
+  }
+
+  /// One unit changes hands inside the beancounter: a child takes over what its parent charged for it.
+  public mutating func transfer(from: Slot, to: Slot, _ resource: Resource, _ amount: Int64) {
+    precondition(amount <= granted[from][resource.rawValue])
+    granted[from][resource.rawValue] -= amount
+    granted[to][resource.rawValue] += amount
+  }
+
+  /// A refusal that a program saw.
+  public mutating func refuse(_ resource: Resource) { accounts[resource.rawValue].failcnt += 1 }
+
+  /// So much was held at one moment.
+  public mutating func observe(_ resource: Resource, held: Int64) {
+    accounts[resource.rawValue].maxheld = max(accounts[resource.rawValue].maxheld, held)
+  }
+
+  /// Corrects a maximum that rested on what a recount then took back.
+  public mutating func setMaxheld(_ resource: Resource, _ amount: Int64) {
+    accounts[resource.rawValue].maxheld = amount
+  }
+
+  private mutating func add(_ amount: Int64, _ slot: Slot, _ resource: Resource) {
+    granted[slot][resource.rawValue] += amount
+    accounts[resource.rawValue].granted += amount
+  }
+}

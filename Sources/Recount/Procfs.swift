@@ -1,0 +1,118 @@
+private import CLinux
+
+/// The kernel's own figures of a process, from /proc. Every function answers nil when the process has gone.
+public enum Procfs {
+  public static let pageSize: Int64 = 4096
+
+  /// The first bytes of a file, as text; nil when it cannot be read. proc(5) files here are short.
+  static func read(_ path: String, limit: Int = 4096) -> String? {
+    let fd = clinux_open(path, O_RDONLY | O_CLOEXEC)
+    guard fd >= 0 else { return nil }
+    defer { close(fd) }
+    var bytes = [UInt8](repeating: 0, count: limit)
+    var total = 0
+    while total < limit {
+      let n = bytes.withUnsafeMutableBytes { CLinux.read(fd, $0.baseAddress! + total, limit - total) }
+      guard n > 0 else { break }
+      total += n
+    }
+    return total > 0 ? String(decoding: bytes[..<total], as: UTF8.self) : nil
+  }
+
+  /// One number of /proc/PID/status, in the file's own unit (kB for Vm rows).
+  static func status(_ pid: Int32, _ key: String) -> Int64? {
+    guard let text = read("/proc/\(pid)/status") else { return nil }
+    for line in text.split(separator: "\n") where line.hasPrefix(key) && line.dropFirst(key.count).first == ":" {
+      let digits = line.dropFirst(key.count + 1).drop { $0 == "\t" || $0 == " " }.prefix { $0.isNumber }
+      return Int64(digits)
+    }
+    return nil
+  }
+
+  /// Length of private writable mappings without the stack, in pages: `mm->data_vm`, the figure that RLIMIT_DATA bounds
+  /// (Linux 4.7, mm/mmap.c may_expand_vm). 0 for a zombie, whose memory has gone.
+  public static func dataPages(_ pid: Int32) -> Int64? {
+    guard let text = read("/proc/\(pid)/status") else { return nil }
+    var stat = Int64(0)
+    for line in text.split(separator: "\n") where line.hasPrefix("VmData:") {
+      let digits = line.dropFirst(7).drop { $0 == "\t" || $0 == " " }.prefix { $0.isNumber }
+      stat = (Int64(digits) ?? 0) * 1024 / pageSize
+    }
+    return stat
+  }
+
+  public struct Stat: Sendable {
+    public var comm: String
+    public var state: Character
+    public var parent: Int32
+    public var threads: Int64
+    public var startTime: Int64
+  }
+
+  /// proc(5) /proc/PID/stat: comm is in brackets and may hold anything, brackets too.
+  public static func stat(_ pid: Int32) -> Stat? {
+    guard let text = read("/proc/\(pid)/stat"), let open = text.firstIndex(of: "("), let end = text.lastIndex(of: ")")
+    else { return nil }
+    let comm = String(text[text.index(after: open)..<end])
+    let fields = text[text.index(after: end)...].split(separator: " ")
+    guard fields.count > 19, let parent = Int32(fields[1]), let threads = Int64(fields[17]), let start = Int64(fields[19])
+    else { return nil }
+    return Stat(comm: comm, state: fields[0].first ?? "?", parent: parent, threads: threads, startTime: start)
+  }
+
+  /// Tasks of the process as the kernel counts them for numproc: its threads, and 1 for a zombie until it is reaped.
+  public static func tasks(_ pid: Int32) -> Int64? {
+    guard let stat = stat(pid) else { return nil }
+    return stat.state == "Z" ? max(1, stat.threads) : stat.threads
+  }
+
+  /// Children of all threads (CONFIG_PROC_CHILDREN); empty where the kernel does not tell.
+  public static func children(_ pid: Int32) -> [Int32] {
+    var found: [Int32] = []
+    for thread in list("/proc/\(pid)/task") {
+      guard let text = read("/proc/\(pid)/task/\(thread)/children", limit: 65536) else { continue }
+      found += text.split(separator: " ").compactMap { Int32($0) }
+    }
+    return found
+  }
+
+  public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
+
+  public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }
+
+  /// Bytes of private writable mappings made with MAP_NORESERVE (`nr` in VmFlags of smaps, proc(5)).
+  public static func noReservePages(_ pid: Int32) -> Int64? {
+    guard let text = read("/proc/\(pid)/smaps", limit: 16 << 20) else { return nil }
+    var total: Int64 = 0
+    var size: Int64 = 0
+    for line in text.split(separator: "\n") {
+      if line.hasPrefix("Size:") {
+        size = Int64(line.dropFirst(5).drop { $0 == " " }.prefix { $0.isNumber }) ?? 0
+      } else if line.hasPrefix("VmFlags:") {
+        let flags = line.dropFirst(8).split(separator: " ")
+        if flags.contains("nr"), flags.contains("wr"), !flags.contains("sh") { total += size * 1024 / pageSize }
+      }
+    }
+    return total
+  }
+
+  static func list(_ path: String) -> [String] {
+    guard let directory = opendir(path) else { return [] }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name.first != "." { names.append(name) }
+    }
+    return names
+  }
+
+  static func link(_ path: String) -> String? {
+    var bytes = [CChar](repeating: 0, count: 4096)
+    let n = readlink(path, &bytes, bytes.count - 1)
+    guard n > 0 else { return nil }
+    return String(decoding: bytes[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}

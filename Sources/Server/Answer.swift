@@ -1,0 +1,86 @@
+internal import Beancounters
+internal import CLinux
+internal import Recount
+internal import Wire
+
+/// From a question to an answer. No byte of the question is trusted beyond its length and its token.
+extension Accounting {
+  /// The answer, and a descriptor to send with it or −1.
+  func answer(_ request: bc_request, from pid: Int32) -> (bc_answer, Int32) {
+    var answer = bc_answer()
+    answer.magic = BC_WIRE_MAGIC
+    answer.own_limit = -1
+    answer.flags = pageFlags
+    var request = request
+    let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
+    let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
+    if members[pid] == nil, !adopt(pid, parent: parent(of: pid)) { return (answer, -1) }
+    switch bc_kind(rawValue: UInt32(request.kind)) {
+    case BC_HELLO:
+      return (answer, helloPage(pid, isImage: request.birth == UInt16(BC_IMAGE.rawValue)))
+    case BC_CHARGE:
+      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
+        let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
+      else { break }
+      if !charge(pid, resource, request.amount, severity) {
+        answer.error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
+        deny(resource, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
+      }
+    case BC_VERIFY:
+      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else { break }
+      verify(pid, resource)
+      _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
+    case BC_MEMORY:
+      let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
+      let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
+      switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve) {
+      case .granted: break
+      case .unchanged: answer.flags |= UInt32(BC_ANSWER_UNCHANGED)
+      case .denied:
+        answer.error = ENOMEM
+        observeMemory()
+        deny(.privvmpages, pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
+      }
+    case BC_FORK:
+      if let refused = announceFork(pid, image: request.birth == UInt16(BC_IMAGE.rawValue)) {
+        answer.error = refused == .numproc && !settings.openvzErrno ? EAGAIN : ENOMEM
+        deny(refused, pid: pid, error: answer.error, call: call, detail: detail, amount: 1)
+      }
+    case BC_FORKED:
+      forked(pid, child: request.child, execPath: detail.isEmpty ? nil : detail)
+    case BC_EXEC:
+      members[pid]?.execPath = detail
+      raiseForImage(pid, uncoverable: Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)
+    case BC_EXEC_FAILED:
+      members[pid]?.execPath = nil
+    case BC_OWN_LIMIT:
+      members[pid]?.ownLimit = request.amount
+      if let lease = members[pid]?.lease, lease > 0 { setLease(pid, lease) }
+    default: break
+    }
+    return (answer, -1)
+  }
+
+  /// Who made it, for a process nobody announced: its parent, or the nearest member above it.
+  private func parent(of pid: Int32) -> Int32 {
+    var one = Procfs.stat(pid)?.parent ?? 0
+    for _ in 0..<8 where one > 1 && members[one] == nil { one = Procfs.stat(one)?.parent ?? 0 }
+    return one
+  }
+
+  private func helloPage(_ pid: Int32, isImage: Bool) -> Int32 {
+    let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
+    guard fd >= 0 else { return -1 }
+    let size = Int(BC_PAGE_SIZE) + Int(BC_OWNED_FDS) * 2
+    let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
+    guard ftruncate(fd, size) == 0, clinux_seal(fd, sealed) == 0,
+      let memory = mmap(nil, Int(BC_PAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+      memory != UnsafeMutableRawPointer(bitPattern: -1)
+    else {
+      close(fd)
+      return -1
+    }
+    hello(pid, isImage: isImage, page: memory.bindMemory(to: bc_page.self, capacity: 1))
+    return fd
+  }
+}

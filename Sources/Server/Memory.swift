@@ -1,0 +1,152 @@
+internal import Beancounters
+internal import CLinux
+internal import Recount
+
+/// Leases: RLIMIT_DATA of each member, granted and taken back by prlimit(2). Amounts in pages.
+extension Accounting {
+  /// Room for an image to be mapped before its constructor can ask: 16 MiB.
+  static let headRoom: Int64 = 4096
+  static let slack: Int64 = 256
+
+  public var leased: Bool { ledger[.privvmpages].bounds.ceiling(.hard) != Bounds.unlimited }
+
+  /// The lease COMMAND starts with, in bytes; nil where memory has no bound.
+  public func firstLease(uncoverable: Bool) -> UInt64? {
+    guard leased else { return nil }
+    let ceiling = ledger[.privvmpages].bounds.ceiling(.hard)
+    return UInt64(uncoverable ? ceiling : min(ceiling, Accounting.headRoom)) * 4096
+  }
+
+  /// Data pages of one member that count: what the kernel counts, less what was let beyond the lease.
+  func dataPages(_ member: Member) -> Int64 {
+    let pages = Procfs.dataPages(member.pid) ?? 0
+    guard member.exempt > 0 else { return pages }
+    return pages - min(member.exempt, Procfs.noReservePages(member.pid) ?? 0)
+  }
+
+  /// Σ data pages now; moves maxheld.
+  @discardableResult func observeMemory() -> Int64 {
+    let total = members.values.reduce(0) { $0 + ($1.isZombie ? 0 : dataPages($1)) }
+    ledger.observe(.privvmpages, held: total)
+    return total
+  }
+
+  /// Books and sets a lease. A fork under way will copy it, so each pending child is charged the same.
+  func setLease(_ pid: Int32, _ pages: Int64) {
+    guard var member = members[pid] else { return }
+    let bytes = UInt64(max(1, pages + member.exempt)) * 4096
+    let own = member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max
+    if clinux_prlimit(pid, min(bytes, own), nil) == 0 || true { member.lease = pages }
+    members[pid] = member
+    ledger.set(member.slot, .privvmpages, to: pages * (1 + member.pendingForks))
+  }
+
+  /// Takes back what a member does not use: exact, and needs no help from it (design §3).
+  func recallLease(_ pid: Int32) {
+    guard let member = members[pid], !member.isZombie, member.lease > 0 else { return }
+    let first = dataPages(member)
+    guard first < member.lease else { return }
+    _ = clinux_prlimit(pid, UInt64(max(1, first + member.exempt)) * 4096, nil)
+    let second = dataPages(member)
+    setLease(pid, max(first, second))
+  }
+
+  func recallMemory(except asker: Int32) {
+    work.recalls += 1
+    for pid in members.keys.sorted() where pid != asker { recallLease(pid) }
+  }
+
+  enum MemoryAnswer { case granted, unchanged, denied }
+
+  /// `least` pages more than the member has now must fit, `want` would be comfortable.
+  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool) -> MemoryAnswer {
+    guard leased, let member = members[pid] else { return .unchanged }
+    let now = dataPages(member)
+    guard member.lease - now < want else { return .unchanged }
+    let factor = 1 + member.pendingForks
+    func room() -> Int64 { ledger.room(.privvmpages, .hard) / factor }
+    let comfortable = now + max(want, min(now, room() / 2))
+    let need = now + least - member.lease
+    if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
+    let lease = min(comfortable, member.lease + max(0, room()))
+    guard lease > member.lease, lease >= now + least else {
+      guard noReserve, least > 0 else { return least == 0 ? .unchanged : .denied }
+      // A sanitizer's shadow: reserved, never filled. It is let through and left out (design §3).
+      members[pid]?.exempt += least
+      setLease(pid, member.lease)
+      return .granted
+    }
+    setLease(pid, lease)
+    let others = observeMemory() - now
+    if least > 0, want == least { ledger.observe(.privvmpages, held: others + now + least) }
+    return .granted
+  }
+
+  /// Before a fork: the child's copy of the memory is charged, HARD. False: it does not fit.
+  func reserveCopy(_ pid: Int32) -> Bool {
+    guard leased, let member = members[pid] else { return true }
+    for attempt in 0..<2 {
+      if attempt == 1 { recallMemory(except: pid) }
+      let now = dataPages(member)
+      // The child inherits the lease as it stands: keep it small while the fork lasts.
+      let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
+      let ceiling = ledger[.privvmpages].bounds.ceiling(.hard)
+      let share = (ceiling - others) / (2 + member.pendingForks)
+      guard share >= now else { continue }
+      members[pid]?.pendingForks += 1
+      setLease(pid, min(share, max(now, min(member.lease, now + Accounting.slack))))
+      recallAbove(pid, now)
+      return true
+    }
+    return false
+  }
+
+  /// The new, lower lease may already have been passed while it was set.
+  private func recallAbove(_ pid: Int32, _ before: Int64) {
+    guard let member = members[pid] else { return }
+    let now = dataPages(member)
+    if now > member.lease { setLease(pid, now) }
+  }
+
+  /// Before a child that will run a new image: its loader needs room before its constructor can ask.
+  func reserveImage(_ pid: Int32) {
+    guard leased, let member = members[pid] else { return }
+    let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
+    let ceiling = ledger[.privvmpages].bounds.ceiling(.hard)
+    var share = (ceiling - others) / (2 + member.pendingForks)
+    if share < Accounting.headRoom {
+      recallMemory(except: pid)
+      let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
+      share = (ceiling - others) / (2 + member.pendingForks)
+    }
+    members[pid]?.pendingForks += 1
+    setLease(pid, max(dataPages(member), min(share, max(Accounting.headRoom, member.lease))))
+  }
+
+  /// Before an exec in place. An image that cannot ask gets all the room there is.
+  func raiseForImage(_ pid: Int32, uncoverable: Bool) {
+    guard leased, let member = members[pid] else { return }
+    let goal = uncoverable ? Int64.max : Accounting.headRoom
+    if ledger.room(.privvmpages, .hard) < Accounting.headRoom - member.lease || uncoverable { recallMemory(except: pid) }
+    let room = max(0, ledger.room(.privvmpages, .hard))
+    if goal > member.lease { setLease(pid, min(goal, member.lease + room)) }
+  }
+
+  /// After a hello: what the image has, and a little.
+  func trimLease(_ pid: Int32) {
+    guard leased, let member = members[pid] else { return }
+    let now = dataPages(member)
+    setLease(pid, min(now + Accounting.slack, max(now, member.lease + ledger.room(.privvmpages, .hard))))
+    recallAbove(pid, now)
+  }
+
+  /// Members that cannot ask are kept ahead: they share all the room that is left.
+  func keepAhead() {
+    guard leased else { return }
+    let silent = members.values.filter { $0.coverage == .uncovered && !$0.isZombie }
+    guard !silent.isEmpty else { return }
+    for member in silent { recallLease(member.pid) }
+    let share = max(0, ledger.room(.privvmpages, .hard)) / Int64(silent.count)
+    for member in silent { setLease(member.pid, (members[member.pid]?.lease ?? 0) + share) }
+  }
+}
