@@ -22,7 +22,8 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     .target(name: "Beancounters", path: "Sources/Beancounters", swiftSettings: swift),
     .target(name: "Recount", dependencies: ["CLinux"], path: "Sources/Recount", swiftSettings: swift),
-    .target(name: "Command", dependencies: ["CLinux", "Beancounters"], path: "Sources/Command", swiftSettings: swift),
+    .target(name: "Command", dependencies: ["CLinux", "Beancounters"], path: "Sources/Command", swiftSettings: swift,
+      linkerSettings: [.linkedLibrary("m")]),
     .target(
       name: "Server", dependencies: ["Beancounters", "Recount", "Wire", "CLinux"], path: "Sources/Server",
       swiftSettings: swift),

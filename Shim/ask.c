@@ -114,6 +114,7 @@ __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, 
       if (socket == -EMFILE || socket == -ENFILE) result = ASK_NO_DESCRIPTOR;
       break;
     }
+    request->socket = (int32_t)socket;
     int32_t *shown = show(member_joined(), socket);
     long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
     if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd))) result = ASK_ANSWERED;

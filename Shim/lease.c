@@ -17,22 +17,28 @@ static bool leased(struct bc_page *page) {
   return page && __atomic_load_n(&page->flags, __ATOMIC_RELAXED) & BC_ANSWER_LEASED;
 }
 
-static bool grow(struct lease_try *t, unsigned flags) {
+enum growth { REFUSED, UNCHANGED, GROWN };
+
+static enum growth grow(struct lease_try *t, unsigned flags) {
   struct bc_request request = {
       .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .amount = t->least, .want = t->want, .flags = (uint16_t)flags};
   struct bc_answer answer;
   ask_text(request.call, sizeof request.call, t->call);
-  if (ask(&request, &answer, NULL) != ASK_ANSWERED) return false;
-  return !answer.error && !(answer.flags & BC_ANSWER_UNCHANGED);
+  if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error) return REFUSED;
+  return answer.flags & BC_ANSWER_UNCHANGED ? UNCHANGED : GROWN;
 }
 
 __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
   struct bc_page *page = member_page();
   if (!leased(page) || t->rounds++ >= MAX_ROUNDS) return false;
-  bool more = grow(t, t->flags);
+  enum growth more = grow(t, t->flags);
+  if (more == REFUSED) return false;
+  // There is room now: the lease grew since the kernel refused (joining does that), or something else refused.
+  if (more == UNCHANGED && t->again) return false;
+  t->again = more == UNCHANGED;
   // malloc asks the kernel for more than it was asked for (M_TOP_PAD, arenas of a MiB): guess upwards.
   if (t->want < INT64_MAX / 4) t->want *= 2;
-  return more;
+  return true;
 }
 
 void lease_ahead(int64_t bytes, const char *call) {

@@ -107,11 +107,6 @@ public struct Ledger: Sendable {
     accounts[resource.rawValue].maxheld = max(accounts[resource.rawValue].maxheld, held)
   }
 
-  /// Corrects a maximum that rested on what a recount then took back.
-  public mutating func setMaxheld(_ resource: Resource, _ amount: Int64) {
-    accounts[resource.rawValue].maxheld = amount
-  }
-
   private mutating func add(_ amount: Int64, _ slot: Slot, _ resource: Resource) {
     granted[slot][resource.rawValue] += amount
     accounts[resource.rawValue].granted += amount

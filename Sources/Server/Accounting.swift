@@ -20,6 +20,7 @@ public final class Accounting {
   /// Descriptors that were open here before the server opened any of its own: who opened them pays for them.
   let outsideFds: [Int32]
   var watch: (Int32, Int32) -> Void = { _, _ in }  // pidfd, pid
+  var unwatch: (Int32) -> Void = { _ in }  // pidfd, about to be closed
 
   static let batch: [Resource: Int64] = [.numfile: 64, .numtcpsock: 32, .numothersock: 32, .numproc: 16]
   static let things: [Resource] = [.numproc, .numtcpsock, .numothersock, .numfile]
@@ -166,8 +167,8 @@ public final class Accounting {
 
   /// The shim's own sockets, open while it asks.
   static func asking(_ member: Member) -> [Int32] {
-    guard let page = member.page else { return [] }
-    return (0..<UInt32(BC_ASKING)).compactMap { i in
+    guard let page = member.page else { return [member.question] }
+    return [member.question] + (0..<UInt32(BC_ASKING)).compactMap { i in
       let fd = bc_page_asking(page, i)
       return fd >= 0 ? fd : nil
     }

@@ -15,6 +15,8 @@ extension Accounting {
     let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
     if members[pid] == nil, !adopt(pid, parent: parent(of: pid)) { return (answer, -1) }
+    members[pid]?.question = request.socket
+    defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
       return (answer, helloPage(pid, isImage: request.birth == UInt16(BC_IMAGE.rawValue)))

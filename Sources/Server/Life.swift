@@ -138,24 +138,12 @@ extension Accounting {
       ledger.set(member.slot, r, to: r == .numfile ? own : min(own, sockets(pid, r)))
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
-    if ledger[.numfile].granted > ledger[.numfile].maxheld { recountDescriptionsAtHello(pid) }
+    if ledger[.numfile].granted > ledger[.numfile].maxheld { recountDescriptions() }
   }
 
   private func sockets(_ pid: Int32, _ resource: Resource) -> Int64 {
-    let one = Descriptors.count([.init(pid: pid)], outside: ownPid, outsideFds: outsideFds).perProcess[0]
-    return resource == .numtcpsock ? one.tcpSockets : max(0, one.otherSockets - 1)
-  }
-
-  /// The question of the hello is open meanwhile: one file and one socket too many, taken off again.
-  private func recountDescriptionsAtHello(_ pid: Int32) {
-    let before = (ledger[.numfile].maxheld, ledger[.numothersock].maxheld)
-    recountDescriptions()
-    guard let member = members[pid] else { return }
-    for r in [Resource.numfile, .numothersock] where ledger.granted(member.slot, r) > 0 {
-      ledger.set(member.slot, r, to: ledger.granted(member.slot, r) - 1)
-    }
-    ledger.setMaxheld(.numfile, max(before.0, usedTotal(.numfile)))
-    ledger.setMaxheld(.numothersock, max(before.1, usedTotal(.numothersock)))
+    let one = Descriptors.count([.init(pid: pid, without: [members[pid]?.question ?? -1])], outside: ownPid, outsideFds: outsideFds).perProcess[0]
+    return resource == .numtcpsock ? one.tcpSockets : one.otherSockets
   }
 
   /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
@@ -190,6 +178,7 @@ extension Accounting {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
     ledger.leave(member.slot)
+    unwatch(member.pidfd)
     close(member.pidfd)
   }
 

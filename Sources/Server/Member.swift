@@ -31,6 +31,8 @@ struct Member {
   var execPath: String?
   var ticksSilent = 0
   var isZombie = false
+  /// The descriptor of the question being answered: the shim's, not the program's.
+  var question: Int32 = -1
 
   func cell(_ resource: Resource) -> UnsafeMutablePointer<bc_cell>? {
     page.map { bc_page_cell($0, UInt32(resource.rawValue)) }

@@ -53,6 +53,7 @@ public final class Server {
     token = Server.hex(words.0) + Server.hex(words.1)
     events = Array(repeating: epoll_event(), count: 64)
     for fd in listeners + [timer] { add(fd, UInt32(EPOLLIN.rawValue)) }
+    accounting.unwatch = { [unowned self] in pids[$0] = nil }
     accounting.watch = { [unowned self] pidfd, pid in
       pids[pidfd] = pid
       add(pidfd, UInt32(EPOLLIN.rawValue))
@@ -107,11 +108,9 @@ public final class Server {
   private func death(_ pidfd: Int32, _ pid: Int32, _ mask: UInt32) {
     accounting.ended(pid)
     if mask & UInt32(EPOLLHUP.rawValue) != 0 { accounting.reaped(pid) }
-    if accounting.members[pid]?.pidfd == pidfd {
+    if pids[pidfd] != nil {
       var event = epoll_event(events: 0, data: epoll_data_t(fd: pidfd))  // from now on only EPOLLHUP: reaped (6.9)
       epoll_ctl(epoll, EPOLL_CTL_MOD, pidfd, &event)
-    } else {
-      pids[pidfd] = nil
     }
   }
 

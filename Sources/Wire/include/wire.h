@@ -54,7 +54,8 @@ struct bc_request {
   uint16_t birth;    // enum bc_birth
   int32_t parent;    // BC_HELLO: the parent process, as it sees it
   char call[24];     // the function that asks
-  char detail[160];  // its path or size, for people
+  int32_t socket;    // the descriptor that the question travels on: not the program's
+  char detail[156];  // its path or size, for people
 };
 _Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
 
