@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -82,6 +83,14 @@ static int32_t *show(struct bc_page *page, long socket) {
   return NULL;
 }
 
+// The server may not set the limits of a process of another user: then its answer says what to set.
+static void set_lease(uint64_t bytes) {
+  struct rlimit now;
+  if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) < 0) return;
+  now.rlim_cur = bytes < now.rlim_max ? bytes : now.rlim_max;
+  RAW(SYS_prlimit64, 0, RLIMIT_DATA, &now, 0);
+}
+
 static bool receive(long socket, struct bc_answer *answer, int *fd) {
   union {
     struct cmsghdr header;
@@ -118,6 +127,7 @@ __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, 
     int32_t *shown = show(member_joined(), socket);
     long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
     if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd))) result = ASK_ANSWERED;
+    if (result == ASK_ANSWERED && answer && answer->granted > 0) set_lease((uint64_t)answer->granted);
     if (shown) __atomic_store_n(shown, 0, __ATOMIC_SEQ_CST);
     RAW(SYS_close, socket);
   }

@@ -19,7 +19,9 @@ extension Accounting {
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
-      return (answer, helloPage(pid, isImage: request.birth == UInt16(BC_IMAGE.rawValue)))
+      let page = helloPage(pid, isImage: request.birth == UInt16(BC_IMAGE.rawValue))
+      answer.granted = leaseToSet(pid)
+      return (answer, page)
     case BC_CHARGE:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
         let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
@@ -60,6 +62,7 @@ extension Accounting {
       if let lease = members[pid]?.lease, lease > 0 { setLease(pid, lease) }
     default: break
     }
+    answer.granted = leaseToSet(pid)
     return (answer, -1)
   }
 

@@ -231,6 +231,13 @@ extension Accounting {
   /// COMMAND starts under this many pages of lease, which it inherits.
   public func prepare(lease: Int64) { firstLeasePages = lease }
 
+  /// Zombies that nobody in the beancounter can reap any more are their new parent's, which is outside.
+  public func leaveZombiesToInit() {
+    for member in Array(members.values) where member.isZombie {
+      if let parent = Procfs.stat(member.pid)?.parent, members[parent] == nil { reaped(member.pid) }
+    }
+  }
+
   /// Whether some member is a zombie or on its way out.
   public func anyoneEnding() -> Bool {
     members.values.contains { $0.isZombie || Procfs.stat($0.pid).map { "ZX".contains($0.state) } ?? true }

@@ -20,6 +20,8 @@ struct Member {
   var coverage = Coverage.expected
   /// Pages that RLIMIT_DATA lets it have; 0 while memory has no bound.
   var lease: Int64 = 0
+  /// Another user's: its limits are set by its own shim, from our answers.
+  var setsOwnLease = false
   /// Pages of MAP_NORESERVE mappings that were let beyond the lease.
   var exempt: Int64 = 0
   /// The program's own RLIMIT_DATA in bytes; −1 when it set none.

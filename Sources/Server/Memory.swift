@@ -27,8 +27,11 @@ extension Accounting {
   /// Σ data pages now; moves maxheld.
   @discardableResult func observeMemory() -> Int64 {
     let total = members.values.reduce(0) { $0 + ($1.isZombie ? 0 : dataPages($1)) }
-    ledger.observe(.privvmpages, held: total)
-    return total
+    // Never more than the leases, which the kernel enforces: members are not read at one instant, and a child of vfork
+    // shows its parent's memory as its own.
+    let held = min(total, ledger[.privvmpages].granted)
+    ledger.observe(.privvmpages, held: leased ? held : total)
+    return leased ? held : total
   }
 
   /// Books and sets a lease. A fork under way will copy it, so each pending child is charged the same.
@@ -36,19 +39,27 @@ extension Accounting {
     guard var member = members[pid] else { return }
     let bytes = UInt64(max(1, pages + member.exempt)) * 4096
     let own = member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max
-    if clinux_prlimit(pid, min(bytes, own), nil) == 0 || true { member.lease = pages }
+    if clinux_prlimit(pid, min(bytes, own), nil) == EPERM { member.setsOwnLease = true }
+    member.lease = pages
     members[pid] = member
     ledger.set(member.slot, .privvmpages, to: pages * (1 + member.pendingForks))
   }
 
   /// Takes back what a member does not use: exact, and needs no help from it (design §3).
   func recallLease(_ pid: Int32) {
-    guard let member = members[pid], !member.isZombie, member.lease > 0 else { return }
+    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease else { return }
     let first = dataPages(member)
     guard first < member.lease else { return }
     _ = clinux_prlimit(pid, UInt64(max(1, first + member.exempt)) * 4096, nil)
     let second = dataPages(member)
     setLease(pid, max(first, second))
+  }
+
+  /// What the shim has to set itself, in bytes; 0 where the server has set it.
+  func leaseToSet(_ pid: Int32) -> Int64 {
+    guard leased, let member = members[pid], member.setsOwnLease else { return 0 }
+    let bytes = min(member.lease + member.exempt, 1 << 50) * 4096
+    return member.ownLimit >= 0 ? min(bytes, member.ownLimit) : bytes
   }
 
   func recallMemory(except asker: Int32) {

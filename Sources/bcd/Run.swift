@@ -153,6 +153,7 @@ final class Run {
       if server.accounting.liveMembers > 0, !server.accounting.anyoneEnding() { return }
       server.step(timeout: 2)
     }
+    server.accounting.leaveZombiesToInit()
   }
 
   // MARK: The end

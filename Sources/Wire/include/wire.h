@@ -62,7 +62,7 @@ _Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
 struct bc_answer {
   uint32_t magic;
   int32_t error;     // 0 or the errno of the resource: the caller maps it to its own
-  int64_t granted;   // BC_MEMORY: bytes of the lease now; else units
+  int64_t granted;   // bytes of lease that the member is to set itself; 0: nothing to do
   int64_t own_limit; // the program's own RLIMIT_DATA, -1 when it never set one
   uint32_t flags;
   uint32_t reserved;
