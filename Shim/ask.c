@@ -42,10 +42,26 @@ static void nap(void) {
   RAW(SYS_nanosleep, &t, 0);
 }
 
+// Shown in the page while it is open, so that a recount does not take it for the program's.
+static int32_t *show(struct bc_page *page, long socket) {
+  for (int i = 0; page && i < BC_ASKING; i++) {
+    int32_t none = 0;
+    if (__atomic_compare_exchange_n(&page->asking[i], &none, (int32_t)socket + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      return &page->asking[i];
+  }
+  return NULL;
+}
+
+static void put_away(long socket, int32_t *shown) {
+  if (shown) __atomic_store_n(shown, 0, __ATOMIC_SEQ_CST);
+  RAW(SYS_close, socket);
+}
+
 // Connected, or −errno. The path first; then the same name as an abstract one, which a chroot does not hide.
-static long connect_once(void) {
+static long connect_once(int32_t **shown) {
   long fd = RAW(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return fd;
+  *shown = show(member_joined(), fd);
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   size_t n = strlen(server_path);
   memcpy(to.sun_path, server_path, n + 1);
@@ -56,31 +72,21 @@ static long connect_once(void) {
     error = RAW(SYS_connect, fd, &to, offsetof(struct sockaddr_un, sun_path) + n);
   }
   if (error < 0) {
-    RAW(SYS_close, fd);
+    put_away(fd, *shown);
     return error;
   }
   return fd;
 }
 
-static long connect_server(void) {
-  long fd = connect_once();
+static long connect_server(int32_t **shown) {
+  long fd = connect_once(shown);
   for (int i = 0; i < RETRIES && fd < 0 && fd != -EMFILE && fd != -ENFILE; i++) {
     if (member.lost && fd != -EAGAIN) break;
     nap(); // EAGAIN: its backlog is full, which passes
-    fd = connect_once();
+    fd = connect_once(shown);
   }
   member.lost = fd < 0 && fd != -EMFILE && fd != -ENFILE;
   return fd;
-}
-
-// Shown in the page while it is open, so that a recount does not take it for the program's.
-static int32_t *show(struct bc_page *page, long socket) {
-  for (int i = 0; page && i < BC_ASKING; i++) {
-    int32_t none = 0;
-    if (__atomic_compare_exchange_n(&page->asking[i], &none, (int32_t)socket + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-      return &page->asking[i];
-  }
-  return NULL;
 }
 
 // The server may not set the limits of a process of another user: then its answer says what to set.
@@ -118,18 +124,17 @@ __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, 
   request->thread = (int32_t)RAW(SYS_gettid, 0);
   enum ask_result result = ASK_LOST;
   for (int i = 0; i < 2 && result == ASK_LOST; i++) { // a server that dies between connect and answer is asked again
-    long socket = connect_server();
+    int32_t *shown = NULL;
+    long socket = connect_server(&shown);
     if (socket < 0) {
       if (socket == -EMFILE || socket == -ENFILE) result = ASK_NO_DESCRIPTOR;
       break;
     }
     request->socket = (int32_t)socket;
-    int32_t *shown = show(member_joined(), socket);
     long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
     if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd))) result = ASK_ANSWERED;
     if (result == ASK_ANSWERED && answer && answer->granted > 0) set_lease((uint64_t)answer->granted);
-    if (shown) __atomic_store_n(shown, 0, __ATOMIC_SEQ_CST);
-    RAW(SYS_close, socket);
+    put_away(socket, shown);
   }
   ask_restore_signals(&mask);
   errno = saved;

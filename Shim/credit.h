@@ -9,6 +9,11 @@
 
 static inline void credit_settle(struct bc_cell *cell) { __atomic_fetch_sub(&cell->pending, 1, __ATOMIC_SEQ_CST); }
 
+static inline void credit_lowest(struct bc_cell *cell, int64_t left) {
+  int64_t low = bc_load(&cell->low);
+  while (left < low && !bc_cas(&cell->low, &low, left)) {}
+}
+
 // Takes n units and leaves the charge pending; false where the server must be asked.
 static inline bool credit_take(struct bc_cell *cell, int64_t n) {
   __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
@@ -16,11 +21,11 @@ static inline bool credit_take(struct bc_cell *cell, int64_t n) {
   for (;;) {
     int64_t left = seen - n;
     if (unlikely(left < 0)) break;
+    bool newest = left < bc_load(&cell->low);
     // A new maximum must not rest on an estimate: maxheld is exact.
-    if (unlikely(left < bc_load(&cell->low)) && bc_load32(&cell->uncertain)) break;
+    if (unlikely(newest) && bc_load32(&cell->uncertain)) break;
     if (likely(bc_cas(&cell->credit, &seen, left))) {
-      int64_t low = bc_load(&cell->low);
-      while (left < low && !bc_cas(&cell->low, &low, left)) {}
+      if (unlikely(newest)) credit_lowest(cell, left);
       return true;
     }
   }

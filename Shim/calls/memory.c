@@ -33,8 +33,14 @@ static int64_t bytes_of(size_t a, size_t b) {
   __attribute__((noinline, cold)) static void *name##_retried params {                                   \
     return RETRIED(#name, bytes, NEXT(name) args);                                                       \
   }                                                                                                      \
+  static void *name##_first params;                                                                      \
+  static __typeof__(bc_##name) *name##_next = name##_first; /* no test for null on the fastest path */   \
+  static void *name##_first params {                                                                     \
+    __atomic_store_n(&name##_next, (__typeof__(&bc_##name))next_find(#name), __ATOMIC_RELAXED);          \
+    return name##_next args;                                                                             \
+  }                                                                                                      \
   EXPORT(void *, name, params) {                                                                         \
-    void *got = NEXT(name) args;                                                                         \
+    void *got = name##_next args;                                                                        \
     return likely(got != NULL) ? got : name##_retried args;                                              \
   }
 

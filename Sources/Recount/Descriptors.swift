@@ -35,20 +35,21 @@ public enum Descriptors {
   }
 
   /// A process to look at, and descriptors of it that are not to count.
-  public struct Process: Sendable {
+  public struct Process {
     public var pid: Int32
-    public var without: [Int32]
+    /// Asked once the process has been looked at: what came meanwhile is known then.
+    public var without: () -> [Int32]
 
-    public init(pid: Int32, without: [Int32] = []) {
+    public init(pid: Int32, without: @escaping () -> [Int32]) {
       self.pid = pid
       self.without = without
     }
   }
 
   private static func entries(
-    _ pid: Int32, process: Int, only: [Int32]? = nil, without: [Int32] = []
+    _ pid: Int32, process: Int, only: [Int32]? = nil, without: () -> [Int32] = { [] }
   ) -> [Entry] {
-    let numbers = only ?? Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }.filter { !without.contains($0) }
+    let numbers = only ?? Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }
     var found: [Entry] = []
     found.reserveCapacity(numbers.count)
     for fd in numbers {
@@ -65,7 +66,8 @@ public enum Descriptors {
           process: process, pid: pid, fd: fd, device: UInt64(info.st_dev), inode: UInt64(info.st_ino),
           isSocket: clinux_is_socket(info.st_mode)))
     }
-    return found
+    let not = without()
+    return found.filter { !not.contains($0.fd) }
   }
 
   /// kcmp(2) KCMP_FILE: two descriptors of one description?

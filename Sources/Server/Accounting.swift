@@ -121,7 +121,9 @@ public final class Accounting {
   private func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32) {
     var amount = counted
     if let cell = member.cell(resource) {
-      amount += Int64(max(0, max(pendingBefore, bc_load32(&cell.pointee.pending))))
+      // What is pending may or may not have been counted; the estimate from before bounds it too.
+      let pending = Int64(max(0, max(pendingBefore, bc_load32(&cell.pointee.pending))))
+      amount = max(counted, min(counted + pending, ledger.granted(member.slot, resource)))
       bc_store(&cell.pointee.low, 0)
       bc_store(&cell.pointee.granted, amount)
       _ = bc_exchange(&cell.pointee.credit, 0)
@@ -153,7 +155,7 @@ public final class Accounting {
     drain(Accounting.descriptions)
     let before = living.map { m in Accounting.descriptions.map { pendingNow(m, $0) } }
     let found = Descriptors.count(
-      living.map { member in .init(pid: member.pid, without: Accounting.asking(member)) }, outside: ownPid,
+      living.map { member in .init(pid: member.pid) { Accounting.asking(member) } }, outside: ownPid,
       outsideFds: outsideFds)
     for r in Accounting.descriptions { ledger.set(estate, r, to: 0) }
     for (i, member) in living.enumerated() {

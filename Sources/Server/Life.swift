@@ -142,7 +142,7 @@ extension Accounting {
   }
 
   private func sockets(_ pid: Int32, _ resource: Resource) -> Int64 {
-    let one = Descriptors.count([.init(pid: pid, without: [members[pid]?.question ?? -1])], outside: ownPid, outsideFds: outsideFds).perProcess[0]
+    let one = Descriptors.count([.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: ownPid, outsideFds: outsideFds).perProcess[0]
     return resource == .numtcpsock ? one.tcpSockets : one.otherSockets
   }
 

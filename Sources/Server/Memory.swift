@@ -7,6 +7,7 @@ extension Accounting {
   /// Room for an image to be mapped before its constructor can ask: 16 MiB.
   static let headRoom: Int64 = 4096
   static let slack: Int64 = 256
+  static let machinePages = Int64(sysconf(Int32(_SC_PHYS_PAGES)))
 
   public var leased: Bool { ledger[.privvmpages].bounds.ceiling(.hard) != Bounds.unlimited }
 
@@ -76,13 +77,14 @@ extension Accounting {
     guard member.lease - now < want else { return .unchanged }
     let factor = 1 + member.pendingForks
     func room() -> Int64 { ledger.room(.privvmpages, .hard) / factor }
-    let comfortable = now + max(want, min(now, room() / 2))
+    let comfortable = now + max(want, min(now / 2, room() / 2), Accounting.slack)
     let need = now + least - member.lease
     if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
     let lease = min(comfortable, member.lease + max(0, room()))
     guard lease > member.lease, lease >= now + least else {
-      guard noReserve, least > 0 else { return least == 0 ? .unchanged : .denied }
-      // A sanitizer's shadow: reserved, never filled. It is let through and left out (design §3).
+      // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through and left out (design
+      // §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all of its own so.
+      guard noReserve, least > Accounting.machinePages else { return least == 0 ? .unchanged : .denied }
       members[pid]?.exempt += least
       setLease(pid, member.lease)
       return .granted

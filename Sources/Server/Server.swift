@@ -19,7 +19,7 @@ public final class Server {
   private var extra: [Int32: () -> Void] = [:]
   private var events: [epoll_event]
 
-  private static let tickMilliseconds = 50
+  private static let tickMilliseconds = 20
 
   /// Throws the errno of what failed.
   public init(settings: Settings, outsideFds: [Int32]) throws(Errno) {

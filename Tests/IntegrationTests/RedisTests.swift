@@ -62,8 +62,9 @@ extension RealPrograms {
     @Test func moreClientsThanSockets() throws {
       let b = try Background(["--numtcpsock", "8"], command)
       try ready(b.child)
-      let bench = try run([benchmark, "-p", port, "-n", "2000", "-c", "20", "-q", "-t", "set"])
-      #expect(bench.code == 0)  // those that wait are served when others leave
+      // redis-benchmark never lets go of a connection while others wait for their first answer: it is stopped.
+      let bench = try run(["timeout", "3", benchmark, "-p", port, "-n", "2000", "-c", "20", "-q", "-t", "set"])
+      #expect(bench.code == 124)
       try b.child.until("answer") { (try? ask("PING").output) == "PONG\n" }
       _ = try ask("SHUTDOWN", "NOSAVE")
       let r = try b.end()

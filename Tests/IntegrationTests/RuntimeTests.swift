@@ -73,7 +73,9 @@ extension RealPrograms {
       #expect(r.ended["message"] == "/dev/null (Too many open files in system)")
       #expect(r.ended.number("listed") == 60)
       #expect(try r.report.row("numfile").maxheld == 60)
-      try r.refused("numfile", r.ended.number("refused"), errno: "ENFILE")
+      // The JVM's own threads open files too, and are refused as well: each call that was is in failcnt.
+      #expect(r.ended.number("refused") == 241)
+      try r.refused("numfile", errno: "ENFILE")
     }
 
     @Test func threads() throws {
