@@ -31,11 +31,10 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned re
   return 0;
 }
 
-__attribute__((noinline, cold)) void charge_slowly(struct charge *c, unsigned resource, int64_t n, int refusal,
-                                                   const char *call, const char *detail) {
-  c->error = credit_ask(c->page, resource, n, BC_HARD, refusal, call, detail);
-  if (c->error) c->page = NULL;
-  if (c->error == CREDIT_PASS) c->error = 0;
+__attribute__((noinline, cold)) struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n,
+                                                            int refusal, const char *call, const char *detail) {
+  int error = credit_ask(page, resource, n, BC_HARD, refusal, call, detail);
+  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 
 void charge_force(unsigned resource, int64_t n, const char *call) {

@@ -19,7 +19,7 @@ static inline void owned_set(struct bc_page *page, int fd, unsigned what) {
 static inline unsigned owned_take(struct bc_page *page, int fd) {
   uint16_t *word = owned_word(page, fd);
   if (unlikely(word == NULL) || !__atomic_load_n(word, __ATOMIC_RELAXED)) return 0;
-  uint16_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
+  uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
   return was >> 2 == __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) ? was & 3 : 0;
 }
 
@@ -35,10 +35,10 @@ struct release {
 
 static inline struct release release_begin(int fd) {
   struct release r = {member_joined(), 0};
-  if (unlikely(r.page == NULL) || fd < 0) return (struct release){0};
+  if (unlikely(r.page == NULL)) return r;
   r.what = owned_take(r.page, fd);
   if (likely(r.what)) __atomic_fetch_add(&bc_page_cell(r.page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
-  if (r.what > BC_OWNED_FILE)
+  if (unlikely(r.what > BC_OWNED_FILE))
     __atomic_fetch_add(&bc_page_cell(r.page, owned_socket_resource(r.what))->pending, 1, __ATOMIC_SEQ_CST);
   return r;
 }
@@ -49,7 +49,7 @@ static inline void release_end(struct release r, int fd, bool closed) {
   struct bc_cell *files = bc_page_cell(r.page, BC_NUMFILE);
   if (likely(r.what)) {
     if (unlikely(!closed)) owned_set(r.page, fd, r.what);
-    if (r.what > BC_OWNED_FILE) {
+    if (unlikely(r.what > BC_OWNED_FILE)) {
       struct bc_cell *sockets = bc_page_cell(r.page, owned_socket_resource(r.what));
       if (likely(closed)) credit_give(sockets, 1);
       credit_settle(sockets);

@@ -166,12 +166,6 @@ extension RealPrograms {
         #expect(row.limit == limit, "\(name)")
       }
       #expect(try bcrun(["--pids-limit", "33"], ["true"]).report.row("numproc").limit == 33)
-      let file = try scratch.write(
-        "ct.conf", "# a container\nNUMFILE=\"80:90\"\nPRIVVMPAGES=\"65536:69632\"\nONBOOT=\"yes\"\nHOSTNAME=\"x\"\n")
-      let configured = try bcrun(["--config", file], ["true"])
-      #expect(try configured.report.row("numfile").barrier == 80)
-      #expect(try configured.report.row("numfile").limit == 90)
-      #expect(try configured.report.row("privvmpages").limit == 69632)
     }
 
     @Test(arguments: [
@@ -179,7 +173,7 @@ extension RealPrograms {
       ["--numfile", "1:2:3"],
       ["--privvmpages", "12Q"], ["-m", "big"], ["-l", "numfile"], ["-l", "nosuch=5"], ["--nosuch", "5"],
       ["--fail-on", "rain"],
-      ["--report-format", "xml"], ["--report=/nonexistent/dir/report"], ["--config", "/nonexistent/config"],
+      ["--report-format", "xml"], ["--report=/nonexistent/dir/report"],
       ["--on-server-loss", "perhaps"], ["--errno", "dos"], ["--numfile"],
     ])
     func badInputIsRefusedBeforeAnythingRuns(options: [String]) throws {
