@@ -117,10 +117,10 @@ public enum Descriptors {
     return result
   }
 
-  /// Which of the descriptors 0, 1 and 2 are the ones that this process has too.
-  public static func standardFromOutside(_ pid: Int32, own: Int32) -> Int64 {
+  /// How many of its descriptors are, under the same number, the ones that were open outside.
+  public static func fromOutside(_ pid: Int32, own: Int32, fds: [Int32]) -> Int64 {
     var n: Int64 = 0
-    for fd: Int32 in 0...2 {
+    for fd in fds {
       let a = Entry(process: 0, pid: pid, fd: fd, device: 0, inode: 0, isSocket: false)
       let b = Entry(process: 0, pid: own, fd: fd, device: 0, inode: 0, isSocket: false)
       if same(a, b) { n += 1 }

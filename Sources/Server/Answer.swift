@@ -14,7 +14,7 @@ extension Accounting {
     var request = request
     let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
-    if members[pid] == nil, !adopt(pid, parent: parent(of: pid)) { return (answer, -1) }
+    if members[pid] == nil, !adopt(pid, parent: members[request.parent] != nil ? request.parent : parent(of: pid)) { return (answer, -1) }
     members[pid]?.question = request.socket
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {

@@ -106,7 +106,7 @@ extension Accounting {
     members[pid] = member
     for r in Accounting.descriptions where !isImage { ledger.set(member.slot, r, to: 0) }
     if isImage { chargeImage(pid) }
-    if isImage { ledger.set(member.slot, .numproc, to: (Procfs.tasks(pid) ?? 1)) }
+    if isImage { ledger.set(member.slot, .numproc, to: 1) }  // exec leaves one thread (execve(2))
     trimLease(pid)
     for r in Accounting.things {
       mirror(pid, r)
@@ -114,7 +114,6 @@ extension Accounting {
       if let amount = ledger.grant(member.slot, r, least: 0, want: want, severity: .hard), amount > 0 {
         addCredit(pid, r, amount)
       }
-      ledger.observe(r, held: ledger[r].granted > ledger[r].maxheld ? usedTotal(r) : 0)
     }
   }
 
@@ -128,22 +127,21 @@ extension Accounting {
   private func chargeImage(_ pid: Int32) {
     guard let member = members[pid] else { return }
     let all = (Procfs.exists(pid) ? Descriptors.number(pid) ?? 0 : 0) - 1  // less the question it is asking
-    let own = max(0, all - Descriptors.standardFromOutside(pid, own: ownPid))
-    guard own > 0 else {
+    guard all > Descriptors.fromOutside(pid, own: ownPid, fds: outsideFds) else {
       for r in Accounting.descriptions { ledger.set(member.slot, r, to: 0) }
       return
     }
     // A sure upper estimate of each; which are shared, and with whom, the next recount will say.
+    let one = Descriptors.count(
+      [.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: ownPid, outsideFds: outsideFds
+    ).perProcess[0]
+    ledger.set(member.slot, .numtcpsock, to: one.tcpSockets)
+    ledger.set(member.slot, .numothersock, to: one.otherSockets)
+    ledger.set(member.slot, .numfile, to: one.files)
     for r in Accounting.descriptions {
-      ledger.set(member.slot, r, to: r == .numfile ? own : min(own, sockets(pid, r)))
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
-    if ledger[.numfile].granted > ledger[.numfile].maxheld { recountDescriptions() }
-  }
-
-  private func sockets(_ pid: Int32, _ resource: Resource) -> Int64 {
-    let one = Descriptors.count([.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: ownPid, outsideFds: outsideFds).perProcess[0]
-    return resource == .numtcpsock ? one.tcpSockets : one.otherSockets
+    if Accounting.descriptions.contains(where: { usedTotal($0) > ledger[$0].maxheld }) { recountDescriptions() }
   }
 
   /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
