@@ -10,6 +10,8 @@ public struct Descriptions: Sendable {
 
   /// For each process asked about, in order, those found there first.
   public var perProcess: [Count] = []
+  /// Whether some of what was counted there is held by another of them too: it stays when this one dies.
+  public var shares: [Bool] = []
 }
 
 public enum Descriptors {
@@ -90,7 +92,9 @@ public enum Descriptors {
     for (index, one) in processes.enumerated() {
       all += entries(one.pid, process: index, without: one.without)
     }
-    var result = Descriptions(perProcess: Array(repeating: .init(), count: processes.count))
+    var result = Descriptions(
+      perProcess: Array(repeating: .init(), count: processes.count),
+      shares: Array(repeating: false, count: processes.count))
     // Only descriptors of one inode can be one description, so only those are compared: kcmp is 1.6 µs.
     all.sort { ($0.device, $0.inode, $0.process, $0.fd) < ($1.device, $1.inode, $1.process, $1.fd) }
     var start = 0
@@ -101,7 +105,11 @@ public enum Descriptors {
       { end += 1 }
       // A socket has one description; anonymous inodes and files may have many.
       var distinct: [Entry] = []
-      for entry in all[start..<end] where !distinct.contains(where: { entry.isSocket || same($0, entry) }) {
+      for entry in all[start..<end] {
+        if let first = distinct.first(where: { entry.isSocket || same($0, entry) }) {
+          if first.process >= 0, first.process != entry.process { result.shares[first.process] = true }
+          continue
+        }
         distinct.append(entry)
         guard entry.process >= 0 else { continue }
         result.perProcess[entry.process].files += 1

@@ -150,7 +150,8 @@ public final class Accounting {
 
   func recountDescriptions() {
     work.recounts += 1
-    let living = members.values.filter { !$0.isZombie }
+    // Parents first: what a child inherited is put down to whoever opened it.
+    let living = members.values.filter { !$0.isZombie }.sorted { $0.pid < $1.pid }
     for member in living { for r in Accounting.descriptions { freeze(member, r) } }
     drain(Accounting.descriptions)
     let before = living.map { m in Accounting.descriptions.map { pendingNow(m, $0) } }
@@ -160,6 +161,7 @@ public final class Accounting {
     for r in Accounting.descriptions { ledger.set(estate, r, to: 0) }
     for (i, member) in living.enumerated() {
       let count = found.perProcess[i]
+      members[member.pid]?.holdsShared = found.shares[i]
       thaw(member, .numtcpsock, counted: count.tcpSockets, pendingBefore: before[i][0])
       thaw(member, .numothersock, counted: count.otherSockets, pendingBefore: before[i][1])
       thaw(member, .numfile, counted: count.files, pendingBefore: before[i][2])

@@ -149,13 +149,14 @@ extension Accounting {
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
     for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
     if member.coverage != .joined { noteIfUncoverable(pid, member.execPath) }
+    let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
       ledger.set(member.slot, r, to: 0)
       // Children may hold what it opened: whether they do, a recount knows.
-      if member.hasForked, used > 0, liveMembers > 1 { ledger.set(estate, r, to: ledger.granted(estate, r) + used) }
+      if mayLeave, used > 0, liveMembers > 1 { ledger.set(estate, r, to: ledger.granted(estate, r) + used) }
     }
-    if member.hasForked, liveMembers > 1 {
+    if mayLeave, liveMembers > 1 {
       for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
     }
     ledger.set(member.slot, .privvmpages, to: 0)

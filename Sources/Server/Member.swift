@@ -29,6 +29,8 @@ struct Member {
   /// Children announced and not yet seen: each has a numproc, and a copy of the lease, charged here.
   var pendingForks: Int64 = 0
   var hasForked = false
+  /// The last recount put down to it what others hold too.
+  var holdsShared = false
   /// What it said it would run, until the new image says hello.
   var execPath: String?
   var ticksSilent = 0

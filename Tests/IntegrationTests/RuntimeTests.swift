@@ -40,7 +40,7 @@ extension RealPrograms {
         ["--privvmpages", "256M"], ["bash", "-c", "ulimit -c 0; exec \"$@\"", "bash", node, program("heap.js")])
       #expect(bare.signal != nil)
       #expect(r.ended.signal == bare.signal)
-      #expect(r.ended.errors.contains("out of memory") == bare.errors.contains("out of memory"))
+      // which of V8's many last words it finds differs from run to run, bare too
       try r.refused("privvmpages", errno: "ENOMEM")
     }
   }
