@@ -47,7 +47,7 @@ void lease_ahead(int64_t bytes, const char *call) {
 }
 
 bool lease_hides(struct rlimit *shown) {
-  if (!leased(member_joined())) return false;
+  if (!leased(member_page())) return false;
   shown->rlim_cur = own_limit >= 0 && (rlim_t)own_limit < shown->rlim_max ? (rlim_t)own_limit : shown->rlim_max;
   return true;
 }

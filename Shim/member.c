@@ -22,8 +22,6 @@ uint64_t member_token[2];
 static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
 static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
 
-static bool starting; // in the constructor: this is a new image, not a copy of one
-
 static bool token_read(const char *hex, uint64_t token[2]) {
   token[0] = token[1] = 0;
   for (int i = 0; i < 32; i++) {
@@ -57,9 +55,9 @@ __attribute__((constructor(101))) static void start(void) {
   strcpy(server_path, server);
   madvise(&member_block, sizeof member_block, MADV_WIPEONFORK);
   standing = STANDING_INSIDE;
-  starting = true;
-  member_join();
-  starting = false;
+  // The page comes with the first charge: a program that charges nothing does not wait for it.
+  struct bc_request hello = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0), .birth = BC_IMAGE};
+  tell(&hello);
 }
 
 static struct bc_page *map_page(int fd) {
@@ -77,8 +75,7 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
-    struct bc_request request = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0),
-                                 .birth = starting ? BC_IMAGE : BC_COPY};
+    struct bc_request request = {.kind = BC_JOIN, .parent = (int32_t)RAW(SYS_getppid, 0)};
     struct bc_answer answer;
     int fd = -1;
     if (ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0) {

@@ -7,7 +7,7 @@ struct BuildShim: BuildToolPlugin {
   private static let flags = [
     "-std=gnu17", "-O2", "-fPIC", "-fvisibility=hidden", "-ftls-model=initial-exec", "-fno-plt", "-U_FORTIFY_SOURCE",
     "-Wall", "-Wextra", "-Werror", "-fno-builtin-malloc", "-fno-builtin-calloc", "-fno-builtin-realloc", "-shared",
-    "-Wl,-z,now,-z,relro,-z,nodelete", "-Wl,--as-needed,--no-undefined",
+    "-Wl,-z,now,-z,relro,-z,nodelete,-z,noseparate-code", "-Wl,--as-needed,--no-undefined",
   ]
 
   func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {

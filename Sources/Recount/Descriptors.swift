@@ -29,6 +29,10 @@ public enum Descriptors {
     Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }.filter { clinux_is_open($0) }
   }
 
+  public static func isOpen(_ pid: Int32, _ fd: Int32) -> Bool {
+    Procfs.link("/proc/\(pid)/fd/\(fd)") != nil
+  }
+
   /// How many descriptors the process has: exact and cheap from Linux 6.2 on (fs/proc/fd.c proc_fd_getattr), else counted.
   public static func number(_ pid: Int32) -> Int64? {
     var info = CLinux.stat()

@@ -19,7 +19,9 @@ extension Accounting {
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
-      let page = helloPage(pid, isImage: request.birth == UInt16(BC_IMAGE.rawValue))
+      imageStarted(pid)
+    case BC_JOIN:
+      let page = newPage(pid)
       answer.granted = leaseToSet(pid)
       return (answer, page)
     case BC_CHARGE:
@@ -73,7 +75,7 @@ extension Accounting {
     return one
   }
 
-  private func helloPage(_ pid: Int32, isImage: Bool) -> Int32 {
+  private func newPage(_ pid: Int32) -> Int32 {
     let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard fd >= 0 else { return -1 }
     let size = Int(BC_PAGE_SIZE) + Int(BC_OWNED_FDS) * 2
@@ -85,7 +87,7 @@ extension Accounting {
       close(fd)
       return -1
     }
-    hello(pid, isImage: isImage, page: memory.bindMemory(to: bc_page.self, capacity: 1))
+    join(pid, page: memory.bindMemory(to: bc_page.self, capacity: 1))
     return fd
   }
 }

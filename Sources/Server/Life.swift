@@ -92,22 +92,29 @@ extension Accounting {
     settleLease(pid)
   }
 
-  /// A new image, or a forked child at its first charge, gets a page of its own.
-  func hello(_ pid: Int32, isImage: Bool, page: UnsafeMutablePointer<bc_page>) {
+  /// A new image has said hello: the old one's page is gone with it.
+  func imageStarted(_ pid: Int32) {
+    guard let member = members[pid], !member.isZombie else { return }
+    for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
+    members[pid]?.dropPage()
+    members[pid]?.execPath = nil
+    members[pid]?.coverage = .joined
+    ledger.set(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
+    chargeImage(pid)
+    trimLease(pid)
+  }
+
+  /// The first charge of an image, or of a forked child, brings it a page of its own.
+  func join(_ pid: Int32, page: UnsafeMutablePointer<bc_page>) {
     guard var member = members[pid] else { return }
     member.dropPage()
-    member.execPath = nil
     member.coverage = .joined
-    member.ticksSilent = 0
     member.page = page
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
     page.pointee.flags = pageFlags
     members[pid] = member
-    for r in Accounting.descriptions where !isImage { ledger.set(member.slot, r, to: 0) }
-    if isImage { chargeImage(pid) }
-    if isImage { ledger.set(member.slot, .numproc, to: 1) }  // exec leaves one thread (execve(2))
-    trimLease(pid)
+    if ledger.granted(member.slot, .numfile) > 0 { chargeImage(pid) }
     for r in Accounting.things {
       mirror(pid, r)
       let want = Accounting.batch[r] ?? 0
@@ -126,7 +133,9 @@ extension Accounting {
   /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.
   private func chargeImage(_ pid: Int32) {
     guard let member = members[pid] else { return }
-    let all = (Procfs.exists(pid) ? Descriptors.number(pid) ?? 0 : 0) - 1  // less the question it is asking
+    // The number first, then whether the question is still open: a question closed between costs a closer look, no more.
+    var all = Descriptors.number(pid) ?? 0
+    if member.question >= 0, Descriptors.isOpen(pid, member.question) { all -= 1 }
     guard all > Descriptors.fromOutside(pid, own: ownPid, fds: outsideFds) else {
       for r in Accounting.descriptions { ledger.set(member.slot, r, to: 0) }
       return

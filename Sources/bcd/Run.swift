@@ -187,7 +187,9 @@ final class Run {
     let rows = Resource.enforced.map { r in
       Report.Row(
         resource: r, held: held[r] ?? 0, maxheld: max(books.ledger[r].maxheld, held[r] ?? 0),
-        bounds: books.ledger[r].bounds, failcnt: books.ledger[r].failcnt, status: "exact")
+        bounds: books.ledger[r].bounds, failcnt: books.ledger[r].failcnt,
+        // Members that cannot ask are looked at from time to time only.
+        status: books.uncovered.isEmpty ? "exact" : "estimate")
     }
     let signal = clinux_status_signal(status!)
     var work = Report.Work()

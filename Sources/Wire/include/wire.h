@@ -21,7 +21,8 @@ enum bc_resource {
 enum bc_severity { BC_HARD = 0, BC_SOFT = 1, BC_FORCE = 2 };
 
 enum bc_kind {
-  BC_HELLO = 1,   // from the constructor of a new image, or the first charge of a forked child
+  BC_HELLO = 1,   // one way, from the constructor of a new image
+  BC_JOIN,        // from the first charge of an image or of a forked child: the answer brings its page
   BC_CHARGE,      // amount units of resource; the answer has put them into the cell
   BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
   BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
@@ -52,7 +53,7 @@ struct bc_request {
   int32_t child;
   uint16_t flags;
   uint16_t birth;    // enum bc_birth
-  int32_t parent;    // BC_HELLO: the parent process, as it sees it
+  int32_t parent;    // BC_HELLO, BC_JOIN: the parent process, as it sees it
   char call[24];     // the function that asks
   int32_t socket;    // the descriptor that the question travels on: not the program's
   char detail[156];  // its path or size, for people
