@@ -12,6 +12,8 @@
 #include <pty.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <rpc/netdb.h>
+#include <shadow.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -35,8 +37,8 @@
 #define FDV(name, types, params, args, detail) SAME_PROTOTYPE(name, int, types); FDX(name, params, args, detail)
 #define FD(name, params, args, detail) SAME_PROTOTYPE(name, int, params); FDX(name, params, args, detail)
 
-#define FILEP(name, params, args, detail)                                          \
-  SAME_PROTOTYPE(name, FILE *, params);                                            \
+#define FILEP(name, params, args, detail) SAME_PROTOTYPE(name, FILE *, params); FILEPX(name, params, args, detail)
+#define FILEPX(name, params, args, detail)                                         \
   EXPORT(FILE *, name, params) {                                                   \
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, NULL;                           \
@@ -47,7 +49,7 @@
 
 // One flag for each thing that libc keeps open. The charge is never given back here, only forgotten: whether libc
 // really opened anything is its own affair, and a recount knows.
-static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv;
+static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv, kept_sp, kept_rpc;
 
 __attribute__((noinline)) static int keep(int *slot, const char *call) {
   if (__atomic_exchange_n(slot, 1, __ATOMIC_RELAXED)) return 0;

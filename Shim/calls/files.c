@@ -66,7 +66,7 @@ static void shared(int fd) {
 SAME_PROTOTYPE(dup, int, (int));
 EXPORT(int, dup, (int fd)) {
   int copy = NEXT(dup)(fd);
-  if (copy >= 0) shared(fd);
+  if (copy >= 0) shared(fd), shared(copy); // libc may have closed the number's last owner by itself
   return copy;
 }
 
@@ -88,7 +88,7 @@ DUP_OVER(dup3, (int old, int new, int flags), (old, new, flags))
 #define FCNTL(name)                                                      \
   EXPORT(int, name, (int fd, int command, long argument)) {              \
     int result = NEXT(name)(fd, command, argument);                      \
-    if (unlikely(command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) shared(fd); \
+    if (unlikely(command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) shared(fd), shared(result); \
     return result;                                                       \
   }
 FCNTL(fcntl)
@@ -149,14 +149,23 @@ EXPORT(int, pidfd_getfd, (int pidfd, int fd, unsigned flags)) {
   return got;
 }
 
+// A stream in memory has −1 for a descriptor.
+#define CLOSES_STREAM(name)                                              \
+  EXPORT(int, name, (FILE *file)) {                                      \
+    int fd = file ? fileno_unlocked(file) : -1;                          \
+    struct release r = release_begin(fd);                                \
+    int result = NEXT(name)(file);                                       \
+    release_end(r, fd, fd >= 0);                                         \
+    return result;                                                       \
+  }
 SAME_PROTOTYPE(fclose, int, (FILE *));
-EXPORT(int, fclose, (FILE *file)) {
-  int fd = fileno_unlocked(file); // −1 for a stream in memory
-  struct release r = release_begin(fd);
-  int error = NEXT(fclose)(file);
-  release_end(r, fd, fd >= 0);
-  return error;
-}
+SAME_PROTOTYPE(endmntent, int, (FILE *));
+SAME_PROTOTYPE(pclose, int, (FILE *));
+CLOSES_STREAM(fclose)
+CLOSES_STREAM(_IO_fclose)
+CLOSES_STREAM(endmntent)
+CLOSES_STREAM(__endmntent)
+CLOSES_STREAM(pclose)
 
 // It closes no descriptor that matters: glibc flushes every stream and leaves the files to the process's end.
 SAME_PROTOTYPE(fcloseall, int, (void));
@@ -193,14 +202,6 @@ EXPORT(int, closedir, (DIR *directory)) {
   int error = NEXT(closedir)(directory);
   release_end(r, fd, fd >= 0);
   return error;
-}
-
-EXPORT(int, endmntent, (FILE *file)) {
-  int fd = file ? fileno_unlocked(file) : -1;
-  struct release r = release_begin(fd);
-  int one = NEXT(endmntent)(file);
-  release_end(r, fd, fd >= 0);
-  return one;
 }
 
 // What a program obtains through syscall(2) is not refused here; that it does so is said in the report.

@@ -184,8 +184,7 @@ EXPORT(int, system, (const char *command)) {
   return status;
 }
 
-SAME_PROTOTYPE(popen, FILE *, (const char *, const char *));
-EXPORT(FILE *, popen, (const char *command, const char *mode)) {
+static FILE *popened(FILE *(*next)(const char *, const char *), const char *command, const char *mode) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "popen", command);
   if (unlikely(c.error)) return errno = c.error, NULL;
   int error = task_begin(BC_IMAGE, "popen", command);
@@ -194,17 +193,12 @@ EXPORT(FILE *, popen, (const char *command, const char *mode)) {
     // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
     return errno = error == EAGAIN ? ENOMEM : error, NULL;
   }
-  FILE *file = NEXT(popen)(command, mode);
+  FILE *file = next(command, mode);
   file_made(c, file ? fileno(file) : -1);
   task_end(BC_IMAGE, file ? 0 : -1, NULL);
   return file;
 }
 
-SAME_PROTOTYPE(pclose, int, (FILE *));
-EXPORT(int, pclose, (FILE *file)) {
-  int fd = fileno_unlocked(file);
-  struct release r = release_begin(fd);
-  int status = NEXT(pclose)(file);
-  release_end(r, fd, fd >= 0);
-  return status;
-}
+SAME_PROTOTYPE(popen, FILE *, (const char *, const char *));
+EXPORT(FILE *, popen, (const char *command, const char *mode)) { return popened(NEXT(popen), command, mode); }
+EXPORT(FILE *, _IO_popen, (const char *command, const char *mode)) { return popened(NEXT(_IO_popen), command, mode); }
