@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-enum { MAX_ROUNDS = 12 };
+enum { MAX_ROUNDS = 16, MAX_GUESSES = 7 };
 
 // What the program set itself; −1 never. Carried over exec by the server, over fork by the copy of memory.
 static int64_t own_limit = -1;
@@ -33,11 +33,11 @@ __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
   if (!leased(page) || t->rounds++ >= MAX_ROUNDS) return false;
   enum growth more = grow(t, t->flags);
   if (more == REFUSED) return false;
-  // There is room now: the lease grew since the kernel refused (joining does that), or something else refused.
-  if (more == UNCHANGED && t->again) return false;
-  t->again = more == UNCHANGED;
+  // There is room now: the lease grew since the kernel refused (joining does that), or it wants more than we guessed
+  // (1 MiB where the break cannot grow, a heap of its own for a thread), or something else refused.
+  if (more == UNCHANGED && t->unchanged++ >= (t->least == t->want ? 1 : MAX_GUESSES)) return false;
   // malloc asks the kernel for more than it was asked for (M_TOP_PAD, arenas of a MiB): guess upwards.
-  if (t->want < INT64_MAX / 4) t->want *= 2;
+  if (t->least != t->want && t->want < INT64_MAX / 4) t->want *= 2;
   return true;
 }
 

@@ -11,7 +11,7 @@ struct lease_try {
   int64_t least; // bytes it surely needs
   int64_t want;  // … and what would let it succeed; grows from try to try where that is a guess
   int rounds;
-  bool again;    // already tried again without a larger lease
+  int unchanged; // how often the lease was said to have room
   unsigned flags; // BC_FLAG_NORESERVE
 };
 

@@ -94,7 +94,6 @@ static int64_t whole_pages(size_t n) { return n > PTRDIFF_MAX - PAGE ? PTRDIFF_M
         errno = ENOMEM;                                                                                  \
         break;                                                                                           \
       }                                                                                                  \
-      try_.want = try_.least;                                                                            \
       expression;                                                                                        \
     }                                                                                                    \
     if (!(failed)) errno = before_ == ENOMEM ? 0 : before_;                                              \
@@ -158,12 +157,12 @@ EXPORT(int, brk, (void *to)) {
 // dlopen and dlmopen look at their return address (RUNPATH, namespace): room is made, then they are jumped to.
 #if defined(__x86_64__)
 __attribute__((used)) static void *dlopen_ahead(void) {
-  lease_ahead(16 << 20, "dlopen");
+  lease_ahead(64 << 20, "dlopen");
   static void *next;
   return next ? next : (next = next_find("dlopen"));
 }
 __attribute__((used)) static void *dlmopen_ahead(void) {
-  lease_ahead(16 << 20, "dlmopen");
+  lease_ahead(64 << 20, "dlmopen");
   static void *next;
   return next ? next : (next = next_find("dlmopen"));
 }

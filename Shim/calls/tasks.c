@@ -136,7 +136,6 @@ EXPORT(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void
     int64_t bytes = stack_bytes(attr);
     struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes};
     while (error == EAGAIN && lease_grow(&t)) {
-      t.want = t.least;
       error = NEXT(pthread_create)(thread, attr, run, argument);
     }
   }
