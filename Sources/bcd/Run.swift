@@ -144,13 +144,16 @@ final class Run {
     }
   }
 
-  /// What COMMAND killed or left behind may be ending right now: give the dying a moment to be gone.
+  /// What COMMAND killed or left behind may be ending right now: give the dying a moment to be gone, and those that look
+  /// alive 50 ms before they count as outliving it.
   private func settle() {
+    var quiet = 0
     for _ in 0..<100 {
       server.step(timeout: 0)
       server.accounting.tick()
       if server.accounting.memberCount == 0 { return }
-      if server.accounting.liveMembers > 0, !server.accounting.anyoneEnding() { return }
+      quiet = server.accounting.anyoneEnding() ? 0 : quiet + 1
+      if quiet > 25 { return }
       server.step(timeout: 2)
     }
     server.accounting.leaveZombiesToInit()
