@@ -30,15 +30,9 @@ public enum Procfs {
   }
 
   /// Length of private writable mappings without the stack, in pages: `mm->data_vm`, the figure that RLIMIT_DATA bounds
-  /// (Linux 4.7, mm/mmap.c may_expand_vm). 0 for a zombie, whose memory has gone.
+  /// (Linux 4.7, mm/mmap.c may_expand_vm). nil for a zombie too, whose memory has gone.
   public static func dataPages(_ pid: Int32) -> Int64? {
-    guard let text = read("/proc/\(pid)/status") else { return nil }
-    var stat = Int64(0)
-    for line in text.split(separator: "\n") where line.hasPrefix("VmData:") {
-      let digits = line.dropFirst(7).drop { $0 == "\t" || $0 == " " }.prefix { $0.isNumber }
-      stat = (Int64(digits) ?? 0) * 1024 / pageSize
-    }
-    return stat
+    status(pid, "VmData").map { $0 * 1024 / pageSize }
   }
 
   public struct Stat: Sendable {

@@ -40,21 +40,24 @@ public final class Accounting {
 
   /// Decides on n units for a member. True: they are in its cell.
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Bool {
-    guard let slot = members[pid]?.slot, n >= 0 else { return false }
-    let batch = n + (Accounting.batch[resource] ?? 0)
-    func take(_ want: Int64) -> Bool {
-      guard let amount = ledger.grant(slot, resource, least: n, want: want, severity: severity) else { return false }
-      addCredit(pid, resource, amount)
-      return true
-    }
-    if take(batch) { return true }
+    guard let slot = members[pid]?.slot, n >= 0,
+      let amount = obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity)
+    else { return false }
+    addCredit(pid, resource, amount)
+    return true
+  }
+
+  /// The order of every decision (design §4): batch, exactly n, recall all, recount; nil is a denial.
+  func obtain(_ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64, _ severity: Severity) -> Int64? {
+    func grant(_ want: Int64) -> Int64? { ledger.grant(slot, resource, least: n, want: want, severity: severity) }
+    if let amount = grant(n + batch) { return amount }
     recall(resource)
-    if take(n) { return true }
+    if let amount = grant(n) { return amount }
     recount(resource)
-    if take(n) { return true }
+    if let amount = grant(n) { return amount }
     // A question of another process may have been open during the scan and counted: look once more.
     recount(resource)
-    return take(n)
+    return grant(n)
   }
 
   func verify(_ pid: Int32, _ resource: Resource) {
@@ -104,7 +107,7 @@ public final class Accounting {
     let granted = ledger.granted(member.slot, resource)
     observePeak(member, resource, grantedBefore: granted)
     _ = bc_exchange32(&cell.pointee.uncertain, 0)
-    ledger.giveBack(member.slot, resource, member.takeCredit(resource, granted: granted, leaving: BC_FROZEN_WORD))
+    ledger.giveBack(member.slot, resource, member.takeCredit(resource, granted: granted, leaving: bc_frozen()))
   }
 
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
@@ -206,11 +209,8 @@ public final class Accounting {
   public func heldNow() -> [Resource: Int64] {
     recountTasks()
     recountDescriptions()
-    if ledger[.privvmpages].maxheld >= 0 { _ = observeMemory() }
     var held: [Resource: Int64] = [.privvmpages: observeMemory()]
     for r in Accounting.things { held[r] = usedTotal(r) }
     return held
   }
 }
-
-let BC_FROZEN_WORD: Int64 = .min / 2

@@ -46,15 +46,7 @@ extension Accounting {
   func announceFork(_ pid: Int32, image: Bool) -> Resource? {
     guard let member = members[pid] else { return nil }
     // One unit, kept out of the cell: it is for the child.
-    var amount = ledger.grant(member.slot, .numproc, least: 1, want: 1, severity: .hard)
-    for _ in 0..<2 where amount == nil {
-      recall(.numproc)
-      amount = ledger.grant(member.slot, .numproc, least: 1, want: 1, severity: .hard)
-      guard amount == nil else { break }
-      recountTasks()
-      amount = ledger.grant(member.slot, .numproc, least: 1, want: 1, severity: .hard)
-    }
-    guard amount != nil else { return .numproc }
+    guard obtain(member.slot, .numproc, 1, batch: 0, .hard) != nil else { return .numproc }
     mirror(pid, .numproc)
     members[pid]?.hasForked = true
     if image {
@@ -216,7 +208,6 @@ extension Accounting {
       }
       // A forked child that charges nothing is silent too; only an image that cannot be entered is uncovered.
       if member.coverage == .expected || (member.coverage == .joined && member.execPath != nil) {
-        members[pid]?.ticksSilent += 1
         guard let path = Procfs.executable(pid), let reason = Executable.reasonUncovered(path) else { continue }
         becomeUncovered(pid, path, reason)
       }

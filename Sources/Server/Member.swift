@@ -33,7 +33,6 @@ struct Member {
   var holdsShared = false
   /// What it said it would run, until the new image says hello.
   var execPath: String?
-  var ticksSilent = 0
   var isZombie = false
   /// The descriptor of the question being answered: the shim's, not the program's.
   var question: Int32 = -1

@@ -102,9 +102,7 @@ extension Accounting {
       if attempt == 1 { recallMemory(except: pid) }
       let now = dataPages(member)
       // The child inherits the lease as it stands: keep it small while the fork lasts.
-      let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
-      let ceiling = ledger[.privvmpages].bounds.ceiling(.hard)
-      let share = (ceiling - others) / (2 + member.pendingForks)
+      let share = shareWithChildren(member)
       guard share >= now else { continue }
       members[pid]?.pendingForks += 1
       setLease(pid, min(share, max(now, min(member.lease, now + Accounting.slack))))
@@ -112,6 +110,12 @@ extension Accounting {
       return true
     }
     return false
+  }
+
+  /// The largest lease that the member, its children under way and one more could each have.
+  private func shareWithChildren(_ member: Member) -> Int64 {
+    let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
+    return (ledger[.privvmpages].bounds.ceiling(.hard) - others) / (2 + member.pendingForks)
   }
 
   /// The new, lower lease may already have been passed while it was set.
@@ -124,13 +128,10 @@ extension Accounting {
   /// Before a child that will run a new image: its loader needs room before its constructor can ask.
   func reserveImage(_ pid: Int32) {
     guard leased, let member = members[pid] else { return }
-    let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
-    let ceiling = ledger[.privvmpages].bounds.ceiling(.hard)
-    var share = (ceiling - others) / (2 + member.pendingForks)
+    var share = shareWithChildren(member)
     if share < Accounting.headRoom {
       recallMemory(except: pid)
-      let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
-      share = (ceiling - others) / (2 + member.pendingForks)
+      share = shareWithChildren(member)
     }
     members[pid]?.pendingForks += 1
     setLease(pid, max(dataPages(member), min(share, max(Accounting.headRoom, member.lease))))

@@ -179,14 +179,12 @@ final class Run {
     }
   }
 
-  private lazy var held = server.accounting.heldNow()
-
   private func endReport() -> Report {
     let books = server.accounting
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
     let seconds = Double(now.tv_sec - started.tv_sec) + Double(now.tv_nsec - started.tv_nsec) / 1e9
-    let held = self.held
+    let held = books.heldNow()
     let rows = Resource.enforced.map { r in
       Report.Row(
         resource: r, held: held[r] ?? 0, maxheld: max(books.ledger[r].maxheld, held[r] ?? 0),

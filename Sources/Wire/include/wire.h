@@ -80,7 +80,7 @@ enum {
 //   charge:   pending += 1, then CAS(credit, credit − n), then the system call, then pending −= 1
 //   uncharge: pending += 1, then the system call, then credit += n, then pending −= 1
 //   recall:   the server's xchg(credit, 0): needs no answer, works on a stopped or dead process
-//   recount:  the server freezes credit at BC_FROZEN, so that no charge can begin, and counts; releases
+//   recount:  the server freezes credit at bc_frozen(), so that no charge can begin, and counts; releases
 //             add to the frozen word and are seen when it thaws. What is pending counts as held.
 struct bc_cell {
   int64_t credit;    // units that may be charged without asking
@@ -90,7 +90,7 @@ struct bc_cell {
   int32_t uncertain; // releases whose effect only a recount knows (a shared description was closed)
 };
 
-#define BC_FROZEN (INT64_MIN / 2)
+static inline int64_t bc_frozen(void) { return INT64_MIN / 2; }
 
 // What a member shares with the server: this page, then one word for each descriptor.
 #define BC_PAGE_SIZE 4096u
