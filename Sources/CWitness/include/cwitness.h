@@ -1,0 +1,1 @@
+// libunwind and libdw, as Swift can call them.

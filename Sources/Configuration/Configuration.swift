@@ -1,0 +1,2 @@
+/// Bounds from files: OpenVZ container configurations and TOML.
+public enum Configuration {}

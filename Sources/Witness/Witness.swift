@@ -1,0 +1,2 @@
+/// From a stack slice to functions and lines.
+public enum Witness {}
