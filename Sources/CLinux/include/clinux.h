@@ -66,6 +66,11 @@ static inline int clinux_errno(void) { return errno; }
 static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 // Listens at a path, or at the same name with its first byte zero: an abstract one. A descriptor, or −1.
 int clinux_listen(const char *path, bool abstract);
+// A SOCK_SEQPACKET connection to the server at a path, or −1.
+int clinux_connect(const char *path);
+// clinux_spawn of a child that asks the server to let it in before it becomes argv[0]; EPERM when the server says no.
+int clinux_spawn_entering(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
+                          const char *server, const void *question, size_t size);
 static inline const char *clinux_environment(size_t i) { return environ[i]; }
 // Ends this process the way COMMAND ended: by the same signal, without a second core.
 void clinux_die_of(int signal);
