@@ -57,7 +57,10 @@ let package = Package(
     .testTarget(
       name: "BeancountersTests", dependencies: ["Beancounters"], path: "Tests/BeancountersTests", swiftSettings: swift),
     .testTarget(
-      name: "CommandTests", dependencies: ["Command", "Beancounters"], path: "Tests/CommandTests", swiftSettings: swift),
+      name: "CommandTests", dependencies: ["Command", "Beancounters"], path: "Tests/CommandTests",
+      resources: [.copy("Data")], swiftSettings: swift),
+    .testTarget(
+      name: "BcctlTests", dependencies: ["bcctl", "Beancounters"], path: "Tests/BcctlTests", swiftSettings: swift),
     .testTarget(name: "IntegrationTests", path: "Tests/IntegrationTests", swiftSettings: swift),
   ]
 )
