@@ -113,3 +113,18 @@ int clinux_spawn_entering(pid_t *child, char *const argv[], char *const env[], c
   close(told[0]);
   return error;
 }
+
+bool clinux_notify(const char *text) {
+  const char *name = getenv("NOTIFY_SOCKET");
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  size_t n = name ? strlen(name) : 0;
+  if (n < 2 || n >= sizeof to.sun_path || (name[0] != '/' && name[0] != '@')) return false;
+  memcpy(to.sun_path, name, n);
+  if (name[0] == '@') to.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+  bool sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to, size) >= 0;
+  close(fd);
+  return sent;
+}

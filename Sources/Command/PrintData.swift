@@ -9,12 +9,12 @@ extension Report {
     let exit = #""exit":{"code":\#(orNull(exit.code)),"signal":\#(orNull(exit.signal))}"#
     let fields = [
       #""beancounter":{"id":\#(id),"name":\#(jsonString(name))}"#,
-      #""command":\#(array(command.map(jsonString)))"#,
+      #""command":\#(Report.array(command.map(jsonString)))"#,
       exit,
       #""seconds":\#(milliseconds(seconds))"#,
-      #""resources":\#(array(rows.map(Report.object)))"#,
-      #""denials":\#(array(denials.map(Report.object)))"#,
-      #""uncovered":\#(array(uncovered.map(Report.object)))"#,
+      #""resources":\#(Report.array(rows.map(Report.object)))"#,
+      #""denials":\#(Report.array(denials.map(Report.object)))"#,
+      #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#,
       #""server":\#(Report.object(server))"#,
       #""remaining":\#(remaining)"#,
     ]
@@ -28,14 +28,14 @@ extension Report {
 
   package static func object(_ row: Row) -> String {
     #"{"resource":"\#(row.resource.name)","unit":"\#(row.resource.unit.rawValue)","held":\#(row.held),"#
-      + #""maxheld":\#(row.maxheld),"barrier":\#(bound(row.bounds.barrier)),"limit":\#(bound(row.bounds.limit)),"#
+      + #""maxheld":\#(row.maxheld),"barrier":\#(Report.bound(row.bounds.barrier)),"limit":\#(Report.bound(row.bounds.limit)),"#
       + #""failcnt":\#(row.failcnt),"status":\#(jsonString(row.status))}"#
   }
 
   package static func object(_ denial: Denial) -> String {
     #"{"resource":"\#(denial.resource.name)","count":\#(denial.count),"errno":\#(jsonString(denial.errno)),"#
       + #""pid":\#(denial.pid),"comm":\#(jsonString(denial.comm)),"call":\#(jsonString(denial.call)),"#
-      + #""amount":\#(denial.amount),"frames":[]}"#
+      + #""detail":\#(jsonString(denial.detail)),"amount":\#(denial.amount),"frames":[]}"#
   }
 
   package static func object(_ process: Uncovered) -> String {

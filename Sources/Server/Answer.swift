@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
 internal import Wire
 

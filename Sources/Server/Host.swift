@@ -1,4 +1,4 @@
-public import Beancounters
+internal import Beancounters
 internal import CLinux
 
 /// All beancounters of one server, and which process belongs to which.

@@ -1,6 +1,8 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
+internal import Wire
 
 /// Leases: RLIMIT_DATA of each member, granted and taken back by prlimit(2). Amounts in pages.
 extension Accounting {

@@ -1,5 +1,6 @@
-internal import Beancounters
+public import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
 internal import Wire
 

@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Wire
 
 /// The event loop: one thread, one epoll, no lock. Deaths are handled before questions, so that what a dead process held
@@ -29,9 +30,9 @@ public final class Server {
     self.shim = shim
     self.cleanUp = cleanUp
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-    var listeners = [try inherited ?? Server.listen(path, abstract: false)]
-    listeners.append(try Server.listen(path, abstract: true))
-    self.listeners = listeners
+    var first = inherited ?? -1
+    if first < 0 { first = try Server.listen(path, abstract: false) }
+    listeners = [first, try Server.listen(path, abstract: true)]
     chmod(path, 0o666)  // admitted by token and credentials, not by file mode
     timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK))
     var period = itimerspec()
@@ -128,24 +129,23 @@ public final class Server {
   }
 
   private static let longestQuestion = 65536
+  private let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: longestQuestion, alignment: 16)
 
   /// Reads and answers one question; false when it has not come yet.
   @discardableResult private func question(_ fd: Int32) -> Bool {
-    var request = bc_request()
-    let size = MemoryLayout<bc_request>.size
-    let n = recv(fd, &request, size, Int32(MSG_TRUNC) | Int32(MSG_PEEK))
+    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
     waiting.remove(fd)
     var peer = ucred()
     var length = socklen_t(MemoryLayout<ucred>.size)
-    guard n > 0, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 else {
+    guard n > 0, n <= packet.count, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 else {
       close(fd)
       return true
     }
-    if n == size, request.magic == BC_WIRE_MAGIC {
-      answerMember(fd, request, peer.pid)
-    } else if n <= Server.longestQuestion, peer.uid == geteuid() || peer.uid == 0 {
-      answerControl(fd, n, peer.pid)
+    if n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC {
+      answerMember(fd, packet.load(as: bc_request.self), peer.pid)
+    } else if peer.uid == geteuid() || peer.uid == 0 {
+      answerControl(fd, Array(packet[..<n]), peer.pid)
     } else {
       close(fd)
     }
@@ -168,12 +168,7 @@ public final class Server {
 
   // MARK: bcctl and bcrun --server
 
-  private func answerControl(_ fd: Int32, _ n: Int, _ pid: Int32) {
-    var bytes = [UInt8](repeating: 0, count: n)
-    guard recv(fd, &bytes, n, 0) == n else {
-      close(fd)
-      return
-    }
+  private func answerControl(_ fd: Int32, _ bytes: [UInt8], _ pid: Int32) {
     var reply = Reply()
     let control = Control(server: self, pid: pid)
     reply.add(Array(control.reply(to: bytes).utf8))

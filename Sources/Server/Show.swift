@@ -1,4 +1,4 @@
-public import Beancounters
+internal import Beancounters
 internal import CLinux
 public import Command
 internal import Recount
@@ -41,7 +41,7 @@ extension Accounting {
       fields += [
         #""processes":\#(Report.array(processes))"#, #""denials":\#(Report.array(denials.map(Report.object)))"#,
         #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#, #""server":\#(Report.object(work))"#,
-        #""mode":{\#(modes.map { #""\#($0.name)":"\#($1)""# }.joined(separator: ","))}"#,
+        #""mode":{\#(modes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
       ]
     }
     return "{" + fields.joined(separator: ",") + "}"

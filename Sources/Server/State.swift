@@ -1,4 +1,4 @@
-public import Beancounters
+internal import Beancounters
 internal import CLinux
 internal import Command
 private import CSQLite

@@ -31,7 +31,7 @@ struct Launch {
   }
 
   /// argv as it came: a String cannot hold bytes that are not UTF-8.
-  var argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> { CommandLine.unsafeArgv + 1 + options.commandStart }
+  var argv: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> { CommandLine.unsafeArgv + 2 + options.commandStart }
   var words: [UnsafeMutablePointer<CChar>?] { environment.map { strdup($0) } + [nil] }
 }
 

@@ -17,6 +17,7 @@ final class PrivateServer: Place {
     do {
       books = try server.host.create(name: name, settings: settings, outside: [Outside(pid: getpid(), fds: outside)])
     } catch {
+      server.shutDown()
       fail("--name \(name): \(error.text)")
     }
   }

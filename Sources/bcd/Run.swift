@@ -104,7 +104,7 @@ final class Run {
     let seconds = Double(now.tv_sec - started.tv_sec) + Double(now.tv_nsec - started.tv_nsec) / 1e9
     let (happened, text) = place.report(
       options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds)
-    write(report: text)
+    put(report: text)
     place.leave()
     if signal != 0 {
       clinux_die_of(signal)
@@ -113,7 +113,7 @@ final class Run {
     exit(code == 0 && options.failOn.contains(where: happened.contains) ? 124 : code)
   }
 
-  private func write(report text: String) {
+  private func put(report text: String) {
     let fd = reportFd >= 0 ? reportFd : options.quiet ? -1 : 2
     guard fd >= 0 else { return }
     var bytes = Array(text.utf8)[...]
