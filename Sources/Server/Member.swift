@@ -30,6 +30,8 @@ struct Member {
   var hasForked = false
   /// The last recount put down to it what others hold too.
   var holdsShared = false
+  /// It had threads at the last recount, and those end unseen.
+  var hasThreads = false
   /// What it said it would run, until the new image says hello.
   var execPath: String?
   var isZombie = false

@@ -20,7 +20,7 @@ extension Accounting {
             return member.coverage != .uncovered && (resource == .numproc || one.ledger.granted(member.slot, resource) == 0)
           }
           return bc_load32(&cell.pointee.uncertain) == 0 && bc_load32(&cell.pointee.pending) == 0
-            && member.execPath == nil && member.pendingForks == 0 && member.page?.pointee.raw_calls == 0
+            && !(resource == .numproc && member.hasThreads) && member.execPath == nil && member.pendingForks == 0 && member.page?.pointee.raw_calls == 0
         }
     }
   }
@@ -72,6 +72,7 @@ extension Accounting {
       let before = pendingNow(member, .numproc)
       let tasks = Procfs.tasks(member.pid) ?? 0
       thaw(member, .numproc, counted: tasks + member.pendingForks, pendingBefore: before)
+      members[member.pid]?.hasThreads = tasks > 1
     }
   }
 
