@@ -15,6 +15,7 @@ struct member_block member_block __attribute__((aligned(4096)));
 _Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of its own");
 _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
 enum standing standing;
+uint32_t known_flags;
 char server_path[108];
 uint64_t member_token[2];
 
@@ -78,7 +79,10 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
     int fd = -1;
     if (ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0) {
       struct bc_page *page = map_page(fd);
-      if (page && page->magic == BC_WIRE_MAGIC) __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
+      if (page && page->magic == BC_WIRE_MAGIC) {
+        known_flags = page->flags | BC_ANSWER_KNOWN;
+        __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
+      }
     }
   }
   __atomic_store_n(&member.joining, 0, __ATOMIC_RELEASE);

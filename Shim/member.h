@@ -29,6 +29,8 @@ extern struct member_block {
 extern _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
 
 extern enum standing standing;
+// The flags of the page this process, or the one it was forked from, last joined with; BC_ANSWER_KNOWN once there was one.
+extern uint32_t known_flags;
 extern char server_path[108];
 extern uint64_t member_token[2];
 

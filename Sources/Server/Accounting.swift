@@ -105,29 +105,57 @@ public final class Accounting {
     return children.reduce(here) { $0 + $1.usedTotal(resource) }
   }
 
-  /// So much is in use now, here and above: moves maxheld.
-  func observe(_ resource: Resource) {
-    for level in upwards { level.ledger.observe(resource, held: level.usedTotal(resource)) }
+  private func usedTotal(_ resource: Resource, leastOf others: Int32) -> Int64 {
+    let here = members.values.reduce(ledger.granted(estate, resource)) { sum, one in
+      guard one.pid != others else { return sum }
+      let used = one.used(resource, granted: ledger.granted(one.slot, resource))
+      return sum + (one.page == nil ? used : min(used, one.lastUsed[resource.rawValue]))
+    }
+    return children.reduce(here) { $0 + $1.usedTotal(resource, leastOf: others) }
+  }
+
+  /// Before a maximum rests on them: estimates become counts.
+  func makeSure(_ resource: Resource) {
+    guard !host.isSettling, upwards.contains(where: { level in
+      level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
+    }) else { return }
+    if resource == .numproc { settleTasks() }
+    guard !isCertain(resource) else { return }
+    host.isSettling = true
+    recount(resource)
+    host.isSettling = false
+  }
+
+  /// What the kernel counted, by beancounter: moves maxheld here and below, and above where all of it was counted.
+  func observe(_ resource: Resource, counted: [ObjectIdentifier: Int64]) {
+    @discardableResult func total(_ one: Accounting) -> Int64 {
+      let sum = one.children.reduce(counted[ObjectIdentifier(one)] ?? 0) { $0 + total($1) }
+      one.ledger.observe(resource, held: sum)
+      return sum
+    }
+    total(self)
     host.state?.isDirty = true
   }
 
-  /// maxheld from what one member's cell shows of its peak, and what the others have in use now.
-  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64) {
-    let candidates = upwards.filter { $0.ledger[resource].granted > $0.ledger[resource].maxheld }
-    guard !candidates.isEmpty else { return }
-    for level in candidates {
-      let own = ledger.granted(member.slot, resource)
-      let above = member.peak(resource, granted: grantedBefore) - member.used(resource, granted: own)
-      let total = level.usedTotal(resource) + above
-      level.ledger.observe(resource, held: min(total, level.ledger[resource].granted))
+  /// maxheld from what one member's cell shows of its peak since the last look. What the others had in use at that moment is
+  /// not known: they count with the least of what they had at their own last look and have now, for no figure is invented.
+  /// `gone`: it has ended, so what the others have now may have come after.
+  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
+    let peak = member.peak(resource, granted: grantedBefore)
+    let now = member.used(resource, granted: grantedBefore)
+    for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
+      let own = member.used(resource, granted: ledger.granted(member.slot, resource))
+      let total = gone ? 0 : level.usedTotal(resource) - own + now
+      let then = level.usedTotal(resource, leastOf: member.pid) + peak
+      level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
       host.state?.isDirty = true
     }
+    members[member.pid]?.lastUsed[resource.rawValue] = now
   }
 
   // MARK: Cells
 
   func addCredit(_ pid: Int32, _ resource: Resource, _ amount: Int64) {
-    if resource == .numproc, ledger[resource].granted > ledger[resource].maxheld { takeNotes() }
     guard let member = members[pid], let cell = member.cell(resource) else { return }
     observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount)
     let before = bc_add(&cell.pointee.credit, amount)

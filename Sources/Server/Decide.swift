@@ -14,6 +14,7 @@ extension Accounting {
 
   /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
+    makeSure(resource)
     guard let slot = members[pid]?.slot, n >= 0 else { return self }
     switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
@@ -60,7 +61,7 @@ extension Accounting {
   /// All members' unspent credit of one resource comes back: a memory operation each, whatever state they are in.
   func recall(_ resource: Resource) {
     work.recalls += 1
-    if resource == .numproc { takeNotes() }
+    if resource == .numproc { settleTasks() }
     for one in subtree {
       var back: [(Ledger.Slot, Int64)] = []
       for member in one.members.values {

@@ -19,7 +19,7 @@ extension Accounting {
     member.ownLimit = members[parent]?.ownLimit ?? -1
     host.owner[pid] = self
     members[pid] = member
-    if noted, let slot = members[parent]?.slot {
+    if noted, let slot = members[parent]?.slot, ledger.granted(slot, .numproc) > 0 {
       ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
     } else {
@@ -38,8 +38,8 @@ extension Accounting {
       }
     }
     firstLeasePages = 0
+    host.watch(pidfd, pid)  // first: what follows may find that it has ended, and close the descriptor
     observeTasks()
-    host.watch(pidfd, pid)
     host.events.add(.join, of: self, pid: pid)
     return true
   }
@@ -51,11 +51,20 @@ extension Accounting {
 
   /// maxheld of numproc, when no note stands for a child that has gone.
   private func observeTasks() {
-    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }), !host.isTakingNotes else { return }
-    host.isTakingNotes = true
-    root.takeNotes()
-    host.isTakingNotes = false
-    observe(.numproc)
+    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
+    for _ in 0..<8 {
+      settleTasks()
+      let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
+      // Those that are there now were there when the others were read: the sum was true at one moment.
+      guard root.everyoneIsThere else { continue }
+      for (level, total) in totals { level.ledger.observe(.numproc, held: total) }
+      host.state?.isDirty = true
+      return
+    }
+  }
+
+  var everyoneIsThere: Bool {
+    subtree.allSatisfy { $0.members.keys.allSatisfy { kill($0, 0) == 0 || clinux_errno() != ESRCH } }
   }
 
   /// It has entered another beancounter.
@@ -95,7 +104,7 @@ extension Accounting {
   func imageStarted(_ pid: Int32) {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return }
-    for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
+    for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
     members[pid]?.dropPage()
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
@@ -116,6 +125,7 @@ extension Accounting {
     members[pid] = member
     if ledger.granted(member.slot, .numfile) > 0 { chargeImage(pid) }
     for r in Accounting.things {
+      makeSure(r)
       mirror(pid, r)
       let want = Accounting.batch[r] ?? 0
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
@@ -149,16 +159,16 @@ extension Accounting {
     for r in Accounting.descriptions {
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
-    if Accounting.descriptions.contains(where: { r in upwards.contains { $0.usedTotal(r) > $0.ledger[r].maxheld } }) {
-      recountDescriptions()
-    }
+    for r in Accounting.descriptions { makeSure(r) }
   }
 
   /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
   func ended(_ pid: Int32, moved: Bool = false) {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
-    for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
+    if member.page != nil {
+      for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
+    }
     if member.coverage != .joined, !moved { noteIfUncoverable(pid, member.execPath) }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {

@@ -31,6 +31,8 @@ struct Member {
   var hadForked = false
   /// Children that joined before their parent could note them: each is charged twice until it does.
   var ahead: Set<Int32> = []
+  /// In use when its cells were last looked at, by resource.
+  var lastUsed = [Int64](repeating: 0, count: Int(BC_RESOURCES.rawValue))
   /// The program that was last found to be one that the shim can enter, or not.
   var checkedPath: String?
   /// The last recount put down to it what others hold too.

@@ -9,6 +9,17 @@ extension Accounting {
     for one in subtree { for pid in Array(one.members.keys) { one.takeNotes(of: pid) } }
   }
 
+  /// Before a maximum rests on it: children that are noted are in, those that have been reaped are out.
+  func settleTasks() {
+    guard !host.isSettling else { return }
+    host.isSettling = true
+    defer { host.isSettling = false }
+    root.takeNotes()
+    for one in root.subtree {
+      for pid in Array(one.members.keys) where kill(pid, 0) != 0 && clinux_errno() == ESRCH { one.ended(pid) }
+    }
+  }
+
   func takeNotes(of pid: Int32) {
     guard let page = members[pid]?.page else { return }
     for i in 0..<UInt32(BC_NOTES) {

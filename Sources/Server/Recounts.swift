@@ -62,20 +62,28 @@ extension Accounting {
 
   func recountTasks(only: Int32? = nil) {
     work.recounts += 1
-    for one in only == nil ? subtree : [self] { one.recountOwnTasks(only: only) }
-    observe(.numproc)
+    guard only == nil else {
+      _ = recountOwnTasks(only: only)
+      return
+    }
+    let counted = subtree.map { (ObjectIdentifier($0), $0.recountOwnTasks(only: nil)) }
+    // Those that are there now were there when the others were counted: the sum was true at one moment.
+    if everyoneIsThere { observe(.numproc, counted: Dictionary(uniqueKeysWithValues: counted)) }
   }
 
-  private func recountOwnTasks(only: Int32?) {
+  private func recountOwnTasks(only: Int32?) -> Int64 {
+    var total: Int64 = 0
     for pid in only.map({ [$0] }) ?? Array(members.keys) { takeNotes(of: pid) }
     let counted = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
     for member in counted { freeze(member, .numproc) }
     drain([.numproc], counted)
     for member in counted {
       let tasks = Procfs.tasks(member.pid) ?? 0
+      total += tasks
       thaw(member, .numproc, counted: tasks, pendingBefore: pendingNow(member, .numproc), without: member.ahead.count)
       members[member.pid]?.hasThreads = tasks > 1
     }
+    return total
   }
 
   /// A description that members of several beancounters of one tree have is held by the first of them, so the tree is
@@ -93,14 +101,18 @@ extension Accounting {
       living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
       outside: root.outsides)
     for one in tree { for r in Accounting.descriptions { one.put(one.estate, r, to: 0) } }
+    var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: 3)
     for (i, (one, member)) in living.enumerated() {
       let count = found.perProcess[i]
+      for (k, n) in [count.tcpSockets, count.otherSockets, count.files].enumerated() {
+        counted[k][ObjectIdentifier(one), default: 0] += n
+      }
       one.members[member.pid]?.holdsShared = found.shares[i]
       one.thaw(member, .numtcpsock, counted: count.tcpSockets, pendingBefore: before[i][0])
       one.thaw(member, .numothersock, counted: count.otherSockets, pendingBefore: before[i][1])
       one.thaw(member, .numfile, counted: count.files, pendingBefore: before[i][2])
     }
-    for one in tree where one.children.isEmpty { for r in Accounting.descriptions { one.observe(r) } }
+    for (k, r) in Accounting.descriptions.enumerated() { root.observe(r, counted: counted[k]) }
   }
 
   /// The shim's own sockets, open while it asks.

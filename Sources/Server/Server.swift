@@ -114,9 +114,12 @@ public final class Server {
   }
 
   private func death(_ pidfd: Int32, _ pid: Int32, _ mask: UInt32) {
+    // The event may be of a descriptor that was closed since, and whose number is another's now.
+    var now = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
+    guard poll(&now, 1, 0) == 1 else { return }
     host.owner[pid]?.ended(pid)
     if mask & UInt32(EPOLLHUP.rawValue) != 0 { host.owner[pid]?.reaped(pid) }
-    if pids[pidfd] != nil { change(pidfd, 0) }  // from now on only EPOLLHUP: reaped (6.9)
+    if pids[pidfd] == pid { change(pidfd, 0) }  // from now on only EPOLLHUP: reaped (6.9)
   }
 
   private func acceptAll(_ listener: Int32) {

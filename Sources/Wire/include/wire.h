@@ -72,6 +72,8 @@ enum {
   BC_ANSWER_UNCHANGED = 2,     // the lease was not what refused: the kernel's answer stands
   BC_ANSWER_ALLOW_ON_LOSS = 4, // --on-server-loss=allow
   BC_ANSWER_OPENVZ_ERRNO = 8,  // --errno=openvz
+  BC_ANSWER_WITNESS = 16,      // registers and a slice of the stack are wanted, on the same connection
+  BC_ANSWER_KNOWN = 32,        // the shim's own: the flags are those of a page it has had
 };
 
 // One resource of one member. credit is shared ground; granted is the server's word, copied here.
