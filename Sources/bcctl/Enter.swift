@@ -7,7 +7,7 @@ struct EnterCommand: ParsableCommand {
     commandName: "enter", abstract: "Run a command in a beancounter of the server.",
     usage: "bcctl enter <name> [--socket <path>] -- COMMAND [ARG…]",
     discussion: """
-      This process becomes a member and then the command, in place: its exit status and signals are the command's own.
+      This process becomes a member and then the command, in place: its exit status and signals are the command's own. \
       Exit status 126 when the command cannot be executed, 127 when it is not found.
 
       Example: bcctl enter web -- make -j8

@@ -6,7 +6,7 @@ struct EventsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "events", abstract: "What happened, and with -f what happens.",
     discussion: """
-      Events are denial, barrier (reached), over (the barrier, by force), join, leave, created, removed, set and
+      Events are denial, barrier (reached), over (the barrier, by force), join, leave, created, removed, set and \
       uncovered. With --json each is an object on a line of its own.
       """)
 
