@@ -11,8 +11,8 @@ struct Sparkline {
     let shown = values.suffix(max(0, columns))
     let most = full.flatMap { $0 > 0 ? $0 : nil } ?? max(1, shown.max() ?? 1)
     let cells = shown.map { value in
-      let step = Int((Double(max(0, value)) / Double(most) * Double(levels.count - 1)).rounded())
-      return levels[min(levels.count - 1, step)]
+      let share = min(1, Double(max(0, value)) / Double(most))
+      return levels[Int((share * Double(levels.count - 1)).rounded())]
     }
     return blanks(columns - cells.count) + String(cells)
   }

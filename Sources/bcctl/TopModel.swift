@@ -49,7 +49,7 @@ struct TopModel {
   /// Takes in what is held now. Rows that are neither bounded nor used are of no interest.
   mutating func update(_ all: [Reply.Beancounter]) {
     beancounters = all.count
-    members = all.reduce(0) { $0 + $1.members }
+    members = all.reduce(0) { $0 &+ $1.members }
     entries = all.flatMap { one in
       one.resources
         .filter { $0.bound != nil || $0.maxheld > 0 || $0.failcnt > 0 }

@@ -59,7 +59,7 @@ struct UbcView {
   }
 
   private func change(_ row: Reply.Row, _ before: Before) -> Int64? {
-    before.held.map { row.held - ($0[row.resource] ?? 0) }
+    before.held.map { row.held &- ($0[row.resource] ?? 0) }
   }
 
   private func cells(_ row: Reply.Row, _ before: Before) -> [String] {
@@ -69,7 +69,8 @@ struct UbcView {
     }
     func share(_ amount: Int64, _ bound: Int64?) -> String {
       guard let bound, bound > 0 else { return "-" }
-      return "\(Int64((Double(amount) / Double(bound) * 100).rounded()))%"
+      let percent = Double(amount) / Double(bound) * 100
+      return percent < 9999.5 ? "\(Int64(percent.rounded()))%" : ">9999%"
     }
     var cells = [row.resource, size(row.held)]
     if incremental {
