@@ -1,4 +1,4 @@
-public import Beancounters
+internal import Beancounters
 
 /// The kernels' files of beancounters, byte for byte as a 64-bit kernel printed them (OpenVZ 2.6.18,
 /// kernel/ub/ub_proc.c: `%10s  %-12s %20lu %20lu %20lu %20lu %20lu`).

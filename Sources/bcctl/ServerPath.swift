@@ -2,10 +2,10 @@ import Glibc
 
 /// Where a `bcd` is to be found when nobody says so.
 enum ServerPath {
-  /// `--socket`, else BC_SERVER unless it is the private server of a bcrun, else the user's own (interface.md, bcd).
+  /// `--socket`, else BC_SERVER (inside a beancounter: the one that keeps it), else the user's own (interface.md, bcd).
   static func find(option: String?, environment: [String: String], uid: UInt32 = getuid()) throws(Refused) -> String {
     if let option { return option }
-    if let named = environment["BC_SERVER"], !named.isEmpty, !isPrivate(named) { return named }
+    if let named = environment["BC_SERVER"], !named.isEmpty { return named }
     if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
       return runtime + "/beancounter/bcd.sock"
     }
@@ -14,13 +14,6 @@ enum ServerPath {
     let directory = "\(temporary)/beancounter-\(uid)"
     try check(directory, uid: uid)
     return directory + "/bcd.sock"
-  }
-
-  /// The server of one bcrun lives in a directory of its own, `bc-XXXXXX/s`, and knows its own run only.
-  static func isPrivate(_ path: String) -> Bool {
-    let parts = path.split(separator: "/")
-    return parts.count >= 2 && parts[parts.count - 1] == "s" && parts[parts.count - 2].hasPrefix("bc-")
-      && parts[parts.count - 2].utf8.count == 9
   }
 
   /// Anybody can make a directory of this name under /tmp before we do: one that is not ours, or open to others, may hold
