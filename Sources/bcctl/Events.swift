@@ -6,8 +6,8 @@ struct EventsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "events", abstract: "What happened, and with -f what happens.",
     discussion: """
-      Events are denial, barrier (reached), over (the barrier, by force), join, leave, created, removed, set and \
-      uncovered. With --json each is an object on a line of its own.
+      Events are denial, barrier (passed by a charge that may), over (new bounds are below what is held), join, leave, \
+      created, removed, set and uncovered. With --json each is an object on a line of its own.
       """)
 
   @Flag(name: [.short, .long], help: "Go on as events come, until interrupted or until the server ends.")
