@@ -55,6 +55,7 @@ __attribute__((noinline)) static int keep(int *slot, const char *call) {
   if (__atomic_exchange_n(slot, 1, __ATOMIC_RELAXED)) return 0;
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, call, NULL);
   if (c.error) __atomic_store_n(slot, 0, __ATOMIC_RELAXED);
+  if (c.page) __atomic_store_n(&bc_page_cell(c.page, BC_NUMFILE)->uncertain, 1, __ATOMIC_SEQ_CST);
   charge_end(c, BC_NUMFILE, 0);
   return c.error;
 }

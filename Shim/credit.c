@@ -42,5 +42,6 @@ void charge_force(unsigned resource, int64_t n, const char *call) {
   if (!page) return;
   struct bc_cell *cell = bc_page_cell(page, resource);
   if (!credit_take(cell, n) && credit_ask(page, resource, n, BC_FORCE, 0, call, NULL)) return;
+  __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // somebody else may have it charged too
   credit_settle(cell);
 }

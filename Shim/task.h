@@ -1,15 +1,22 @@
-// New tasks and new images: what is asked before, what is said after.
+// New tasks and new images: what is charged before, what is noted after.
 #ifndef SHIM_TASK_H
 #define SHIM_TASK_H
 
-#include "wire.h"
+#include "credit.h"
 
 #include <sys/types.h>
 
-// 0, or the errno to refuse with. Says to the server how the child comes to be.
-int task_begin(enum bc_birth birth, const char *call, const char *detail);
-// In the parent: the child, 0 when it has been and gone, −1 when the kernel refused. Keeps errno.
-void task_end(enum bc_birth birth, pid_t child, const char *detail);
+// A child about to be made.
+struct task {
+  struct charge charge; // its unit of numproc; .error is the errno to refuse with
+  bool booked;          // the server has booked a lease for it
+};
+
+struct task task_begin(enum bc_birth birth, const char *call, const char *detail);
+// In the parent: the child, BC_NOTE_OVER, BC_NOTE_SECRET, or −1 when the kernel refused. Keeps errno.
+void task_end(struct task t, pid_t child, const char *path);
+// It has been reaped: what was charged for it is back.
+void task_reaped(pid_t child);
 
 // Before an exec; 0, or the errno to refuse with.
 int exec_begin(const char *call, const char *path);

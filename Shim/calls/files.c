@@ -145,6 +145,7 @@ EXPORT(int, pidfd_getfd, (int pidfd, int fd, unsigned flags)) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "pidfd_getfd", NULL);
   if (unlikely(c.error)) return errno = c.error, -1;
   int got = NEXT(pidfd_getfd)(pidfd, fd, flags);
+  if (c.page) __atomic_store_n(&bc_page_cell(c.page, BC_NUMFILE)->uncertain, 1, __ATOMIC_SEQ_CST);
   charge_end(c, BC_NUMFILE, got < 0);
   return got;
 }
@@ -218,6 +219,12 @@ static bool obtains(long number) {
 
 // All seven words are passed on, so that the call is a jump and even SYS_vfork finds its stack as it was.
 EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long f)) {
+  if (number == SYS_close) { // libuv's, to have no cancellation point
+    struct release r = release_begin((int)a);
+    long error = NEXT(syscall)(number, a, b, c, d, e, f);
+    release_end(r, (int)a, error == 0 || errno != EBADF);
+    return error;
+  }
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_joined();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);

@@ -102,31 +102,39 @@ static bool plenty(struct bc_page *page, unsigned what) {
 ACCEPT(accept, (int fd, struct sockaddr *from, socklen_t *n), (fd, from, n))
 ACCEPT(accept4, (int fd, struct sockaddr *from, socklen_t *n, int flags), (fd, from, n, flags))
 
-// Descriptors that came by SCM_RIGHTS are here already: charged with FORCE, and no longer surely anyone's alone.
-static int64_t received(const struct msghdr *message) {
-  int64_t count = 0;
-  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR((struct msghdr *)message, c))
-    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-      count += (int64_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-  return count;
+static unsigned what_came(int fd) {
+  int domain = 0, type = 0;
+  socklen_t n = sizeof domain;
+  if (RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0) return BC_OWNED_FILE;
+  RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &n);
+  return what_is(domain, type);
+}
+
+// Descriptors that came by SCM_RIGHTS are here already: charged with FORCE, and no longer surely anyone's alone. The
+// sender, if it is one of us, has them charged too, until a recount sees that the two are one.
+static void received(const struct msghdr *message, const char *call) {
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR((struct msghdr *)message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const int *fds = (const int *)(const void *)CMSG_DATA(c);
+    for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+      unsigned what = what_came(fds[i]);
+      charge_force(BC_NUMFILE, 1, call);
+      if (what > BC_OWNED_FILE) charge_force(owned_socket_resource(what), 1, call);
+    }
+  }
 }
 
 SAME_PROTOTYPE(recvmsg, ssize_t, (int, struct msghdr *, int));
 EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
   ssize_t n = NEXT(recvmsg)(fd, message, flags);
-  if (unlikely(n >= 0 && message->msg_control && message->msg_controllen)) {
-    int64_t count = received(message);
-    if (count) charge_force(BC_NUMFILE, count, "recvmsg");
-  }
+  if (unlikely(n >= 0 && message->msg_control && message->msg_controllen)) received(message, "recvmsg");
   return n;
 }
 
 SAME_PROTOTYPE(recvmmsg, int, (int, struct mmsghdr *, unsigned, int, struct timespec *));
 EXPORT(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned length, int flags, struct timespec *timeout)) {
   int n = NEXT(recvmmsg)(fd, messages, length, flags, timeout);
-  int64_t count = 0;
   for (int i = 0; i < n; i++)
-    if (messages[i].msg_hdr.msg_controllen) count += received(&messages[i].msg_hdr);
-  if (unlikely(count)) charge_force(BC_NUMFILE, count, "recvmmsg");
+    if (messages[i].msg_hdr.msg_controllen) received(&messages[i].msg_hdr, "recvmmsg");
   return n;
 }

@@ -14,16 +14,18 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <threads.h>
 #include <unistd.h>
 
 #define FORK(name)                                                       \
   EXPORT(pid_t, name, (void)) {                                          \
-    int error = task_begin(BC_COPY, #name, NULL);                        \
-    if (unlikely(error)) return errno = error, -1;                       \
+    struct task t = task_begin(BC_COPY, #name, NULL);                    \
+    if (unlikely(t.charge.error)) return errno = t.charge.error, -1;     \
     pid_t child = NEXT(name)();                                          \
     if (child == 0) member_in_child();                                   \
-    else task_end(BC_COPY, child, NULL);                                 \
+    else task_end(t, child, NULL);                                       \
     return child;                                                        \
   }
 SAME_PROTOTYPE(fork, pid_t, (void));
@@ -34,42 +36,50 @@ FORK(_Fork)
 SAME_PROTOTYPE(forkpty, int, (int *, char *, const struct termios *, const struct winsize *));
 EXPORT(int, forkpty, (int *master, char *name, const struct termios *t, const struct winsize *w)) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "forkpty", NULL);
-  int error = c.error ? c.error : task_begin(BC_COPY, "forkpty", NULL);
-  if (unlikely(error)) {
-    if (!c.error) charge_end(c, BC_NUMFILE, 1);
-    return errno = error, -1;
+  if (unlikely(c.error)) return errno = c.error, -1;
+  struct task task = task_begin(BC_COPY, "forkpty", NULL);
+  if (unlikely(task.charge.error)) {
+    charge_end(c, BC_NUMFILE, 1);
+    return errno = task.charge.error, -1;
   }
   pid_t child = NEXT(forkpty)(master, name, t, w);
   if (child == 0) return member_in_child(), 0;
   file_made(c, child > 0 ? *master : -1);
-  task_end(BC_COPY, child, NULL);
+  task_end(task, child, NULL);
   return child;
 }
 
 // The parent leaves inside it: only the child comes back.
 SAME_PROTOTYPE(daemon, int, (int, int));
 EXPORT(int, daemon, (int keep_directory, int keep_files)) {
-  int error = task_begin(BC_COPY, "daemon", NULL);
-  if (unlikely(error)) return errno = error, -1;
+  struct task t = task_begin(BC_COPY, "daemon", NULL);
+  if (unlikely(t.charge.error)) return errno = t.charge.error, -1;
   pid_t before = (pid_t)RAW(SYS_getpid, 0);
   int failed = NEXT(daemon)(keep_directory, keep_files);
   if ((pid_t)RAW(SYS_getpid, 0) != before) {
     member_in_child();
     member_page(); // nobody else will say that it is there
   } else {
-    task_end(BC_COPY, -1, NULL);
+    task_end(t, -1, NULL);
   }
   return failed;
 }
 
 #if defined(__x86_64__)
 // vfork stays vfork: the child borrows this stack, so the return address lives in a register over the system call.
-__attribute__((used)) static int vfork_begin(void) { return task_begin(BC_IMAGE, "vfork", NULL); }
-__attribute__((used)) static void vfork_in_child(void) { in_vfork_child = 1; }
+// Kept out of the stack that the child may write to. A child that vforks itself runs in the same memory, and charges
+// nothing.
+static _Thread_local struct task vforking __attribute__((tls_model("initial-exec")));
+__attribute__((used)) static int vfork_begin(void) {
+  if (in_vfork_child) return 0;
+  vforking = task_begin(BC_IMAGE, "vfork", NULL);
+  return vforking.charge.error;
+}
+__attribute__((used)) static void vfork_in_child(void) { in_vfork_child++; }
 __attribute__((used)) static pid_t vfork_end(long child) {
-  in_vfork_child = 0;
-  errno = child < 0 ? (int)-child : errno;
-  task_end(BC_IMAGE, child < 0 ? -1 : (pid_t)child, NULL);
+  if (child > 0) in_vfork_child--;
+  if (child < 0) errno = (int)-child;
+  if (!in_vfork_child) task_end(vforking, child < 0 ? -1 : (pid_t)child, NULL);
   return child < 0 ? -1 : (pid_t)child;
 }
 __attribute__((used)) static pid_t vfork_refused(int error) { return errno = error, -1; }
@@ -104,10 +114,10 @@ typedef int clone_function(void *);
       return made;                                                                                         \
     }                                                                                                      \
     enum bc_birth birth = flags & CLONE_VM ? BC_IMAGE : BC_COPY;                                           \
-    int error = task_begin(birth, #name, NULL);                                                            \
-    if (unlikely(error)) return errno = error, -1;                                                         \
+    struct task t = task_begin(birth, #name, NULL);                                                        \
+    if (unlikely(t.charge.error)) return errno = t.charge.error, -1;                                       \
     int made = NEXT(name)(run, stack, flags, argument, parent, tls, child);                                \
-    task_end(birth, made, NULL);                                                                           \
+    task_end(t, made, NULL);                                                                               \
     return made;                                                                                           \
   }
 CLONE(clone)
@@ -159,13 +169,13 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
                              char *const[], char *const[]));                                                   \
   EXPORT(int, name, (pid_t *out, const char *path, const posix_spawn_file_actions_t *actions,                  \
                      const posix_spawnattr_t *attr, char *const argv[], char *const env[])) {                  \
-    int error = task_begin(BC_IMAGE, #name, path);                                                             \
-    if (unlikely(error)) return error;                                                                         \
+    struct task t = task_begin(BC_IMAGE, #name, path);                                                         \
+    if (unlikely(t.charge.error)) return t.charge.error;                                                       \
     size_t n = environment_entries(env);                                                                       \
     char *room[n ? n : 1];                                                                                     \
     pid_t child = -1;                                                                                          \
-    error = NEXT(name)(&child, path, actions, attr, argv, n ? environment_repaired(env, room) : env);          \
-    task_end(BC_IMAGE, error ? -1 : child, path);                                                              \
+    int error = NEXT(name)(&child, path, actions, attr, argv, n ? environment_repaired(env, room) : env);          \
+    task_end(t, error ? -1 : child, path);                                                                     \
     if (!error && out) *out = child;                                                                           \
     return error;                                                                                              \
   }
@@ -176,28 +186,80 @@ SPAWN(posix_spawnp)
 SAME_PROTOTYPE(system, int, (const char *));
 EXPORT(int, system, (const char *command)) {
   if (!command) return NEXT(system)(command);
-  int error = task_begin(BC_IMAGE, "system", command);
-  if (unlikely(error)) return errno = error, -1;
+  struct task t = task_begin(BC_IMAGE, "system", command);
+  if (unlikely(t.charge.error)) return errno = t.charge.error, -1;
   int status = NEXT(system)(command);
-  task_end(BC_IMAGE, 0, NULL);
+  task_end(t, BC_NOTE_OVER, NULL);
   return status;
 }
 
 static FILE *popened(FILE *(*next)(const char *, const char *), const char *command, const char *mode) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "popen", command);
   if (unlikely(c.error)) return errno = c.error, NULL;
-  int error = task_begin(BC_IMAGE, "popen", command);
-  if (unlikely(error)) {
+  struct task t = task_begin(BC_IMAGE, "popen", command);
+  if (unlikely(t.charge.error)) {
     charge_end(c, BC_NUMFILE, 1);
     // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
-    return errno = error == EAGAIN ? ENOMEM : error, NULL;
+    return errno = t.charge.error == EAGAIN ? ENOMEM : t.charge.error, NULL;
   }
   FILE *file = next(command, mode);
   file_made(c, file ? fileno(file) : -1);
-  task_end(BC_IMAGE, file ? 0 : -1, NULL);
+  task_end(t, file ? BC_NOTE_SECRET : -1, NULL);
   return file;
 }
 
 SAME_PROTOTYPE(popen, FILE *, (const char *, const char *));
 EXPORT(FILE *, popen, (const char *command, const char *mode)) { return popened(NEXT(popen), command, mode); }
 EXPORT(FILE *, _IO_popen, (const char *command, const char *mode)) { return popened(NEXT(_IO_popen), command, mode); }
+
+// A child that has been reaped is gone for certain: its unit is back without a word to the server.
+static bool ended(int status) { return WIFEXITED(status) || WIFSIGNALED(status); }
+
+#define WAITED(pid, status) \
+  do {                      \
+    if ((pid) > 0 && ended(status)) task_reaped(pid); \
+  } while (0)
+
+SAME_PROTOTYPE(wait, pid_t, (int *));
+EXPORT(pid_t, wait, (int *status)) {
+  int own, *to = status ? status : &own;
+  pid_t child = NEXT(wait)(to);
+  WAITED(child, *to);
+  return child;
+}
+
+#define WAITPID(name)                                               \
+  EXPORT(pid_t, name, (pid_t pid, int *status, int flags)) {        \
+    int own, *to = status ? status : &own;                          \
+    pid_t child = NEXT(name)(pid, to, flags);                       \
+    WAITED(child, *to);                                             \
+    return child;                                                   \
+  }
+SAME_PROTOTYPE(waitpid, pid_t, (pid_t, int *, int));
+WAITPID(waitpid)
+WAITPID(__waitpid)
+
+SAME_PROTOTYPE(wait3, pid_t, (int *, int, struct rusage *));
+EXPORT(pid_t, wait3, (int *status, int flags, struct rusage *used)) {
+  int own, *to = status ? status : &own;
+  pid_t child = NEXT(wait3)(to, flags, used);
+  WAITED(child, *to);
+  return child;
+}
+
+SAME_PROTOTYPE(wait4, pid_t, (pid_t, int *, int, struct rusage *));
+EXPORT(pid_t, wait4, (pid_t pid, int *status, int flags, struct rusage *used)) {
+  int own, *to = status ? status : &own;
+  pid_t child = NEXT(wait4)(pid, to, flags, used);
+  WAITED(child, *to);
+  return child;
+}
+
+SAME_PROTOTYPE(waitid, int, (idtype_t, id_t, siginfo_t *, int));
+EXPORT(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int flags)) {
+  int error = NEXT(waitid)(type, id, info, flags);
+  if (error == 0 && info && info->si_pid > 0 && !(flags & WNOWAIT) &&
+      (info->si_code == CLD_EXITED || info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED))
+    task_reaped(info->si_pid);
+  return error;
+}

@@ -14,6 +14,8 @@ public let helpText = """
 
   The run:
     --name NAME                      name of the beancounter
+    --server SOCKET                  keep it in a running bcd (or BC_SERVER)
+    --parent NAME                    nest it under another there
     -e, --env K=V                    set a variable for COMMAND; repeatable
     -w, --workdir DIR                run COMMAND in DIR
     --errno posix|openvz             which error a denied call returns

@@ -79,6 +79,11 @@ public enum Procfs {
     return entry.map { String($0.dropFirst(name.utf8.count + 1)) }
   }
 
+  /// Whether a mapping's name contains some text; false too where nobody may look.
+  public static func maps(_ pid: Int32, _ name: String) -> Bool {
+    read("/proc/\(pid)/maps", limit: 4 << 20)?.contains(name) ?? false
+  }
+
   public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }

@@ -100,7 +100,7 @@ public final class Accounting {
 
   func usedTotal(_ resource: Resource) -> Int64 {
     let here = members.values.reduce(ledger.granted(estate, resource)) {
-      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource))
+      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource)) - (resource == .numproc ? Int64($1.ahead.count) : 0)
     }
     return children.reduce(here) { $0 + $1.usedTotal(resource) }
   }
@@ -113,7 +113,9 @@ public final class Accounting {
 
   /// maxheld from what one member's cell shows of its peak, and what the others have in use now.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64) {
-    for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
+    let candidates = upwards.filter { $0.ledger[resource].granted > $0.ledger[resource].maxheld }
+    guard !candidates.isEmpty else { return }
+    for level in candidates {
       let own = ledger.granted(member.slot, resource)
       let above = member.peak(resource, granted: grantedBefore) - member.used(resource, granted: own)
       let total = level.usedTotal(resource) + above
@@ -125,6 +127,7 @@ public final class Accounting {
   // MARK: Cells
 
   func addCredit(_ pid: Int32, _ resource: Resource, _ amount: Int64) {
+    if resource == .numproc, ledger[resource].granted > ledger[resource].maxheld { takeNotes() }
     guard let member = members[pid], let cell = member.cell(resource) else { return }
     observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount)
     let before = bc_add(&cell.pointee.credit, amount)

@@ -17,11 +17,10 @@ extension Accounting {
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
     if members[pid] == nil, !adopt(pid, parent: members[request.parent] != nil ? request.parent : parent(of: pid)) { return (answer, -1) }
     members[pid]?.question = request.socket
+    takeNotes(of: pid)
     answer.own_limit = members[pid]?.ownLimit ?? -1
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
-    case BC_HELLO:
-      imageStarted(pid)
     case BC_JOIN:
       let page = newPage(pid)
       answer.granted = leaseToSet(pid)
@@ -50,12 +49,17 @@ extension Accounting {
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
       }
     case BC_FORK:
-      if let (refused, level) = announceFork(pid, image: request.birth == UInt16(BC_IMAGE.rawValue)) {
-        answer.error = refused == .numproc && !settings.openvzErrno ? EAGAIN : ENOMEM
-        deny(refused, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: 1)
+      if request.birth == UInt16(BC_IMAGE.rawValue) {
+        reserveImage(pid)
+      } else if !reserveCopy(pid) {
+        answer.error = ENOMEM
+        members[pid]?.pendingForks -= 1
+        settleLease(pid)
+        let pages = members[pid].map { dataPages($0) } ?? 0
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
       }
     case BC_FORKED:
-      forked(pid, child: request.child, execPath: detail.isEmpty ? nil : detail)
+      noted(pid, child: request.child, path: detail.isEmpty ? nil : detail)
     case BC_EXEC:
       members[pid]?.execPath = detail
       raiseForImage(pid, uncoverable: Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)

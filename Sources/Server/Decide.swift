@@ -60,6 +60,7 @@ extension Accounting {
   /// All members' unspent credit of one resource comes back: a memory operation each, whatever state they are in.
   func recall(_ resource: Resource) {
     work.recalls += 1
+    if resource == .numproc { takeNotes() }
     for one in subtree {
       var back: [(Ledger.Slot, Int64)] = []
       for member in one.members.values {

@@ -7,7 +7,8 @@ internal import Wire
 /// Members come, run new images, and die.
 extension Accounting {
   /// A process becomes a member: COMMAND, a child somebody announced, or one that just says hello.
-  @discardableResult public func adopt(_ pid: Int32, parent: Int32, execPath: String? = nil) -> Bool {
+  /// `noted`: its parent has charged a unit for it.
+  @discardableResult public func adopt(_ pid: Int32, parent: Int32, execPath: String? = nil, noted: Bool = false) -> Bool {
     guard members[pid] == nil else { return true }
     host.owner[pid]?.moveAway(pid)
     let pidfd = pidfd_open(pid, 0)
@@ -17,25 +18,44 @@ extension Accounting {
     member.execPath = execPath
     member.ownLimit = members[parent]?.ownLimit ?? -1
     host.owner[pid] = self
-    if let announced = members[parent], announced.pendingForks > 0 {
-      // It takes over what was charged for it: one numproc, and a lease like its parent's.
-      member.lease = announced.lease
-      ledger.transfer(from: announced.slot, to: slot, .numproc, 1)
+    members[pid] = member
+    if noted, let slot = members[parent]?.slot {
+      ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
-      members[pid] = member
-      if leased { put(slot, .privvmpages, to: member.lease) }
-      members[parent]?.pendingForks -= 1
-      settleLease(parent)
     } else {
-      members[pid] = member
-      put(slot, .numproc, to: Procfs.tasks(pid) ?? 1)
-      if leased { setLease(pid, max(dataPages(member), firstLeasePages, 1)) }
-      firstLeasePages = 0
+      put(slot, .numproc, to: max(1, Procfs.tasks(pid) ?? 1))
+      if members[parent].map({ isForking($0) }) == true { members[parent]?.ahead.insert(pid) }
     }
-    observe(.numproc)
+    if leased {
+      if let announced = members[parent], announced.pendingForks > 0 {
+        // It has what was booked for it: a lease like its parent's.
+        members[pid]?.lease = announced.lease
+        put(slot, .privvmpages, to: announced.lease)
+        members[parent]?.pendingForks -= 1
+        settleLease(parent)
+      } else {
+        setLease(pid, max(dataPages(member), firstLeasePages, 1))
+      }
+    }
+    firstLeasePages = 0
+    observeTasks()
     host.watch(pidfd, pid)
     host.events.add(.join, of: self, pid: pid)
     return true
+  }
+
+  /// A child of it may be running whose note is not written yet.
+  private func isForking(_ member: Member) -> Bool {
+    member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
+  }
+
+  /// maxheld of numproc, when no note stands for a child that has gone.
+  private func observeTasks() {
+    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }), !host.isTakingNotes else { return }
+    host.isTakingNotes = true
+    root.takeNotes()
+    host.isTakingNotes = false
+    observe(.numproc)
   }
 
   /// It has entered another beancounter.
@@ -66,57 +86,19 @@ extension Accounting {
     return nil
   }
 
-  private func settleLease(_ pid: Int32) {
+  func settleLease(_ pid: Int32) {
     guard leased, let member = members[pid] else { return }
     put(member.slot, .privvmpages, to: member.lease * (1 + member.pendingForks))
   }
 
-  func announceFork(_ pid: Int32, image: Bool) -> (Resource, Accounting)? {
-    guard let member = members[pid] else { return nil }
-    // One unit, kept out of the cell: it is for the child.
-    if case .refused(let level) = obtain(member.slot, .numproc, 1, batch: 0, .hard) { return (.numproc, level) }
-    mirror(pid, .numproc)
-    members[pid]?.hasForked = true
-    if image {
-      if leased { reserveImage(pid) } else { members[pid]?.pendingForks += 1 }
-    } else if leased {
-      guard reserveCopy(pid) else {
-        giveBack(member.slot, .numproc, 1)
-        mirror(pid, .numproc)
-        return (.privvmpages, tightest(.privvmpages))
-      }
-    } else {
-      members[pid]?.pendingForks += 1
-    }
-    return nil
-  }
-
-  func forked(_ pid: Int32, child: Int32, execPath: String?) {
-    guard let member = members[pid] else { return }
-    if child > 0 {
-      if host.owner[child] != nil { return }  // it said hello before its parent could speak
-      if adopt(child, parent: pid, execPath: execPath) { return }
-      noteIfUncoverable(child, execPath)
-    } else if child == 0 {
-      // libc keeps the number to itself (popen, system): whoever is there and unknown is it.
-      for one in Procfs.children(pid) where host.owner[one] == nil {
-        if adopt(one, parent: pid, execPath: execPath) { return }
-      }
-    }
-    guard members[pid]!.pendingForks > 0 else { return }
-    members[pid]?.pendingForks -= 1
-    giveBack(member.slot, .numproc, 1)
-    mirror(pid, .numproc)
-    settleLease(pid)
-  }
-
-  /// A new image has said hello: the old one's page is gone with it.
+  /// A new image runs: the old one's page is gone with it.
   func imageStarted(_ pid: Int32) {
+    takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return }
     for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
     members[pid]?.dropPage()
     members[pid]?.execPath = nil
-    members[pid]?.coverage = .joined
+    members[pid]?.ahead = []
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
     trimLease(pid)
@@ -124,8 +106,8 @@ extension Accounting {
 
   /// The first charge of an image, or of a forked child, brings it a page of its own.
   func join(_ pid: Int32, page: UnsafeMutablePointer<bc_page>) {
+    if members[pid]?.page != nil || members[pid]?.execPath != nil { imageStarted(pid) }
     guard var member = members[pid] else { return }
-    member.dropPage()
     member.coverage = .joined
     member.page = page
     page.pointee.magic = BC_WIRE_MAGIC
@@ -174,6 +156,7 @@ extension Accounting {
 
   /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
   func ended(_ pid: Int32, moved: Bool = false) {
+    takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
     for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
     if member.coverage != .joined, !moved { noteIfUncoverable(pid, member.execPath) }
@@ -234,6 +217,7 @@ extension Accounting {
 
   /// The audit: finds children that nobody announced and images that never said hello, keeps those ahead that cannot ask.
   public func tick() {
+    settleImages()
     for pid in Array(members.keys) {
       guard let member = members[pid] else { continue }
       if member.isZombie {
@@ -244,14 +228,26 @@ extension Accounting {
       if let page = member.page, page.pointee.raw_calls != 0 {
         note(pid, Procfs.executable(pid) ?? "?", "raw system calls")
       }
-      // A forked child that charges nothing is silent too; only an image that cannot be entered is uncovered.
-      if member.coverage == .expected || (member.coverage == .joined && member.execPath != nil) {
-        guard let path = Procfs.executable(pid), let reason = Executable.reasonUncovered(path) else { continue }
-        becomeUncovered(pid, path, reason)
-      }
+      takeNotes(of: pid)
+      checkImage(pid)
     }
     keepAhead()
     if leased { observeMemory() }
+  }
+
+  /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
+  private func checkImage(_ pid: Int32) {
+    guard let member = members[pid], member.coverage != .joined || member.execPath != nil else { return }
+    guard let path = Procfs.executable(pid), path != member.checkedPath else { return }
+    members[pid]?.checkedPath = path
+    if let reason = Executable.reasonUncovered(path) {
+      becomeUncovered(pid, path, reason)
+    } else if member.coverage == .uncovered {
+      members[pid]?.coverage = .expected
+      trimLease(pid)
+    } else if member.coverage == .expected {
+      trimLease(pid)
+    }
   }
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {

@@ -27,9 +27,16 @@ struct Member {
   var ownLimit: Int64 = -1
   /// Children announced and not yet seen: each has a numproc, and a copy of the lease, charged here.
   var pendingForks: Int64 = 0
-  var hasForked = false
+  var hasForked: Bool { page.map { $0.pointee.generation > 1 } ?? hadForked }
+  var hadForked = false
+  /// Children that joined before their parent could note them: each is charged twice until it does.
+  var ahead: Set<Int32> = []
+  /// The program that was last found to be one that the shim can enter, or not.
+  var checkedPath: String?
   /// The last recount put down to it what others hold too.
   var holdsShared = false
+  /// It had threads at the last recount, and those end unseen.
+  var hasThreads = false
   /// What it said it would run, until the new image says hello.
   var execPath: String?
   var isZombie = false
@@ -62,6 +69,7 @@ struct Member {
   }
 
   mutating func dropPage() {
+    hadForked = hasForked
     if let page { munmap(page, Int(BC_PAGE_SIZE)) }
     page = nil
   }

@@ -136,7 +136,6 @@ extension Accounting {
       // The child inherits the lease as it stands: keep it small while the fork lasts.
       let share = shareWithChildren(member)
       guard share >= now else { continue }
-      members[pid]?.pendingForks += 1
       setLease(pid, min(share, max(now, min(member.lease, now + Accounting.slack))))
       recallAbove(pid, now)
       return true
@@ -144,9 +143,9 @@ extension Accounting {
     return false
   }
 
-  /// The largest lease that the member, its children under way and one more could each have.
+  /// The largest lease that the member and its children under way, the one being asked for among them, could each have.
   private func shareWithChildren(_ member: Member) -> Int64 {
-    (room(.privvmpages, .hard) + ledger.granted(member.slot, .privvmpages)) / (2 + member.pendingForks)
+    (room(.privvmpages, .hard) + ledger.granted(member.slot, .privvmpages)) / (1 + member.pendingForks)
   }
 
   /// The new, lower lease may already have been passed while it was set.
@@ -164,7 +163,6 @@ extension Accounting {
       recallMemory(except: pid)
       share = shareWithChildren(member)
     }
-    members[pid]?.pendingForks += 1
     setLease(pid, max(dataPages(member), min(share, max(Accounting.headRoom, member.lease))))
   }
 

@@ -20,7 +20,7 @@ extension Accounting {
             return member.coverage != .uncovered && (resource == .numproc || one.ledger.granted(member.slot, resource) == 0)
           }
           return bc_load32(&cell.pointee.uncertain) == 0 && bc_load32(&cell.pointee.pending) == 0
-            && member.execPath == nil && member.pendingForks == 0 && member.page?.pointee.raw_calls == 0
+            && !(resource == .numproc && member.hasThreads) && member.execPath == nil && member.pendingForks == 0 && member.page?.pointee.raw_calls == 0
         }
     }
   }
@@ -41,11 +41,13 @@ extension Accounting {
     for _ in 0..<2000 where pending() { sched_yield() }
   }
 
-  private func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32) {
+  private func thaw(
+    _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, without counterparts: Int = 0
+  ) {
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted; the estimate from before bounds it too.
-      let pending = Int64(max(0, max(pendingBefore, bc_load32(&cell.pointee.pending))))
+      let pending = Int64(max(0, Int(max(pendingBefore, bc_load32(&cell.pointee.pending))) - counterparts))
       amount = max(counted, min(counted + pending, ledger.granted(member.slot, resource)))
       bc_store(&cell.pointee.low, 0)
       bc_store(&cell.pointee.granted, amount)
@@ -65,13 +67,14 @@ extension Accounting {
   }
 
   private func recountOwnTasks(only: Int32?) {
+    for pid in only.map({ [$0] }) ?? Array(members.keys) { takeNotes(of: pid) }
     let counted = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
     for member in counted { freeze(member, .numproc) }
     drain([.numproc], counted)
     for member in counted {
-      let before = pendingNow(member, .numproc)
       let tasks = Procfs.tasks(member.pid) ?? 0
-      thaw(member, .numproc, counted: tasks + member.pendingForks, pendingBefore: before)
+      thaw(member, .numproc, counted: tasks, pendingBefore: pendingNow(member, .numproc), without: member.ahead.count)
+      members[member.pid]?.hasThreads = tasks > 1
     }
   }
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BC_WIRE_MAGIC 0x62633031u // "bc01": changes with every change of layout
+#define BC_WIRE_MAGIC 0x62633032u // "bc02": changes with every change of layout
 
 // Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
 enum bc_resource {
@@ -21,19 +21,18 @@ enum bc_resource {
 enum bc_severity { BC_HARD = 0, BC_SOFT = 1, BC_FORCE = 2 };
 
 enum bc_kind {
-  BC_HELLO = 1,   // one way, from the constructor of a new image
-  BC_JOIN,        // from the first charge of an image or of a forked child: the answer brings its page
+  BC_JOIN = 1,    // from the first charge of an image or of a forked child: the answer brings its page
   BC_CHARGE,      // amount units of resource; the answer has put them into the cell
   BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
   BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
-  BC_FORK,        // a child is about to be made
-  BC_FORKED,      // … and is process `child` (0: the kernel refused, or the child has gone)
+  BC_FORK,        // a child is about to be made, and memory has a bound: the child's lease is booked
+  BC_FORKED,      // … and is process `child`, told so because all notes of the page are in use
   BC_EXEC,        // this process is about to run the image named in detail
   BC_EXEC_FAILED, // … and did not
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
 };
 
-// How a child comes to be, for BC_FORK and BC_FORKED.
+// How a child comes to be, for BC_FORK.
 enum bc_birth {
   BC_COPY = 0,  // fork: it gets a copy of the memory
   BC_IMAGE = 1, // vfork, posix_spawn, system, popen: it will run a new image
@@ -53,7 +52,7 @@ struct bc_request {
   int32_t child;
   uint16_t flags;
   uint16_t birth;    // enum bc_birth
-  int32_t parent;    // BC_HELLO, BC_JOIN: the parent process, as it sees it
+  int32_t parent;    // BC_JOIN: the parent process, as it sees it
   char call[24];     // the function that asks
   int32_t socket;    // the descriptor that the question travels on: not the program's
   char detail[156];  // its path or size, for people
@@ -92,6 +91,16 @@ struct bc_cell {
 
 static inline int64_t bc_frozen(void) { return INT64_MIN / 2; }
 
+// A child that the server has not heard of yet: written by its parent after the fork, taken by the server when it next
+// looks, or by the parent itself when it has reaped the child. Whoever sets the word to 0 has its unit of numproc.
+enum { BC_NOTES = 16, BC_NOTE_PATH = 104 };
+enum bc_note {
+  BC_NOTE_FREE = 0,
+  BC_NOTE_WRITING = -1,
+  BC_NOTE_OVER = -2,   // libc kept the number to itself (system), and the child has gone
+  BC_NOTE_SECRET = -3, // … (popen), and it is there
+};
+
 // What a member shares with the server: this page, then one word for each descriptor.
 #define BC_PAGE_SIZE 4096u
 #define BC_OWNED_FDS 65536u
@@ -101,7 +110,11 @@ struct bc_page {
   uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS
   uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
   uint32_t flags;      // BC_ANSWER_*
+  int32_t forking;     // children whose lease is booked and whose note is not written yet
+  int32_t reserved;
   int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's
+  int32_t notes[BC_NOTES];   // children, or enum bc_note
+  char paths[BC_NOTES][BC_NOTE_PATH]; // what each was started from; empty for a fork
   struct bc_cell cells[BC_RESOURCES];
 };
 _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their page");
@@ -119,6 +132,9 @@ static inline int64_t bc_exchange(int64_t *word, int64_t v) { return __atomic_ex
 static inline int64_t bc_add(int64_t *word, int64_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_load32(const int32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_exchange32(int32_t *word, int32_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
+static inline bool bc_cas32(int32_t *word, int32_t seen, int32_t v) {
+  return __atomic_compare_exchange_n(word, &seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
   return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
@@ -126,6 +142,17 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
 }
+static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
+static inline int32_t *bc_page_note(struct bc_page *page, unsigned i) { return &page->notes[i % BC_NOTES]; }
+// Copied, for it is the member's to change while it is read.
+struct bc_note_path { char text[BC_NOTE_PATH]; };
+static inline struct bc_note_path bc_page_note_path(struct bc_page *page, unsigned i) {
+  struct bc_note_path copy;
+  for (unsigned n = 0; n < BC_NOTE_PATH; n++) copy.text[n] = ((volatile char *)page->paths[i % BC_NOTES])[n];
+  copy.text[BC_NOTE_PATH - 1] = 0;
+  return copy;
+}
+static inline const char *bc_note_path_text(const struct bc_note_path *p) { return p->text; }
 // Zero-filled, its one long text ended: a message from a member is never trusted to be.
 static inline void bc_request_clean(struct bc_request *r) {
   r->call[sizeof r->call - 1] = 0;

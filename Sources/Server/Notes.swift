@@ -1,0 +1,56 @@
+internal import Beancounters
+internal import CLinux
+internal import Recount
+internal import Wire
+
+/// Children that their parents have noted in their pages: taken into the books before anything rests on how many there are.
+extension Accounting {
+  func takeNotes() {
+    for one in subtree { for pid in Array(one.members.keys) { one.takeNotes(of: pid) } }
+  }
+
+  func takeNotes(of pid: Int32) {
+    guard let page = members[pid]?.page else { return }
+    for i in 0..<UInt32(BC_NOTES) {
+      let note = bc_load32(bc_page_note(page, i))
+      guard note != BC_NOTE_FREE.rawValue, note != BC_NOTE_WRITING.rawValue else { continue }
+      var path = bc_page_note_path(page, i)
+      let text = withUnsafePointer(to: &path) { String(cString: bc_note_path_text($0)) }
+      // Where the parent was quicker, it has reaped the child and has the unit back.
+      guard bc_cas32(bc_page_note(page, i), note, BC_NOTE_FREE.rawValue) else { continue }
+      noted(pid, child: note, path: text.isEmpty ? nil : text)
+    }
+    let forking = Int64(max(0, bc_load32(bc_page_forking(page))))
+    if members[pid]?.pendingForks != forking {
+      members[pid]?.pendingForks = forking
+      settleLease(pid)
+    }
+  }
+
+  /// The parent's unit for a child becomes the child's, or comes back.
+  func noted(_ pid: Int32, child: Int32, path: String?) {
+    var child = child
+    if child == BC_NOTE_SECRET.rawValue {
+      child = Procfs.children(pid).first { host.owner[$0] == nil } ?? BC_NOTE_OVER.rawValue
+    }
+    members[pid]?.ahead.remove(child)
+    if child > 0, host.owner[child] == nil, adopt(child, parent: pid, execPath: path, noted: true) { return }
+    if child > 0, host.owner[child] == nil { noteIfUncoverable(child, path) }  // it has been and gone
+    if let slot = members[pid]?.slot, ledger.granted(slot, .numproc) > 0 {
+      giveBack(slot, .numproc, 1)
+      mirror(pid, .numproc)
+    }
+  }
+
+  /// Images that have come to run and said nothing: what the last one charged is not theirs.
+  func settleImages() {
+    for one in subtree {
+      for member in Array(one.members.values) where member.execPath != nil && !member.isZombie {
+        if let path = member.execPath, member.page != nil, !Procfs.maps(member.pid, "/memfd:beancounter") {
+          one.noteIfUncoverable(member.pid, path)
+          one.imageStarted(member.pid)
+        }
+      }
+    }
+  }
+}
