@@ -145,22 +145,12 @@ import Testing
     #expect(try ServerPath.find(option: "/o", environment: env) == "/o")
     #expect(try ServerPath.find(option: nil, environment: env) == "/srv/bcd.sock")
     #expect(
-      try ServerPath.find(option: nil, environment: ["XDG_RUNTIME_DIR": "/run/user/7", "BC_SERVER": "/tmp/bc-aB3xYz/s"])
+      try ServerPath.find(option: nil, environment: ["XDG_RUNTIME_DIR": "/run/user/7", "BC_SERVER": ""])
         == "/run/user/7/beancounter/bcd.sock")
     // The basedir specification: a relative path is to be passed over.
     #expect(
       try ServerPath.find(option: nil, environment: ["XDG_RUNTIME_DIR": "x", "TMPDIR": "/none"], uid: 7)
         == "/none/beancounter-7/bcd.sock")
-  }
-
-  @Test(
-    "the private server of a bcrun",
-    arguments: [
-      ("/tmp/bc-aB3xYz/s", true), ("/a/b/bc-123456/s", true), ("/tmp/bc-aB3xYz/bcd.sock", false), ("/s", false),
-      ("/tmp/bc-web/s", false), ("/run/bcd.sock", false),
-    ])
-  func isPrivate(_ path: String, _ expected: Bool) {
-    #expect(ServerPath.isPrivate(path) == expected)
   }
 
   @Test("a directory that others can write to may hold anybody's socket") func directory() throws {
