@@ -38,8 +38,9 @@ struct Control {
     var wait = timeval(tv_sec: patience, tv_usec: 0)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
     if !patient { setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size)) }
-    guard send(fd, packet, packet.count, Int32(MSG_NOSIGNAL)) == packet.count else { throw lost() }
+    // Before the question: the answer to `enter` comes with a bound on memory.
     var buffer = [UInt8](repeating: 0, count: Control.packetBytes)
+    guard send(fd, packet, packet.count, Int32(MSG_NOSIGNAL)) == packet.count else { throw lost() }
     var total = 0
     while true {
       let n = recv(fd, &buffer, buffer.count, Int32(MSG_TRUNC))
