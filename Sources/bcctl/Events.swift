@@ -1,6 +1,5 @@
 import ArgumentParser
 import Command
-import Foundation
 
 struct EventsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -22,7 +21,8 @@ struct EventsCommand: ParsableCommand {
     var lines = EventLines()
     func show(_ line: [UInt8]) throws {
       try Reply.check(line)
-      try output(json.isOn ? line + [UInt8(ascii: "\n")] : Array((Reply.read(line, as: Reply.Event.self).line + "\n").utf8))
+      if json.isOn { return try output(line + [UInt8(ascii: "\n")]) }
+      try output(Reply.read(line, as: Reply.Event.self).line + "\n")
     }
     try control.follow([follow ? "events-follow" : "events"] + (name.map { [$0] } ?? [])) { packet in
       for line in lines.take(packet) { try show(line) }

@@ -145,12 +145,13 @@ struct TopModel {
     var lines = [Line(text: heading(time, more: shown.count - visible.count))]
     lines.append(Line(text: cells(widest, headings, history: "HELD OVER TIME"), style: .heading))
     for (index, entry) in zip(visible.indices, visible) {
-      lines.append(
-        Line(text: line(entry, widest, columns), style: style(entry.row), isSelected: selected != nil && index == place))
+      let isSelected = selected != nil && index == place
+      lines.append(Line(text: line(entry, widest, columns), style: style(entry.row), isSelected: isSelected))
     }
     while lines.count < rows - 1 { lines.append(Line(text: "")) }
     lines.append(Line(text: footing))
-    return lines.prefix(max(0, rows)).map { Line(text: clipped($0.text, columns), style: $0.style, isSelected: $0.isSelected) }
+    for index in lines.indices { lines[index].text = clipped(lines[index].text, columns) }
+    return Array(lines.prefix(max(0, rows)))
   }
 
   private func heading(_ time: String, more: Int) -> String {

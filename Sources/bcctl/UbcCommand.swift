@@ -1,6 +1,7 @@
 import ArgumentParser
 import Command
-import Foundation
+import FoundationEssentials
+import Glibc
 
 struct UbcCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -96,13 +97,7 @@ struct UbcCommand: ParsableCommand {
     guard let file else {
       return try Reply.read(server.control().ask(["list"]), as: Reply.List.self).beancounters
     }
-    let data: Data
-    do {
-      data = try file == "-" ? FileHandle.standardInput.readToEnd() ?? Data() : Data(contentsOf: URL(filePath: file))
-    } catch {
-      throw Refused("\(file): \(error.localizedDescription)")
-    }
-    return try UbcFile.read(String(decoding: data, as: UTF8.self), from: file)
+    return try UbcFile.read(String(decoding: Files.read(file), as: UTF8.self), from: file)
   }
 
   private func wanted(_ all: [Reply.Beancounter]) -> [Reply.Beancounter] {
@@ -115,11 +110,9 @@ struct UbcCommand: ParsableCommand {
     if watchDifferences { words.append("-d") }
     if watchWithoutTitle { words.append("-t") }
     if color { words.append("-c") }
-    words += ["-n", String(watchInterval ?? 2), "--", try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")]
-    words += ["ubc", "-qh", String(heldRatio), "-qm", String(maxheldRatio)]
-    for (flag, isOn) in [("-q", quiet), ("-v", verbose), ("-r", relative), ("-i", incremental), ("-c", color)] where isOn {
-      words.append(flag)
-    }
+    words += ["-n", String(watchInterval ?? 2), "--", try ownPath(), "ubc", "-qh", String(heldRatio), "-qm", String(maxheldRatio)]
+    let flags = [("-q", quiet), ("-v", verbose), ("-r", relative), ("-i", incremental), ("-c", color)]
+    words += flags.filter { $0.1 }.map { $0.0 }
     if let directory { words += ["-rd", directory] }
     if let file { words += ["-f", file] }
     if let socket = server.socket { words += ["--socket", socket] }
@@ -131,5 +124,12 @@ struct UbcCommand: ParsableCommand {
     let vector = words.map { strdup($0) } + [nil]
     execvp("watch", vector)
     throw Refused("watch: \(String(cString: strerror(errno))); install procps, or leave out -w")
+  }
+
+  private func ownPath() throws -> String {
+    var path = [CChar](repeating: 0, count: 4096)
+    let n = readlink("/proc/self/exe", &path, path.count)
+    guard n > 0 else { throw Files.refused("/proc/self/exe") }
+    return String(decoding: path[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 }

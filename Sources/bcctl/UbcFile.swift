@@ -22,7 +22,9 @@ enum UbcFile {
         continue
       }
       if first.hasSuffix(":") {
-        guard let id = Int(first.dropLast()) else { throw unreadable(index + 1, "\(Display.quoted(String(first))) is no id") }
+        guard let id = Int(first.dropLast()) else {
+          throw unreadable(index + 1, "\(Display.quoted(String(first))) is no id")
+        }
         all.append(Reply.Beancounter(id: id, name: String(id), members: 0, resources: []))
         words.removeFirst()
       }

@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// What `bcctl ubc` remembers from run to run: a file for each beancounter and kind, of lines `RESOURCE NUMBER`.
 struct UbcStore {
@@ -14,7 +14,8 @@ struct UbcStore {
 
   /// By resource; nil when nothing was saved.
   func read(_ kind: Kind, of id: Int) -> [String: Int64]? {
-    guard let text = try? String(contentsOfFile: path(kind, id), encoding: .utf8) else { return nil }
+    guard let bytes = try? Files.read(path(kind, id)) else { return nil }
+    let text = String(decoding: bytes, as: UTF8.self)
     var values: [String: Int64] = [:]
     for line in text.split(separator: "\n") {
       let words = line.split(separator: " ")
@@ -23,26 +24,20 @@ struct UbcStore {
     return values
   }
 
-  /// Whole, or not at all: a reader never finds half a file.
   func save(_ kind: Kind, of one: Reply.Beancounter) throws(Refused) {
     let lines = one.resources.map { "\($0.resource) \(kind == .failcnt ? $0.failcnt : $0.held)\n" }
     do {
-      try FileManager.default.createDirectory(
-        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-      try Data(lines.joined().utf8).write(to: URL(filePath: path(kind, one.id)), options: .atomic)
+      try Files.makeDirectory(directory)
+      try Files.replace(path(kind, one.id), with: Array(lines.joined().utf8))
     } catch {
-      throw Refused("\(directory): \(error.localizedDescription); give a directory that can be written with -rd")
+      throw Refused("\(error.message); give a directory that can be written with -rd")
     }
   }
 
   func clear(_ kind: Kind) throws(Refused) {
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: directory) else { return }
-    for name in names where name.hasPrefix("ubc.") && name.hasSuffix("." + kind.rawValue) {
-      do {
-        try FileManager.default.removeItem(atPath: directory + "/" + name)
-      } catch {
-        throw Refused("\(directory)/\(name): \(error.localizedDescription)")
-      }
+    for name in Files.names(in: directory) where name.hasPrefix("ubc.") && name.hasSuffix("." + kind.rawValue) {
+      let path = directory + "/" + name
+      guard unlink(path) == 0 || errno == ENOENT else { throw Files.refused(path) }
     }
   }
 

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Command
-import Foundation
 
 /// `bcctl`: all commands but those on bounds in files speak with a running `bcd`.
 struct Bcctl: ParsableCommand {
