@@ -47,7 +47,14 @@ let package = Package(
       name: "bcctl",
       dependencies: [
         "Configuration", "Command", "Beancounters", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], path: "Sources/bcctl", swiftSettings: swift),
+      ], path: "Sources/bcctl", swiftSettings: swift,
+      // Installed programs must not need the toolchain. What Foundation's archives need is not linked by itself.
+      linkerSettings: [
+        .unsafeFlags(
+          [
+            "-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections", "-lswiftSynchronization",
+          ], .when(configuration: .release))
+      ]),
     .target(name: "CWitness", path: "Sources/CWitness", linkerSettings: [.linkedLibrary("unwind-x86_64"), .linkedLibrary("unwind"), .linkedLibrary("dw"), .linkedLibrary("elf")]),
     .target(name: "Witness", dependencies: ["CWitness"], path: "Sources/Witness", swiftSettings: swift),
     .testTarget(

@@ -6,9 +6,9 @@ struct SetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "set", abstract: "Change bounds of a live beancounter; all of them, or none.",
     discussion: """
-      One value sets barrier and limit, 100: the barrier alone, :120 the limit alone. Sizes: K M G T P(ages) B, base 1024;
-      a bare number is in the resource's own unit. A bound may be below what is held: what exists stays, and new charges
-      fail.
+      One value sets barrier and limit, 100: the barrier alone, :120 the limit alone. Sizes: K M G T P(ages) B, base \
+      1024; a bare number is in the resource's own unit. A bound may be below what is held: what exists stays, and new \
+      charges fail.
 
       Example: bcctl set web numfile=100:120 privvmpages=64M: numproc=unlimited
       """)

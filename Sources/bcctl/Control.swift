@@ -4,13 +4,13 @@ import Glibc
 /// One question to the server: a packet of words, and an answer of packets up to the end of file.
 struct Control {
   let path: String
+  /// Seconds. A server that is slow counts pages; one that says nothing for so long is stuck.
+  var patience = 30
 
   /// More than any server has to say; an answer that goes on beyond it is no answer.
   private static let mostBytes = 64 << 20
   /// No packet is longer: the server's send buffer is smaller (net.core.wmem_max is 208 KiB).
   private static let packetBytes = 1 << 20
-  /// A server that is slow counts pages; one that says nothing for so long is stuck.
-  private static let patience = timeval(tv_sec: 30, tv_usec: 0)
 
   /// The words as one packet: separated by NUL, the first names the protocol.
   static func packet(_ words: [String]) throws(Refused) -> [UInt8] {
@@ -35,11 +35,12 @@ struct Control {
     let packet = try Control.packet(words)
     let fd = try connected()
     defer { close(fd) }
-    var wait = Control.patience
+    var wait = timeval(tv_sec: patience, tv_usec: 0)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
     if !patient { setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size)) }
-    guard send(fd, packet, packet.count, Int32(MSG_NOSIGNAL)) == packet.count else { throw lost() }
+    // Before the question: the answer to `enter` comes with a bound on memory.
     var buffer = [UInt8](repeating: 0, count: Control.packetBytes)
+    guard send(fd, packet, packet.count, Int32(MSG_NOSIGNAL)) == packet.count else { throw lost() }
     var total = 0
     while true {
       let n = recv(fd, &buffer, buffer.count, Int32(MSG_TRUNC))

@@ -1,13 +1,12 @@
 import ArgumentParser
 import Command
-import Foundation
 
 struct EventsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "events", abstract: "What happened, and with -f what happens.",
     discussion: """
-      Events are denial, barrier (reached), over (the barrier, by force), join, leave, created, removed, set and
-      uncovered. With --json each is an object on a line of its own.
+      Events are denial, barrier (passed by a charge that may), over (new bounds are below what is held), join, leave, \
+      created, removed, set and uncovered. With --json each is an object on a line of its own.
       """)
 
   @Flag(name: [.short, .long], help: "Go on as events come, until interrupted or until the server ends.")
@@ -22,7 +21,8 @@ struct EventsCommand: ParsableCommand {
     var lines = EventLines()
     func show(_ line: [UInt8]) throws {
       try Reply.check(line)
-      try output(json.isOn ? line + [UInt8(ascii: "\n")] : Array((Reply.read(line, as: Reply.Event.self).line + "\n").utf8))
+      if json.isOn { return try output(line + [UInt8(ascii: "\n")]) }
+      try output(Reply.read(line, as: Reply.Event.self).line + "\n")
     }
     try control.follow([follow ? "events-follow" : "events"] + (name.map { [$0] } ?? [])) { packet in
       for line in lines.take(packet) { try show(line) }

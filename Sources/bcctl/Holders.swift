@@ -1,7 +1,6 @@
 import ArgumentParser
 import Beancounters
 import Command
-import Foundation
 
 struct HoldersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -9,11 +9,11 @@ struct Refused: Error, Equatable {
 }
 
 /// Writes all of `text` to stdout, at once: what follows events is read line by line.
-func output(_ text: String) throws { try write(Array(text.utf8), to: 1) }
+func output(_ text: String) throws(Refused) { try write(Array(text.utf8), to: 1) }
 
-func output(_ bytes: [UInt8]) throws { try write(bytes, to: 1) }
+func output(_ bytes: [UInt8]) throws(Refused) { try write(bytes, to: 1) }
 
-func write(_ bytes: [UInt8], to fd: Int32) throws {
+func write(_ bytes: [UInt8], to fd: Int32) throws(Refused) {
   var rest = bytes[...]
   while !rest.isEmpty {
     let n = rest.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }

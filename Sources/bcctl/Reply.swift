@@ -1,5 +1,5 @@
 import Beancounters
-import Foundation
+import FoundationEssentials
 
 /// What the server answers, as far as people are shown it. Unknown keys are left alone, so that an older bcctl can speak
 /// with a newer bcd; `--json` prints what the server said, not this.

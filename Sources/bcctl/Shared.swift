@@ -1,7 +1,7 @@
 import ArgumentParser
 import Beancounters
 import Command
-import Foundation
+import FoundationEssentials
 
 /// Which server, for every command that asks one.
 struct ServerOptions: ParsableArguments {

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Command
-import Foundation
 
 /// `bcctl`: all commands but those on bounds in files speak with a running `bcd`.
 struct Bcctl: ParsableCommand {
@@ -8,7 +7,7 @@ struct Bcctl: ParsableCommand {
     commandName: "bcctl",
     abstract: "Speak with a running bcd: see, change and watch its beancounters.",
     discussion: """
-      NAME is a beancounter's name or its numeric id. The server is that of --socket, else of BC_SERVER, else
+      NAME is a beancounter's name or its numeric id. The server is that of --socket, else of BC_SERVER, else \
       $XDG_RUNTIME_DIR/beancounter/bcd.sock, else beancounter-UID/bcd.sock under the temporary directory.
 
       Exit status: 0; 1 when the server said no or there is none; 2 for a command line that cannot be read.
@@ -17,6 +16,7 @@ struct Bcctl: ParsableCommand {
     subcommands: [
       ListCommand.self,
       ShowCommand.self,
+      TopCommand.self,
       EventsCommand.self,
       DenialsCommand.self,
       HoldersCommand.self,
@@ -25,6 +25,7 @@ struct Bcctl: ParsableCommand {
       RemoveCommand.self,
       EnterCommand.self,
       BeancountersCommand.self,
+      UbcCommand.self,
       CompletionsCommand.self,
     ])
 
