@@ -2,10 +2,10 @@
 // line of kv or leave a JSON string.
 
 /// `text` with every control character shown as `\n`, `\t` or `\u{1b}`, and direction overrides likewise.
-func visible(_ text: String) -> String { escaped(text, also: "") }
+package func visible(_ text: String) -> String { escaped(text, also: "") }
 
 /// `visible`, in double quotes.
-func quoted(_ text: String) -> String { "\"" + escaped(text, also: "\"\\") + "\"" }
+package func quoted(_ text: String) -> String { "\"" + escaped(text, also: "\"\\") + "\"" }
 
 /// A kv value: one line, and reversible because the backslash is escaped too.
 func kvValue(_ text: String) -> String { escaped(text, also: "\\") }
@@ -37,7 +37,7 @@ func isUnprintable(_ scalar: Unicode.Scalar) -> Bool {
 
 /// A JSON string with its quotes (RFC 8259 §7). A Swift String is valid Unicode already: bytes that were not UTF-8
 /// became U+FFFD when it was made.
-func jsonString(_ text: String) -> String {
+package func jsonString(_ text: String) -> String {
   var out = "\""
   for scalar in text.unicodeScalars {
     switch scalar.value {
