@@ -75,7 +75,8 @@ package struct Configured: Equatable, Sendable {
     case ("parent", _) where isBeancounterName(value): parent = value
     case ("errno", "posix"), ("errno", "openvz"): openvzErrno = value == "openvz"
     case ("on-server-loss", "deny"), ("on-server-loss", "allow"): allowOnServerLoss = value == "allow"
-    default: throw .unreadable(source, "\(key)=\(value)", accepted: "RES=BARRIER:LIMIT, name, parent, errno, on-server-loss")
+    default:
+      throw .unreadable(source, "\(key)=\(value)", accepted: "RES=BARRIER:LIMIT, name, parent, errno, on-server-loss")
     }
   }
 }

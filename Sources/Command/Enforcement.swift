@@ -44,7 +44,8 @@ extension Resource {
   fileprivate func idle(_ bounds: Bounds) -> (barrier: Bool, limit: Bool)? {
     let asked: (barrier: Bool, limit: Bool)
     switch self {
-    case .physpages: asked = (bounds.barrier != 0 && bounds.barrier != Bounds.unlimited, bounds.limit != Bounds.unlimited)
+    case .physpages:
+      asked = (bounds.barrier != 0 && bounds.barrier != Bounds.unlimited, bounds.limit != Bounds.unlimited)
     case .vmguarpages, .oomguarpages: asked = (bounds.barrier != 0 && bounds.barrier != Bounds.unlimited, false)
     default: asked = (bounds.barrier != Bounds.unlimited, bounds.limit != Bounds.unlimited)
     }

@@ -9,7 +9,9 @@ func readConfigFiles(_ files: [String]) -> String {
   let bcctl = own.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/bcctl"
   guard access(bcctl, X_OK) == 0 else { fail("--config: bcctl is not beside \(own): build or install it too") }
   var ends: [Int32] = [-1, -1]
-  guard pipe2(&ends, Int32(O_CLOEXEC)) == 0 else { fail("--config: no pipe: \(String(cString: strerror(clinux_errno())))") }
+  guard pipe2(&ends, Int32(O_CLOEXEC)) == 0 else {
+    fail("--config: no pipe: \(String(cString: strerror(clinux_errno())))")
+  }
 
   let words = ([bcctl, "bounds", "--"] + files).map { strdup($0) } + [nil]
   var environment: [UnsafeMutablePointer<CChar>?] = []

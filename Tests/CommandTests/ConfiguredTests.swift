@@ -27,7 +27,8 @@ extension Configured {
     }
     func name() -> String? {
       let letters = Array("abz09-_.=# :é\u{1f600}\"'\\")
-      let text = String((0..<Int.random(in: 0...12, using: &random)).map { _ in letters.randomElement(using: &random)! })
+      let text = String(
+        (0..<Int.random(in: 0...12, using: &random)).map { _ in letters.randomElement(using: &random)! })
       return text.isEmpty ? nil : text
     }
     var made = Configured(name: name(), parent: name())
@@ -152,7 +153,8 @@ extension Configured {
   @Test(
     "factors are exact",
     arguments: [
-      ("1", 1000, 1000), ("1.5", 1001, 1501), ("0.1", 10, 1), ("0.000000001", 1_000_000_000, 1), ("999999", 2, 1_999_998),
+      ("1", 1000, 1000), ("1.5", 1001, 1501), ("0.1", 10, 1), ("0.000000001", 1_000_000_000, 1),
+      ("999999", 2, 1_999_998),
       ("2", Int64.max / 2, Int64.max - 1), ("2", Int64.max / 2 + 1, .max), ("1", .max, .max), ("0.5", .max, .max),
     ] as [(String, Int64, Int64)])
   func factor(_ text: String, _ pages: Int64, _ expected: Int64) throws {

@@ -17,10 +17,14 @@ extension Parsing {
 
     @Test("whatever comes later on the command line wins, part by part") func order() throws {
       let file = "# f\nnumfile=50:60\nnumproc=:9\n"
-      #expect(try parsed("--numfile", "1:2", "--config", "f", files: file).bounds[.numfile] == Bounds(barrier: 50, limit: 60))
-      #expect(try parsed("--config", "f", "--numfile", "1:2", files: file).bounds[.numfile] == Bounds(barrier: 1, limit: 2))
-      #expect(try parsed("--config", "f", "--numfile", ":70", files: file).bounds[.numfile] == Bounds(barrier: 50, limit: 70))
-      #expect(try parsed("--numproc", "5:5", "--config", "f", files: file).bounds[.numproc] == Bounds(barrier: 5, limit: 9))
+      #expect(
+        try parsed("--numfile", "1:2", "--config", "f", files: file).bounds[.numfile] == Bounds(barrier: 50, limit: 60))
+      #expect(
+        try parsed("--config", "f", "--numfile", "1:2", files: file).bounds[.numfile] == Bounds(barrier: 1, limit: 2))
+      #expect(
+        try parsed("--config", "f", "--numfile", ":70", files: file).bounds[.numfile] == Bounds(barrier: 50, limit: 70))
+      #expect(
+        try parsed("--numproc", "5:5", "--config", "f", files: file).bounds[.numproc] == Bounds(barrier: 5, limit: 9))
       let two = try parsed("--config", "f", "-l", "numfile=7:", "--config", "g", files: file + "# g\nnumfile=:8\n")
       #expect(two.bounds[.numfile] == Bounds(barrier: 7, limit: 8))
       #expect(two.bounds[.numproc] == Bounds(limit: 9))
@@ -29,8 +33,10 @@ extension Parsing {
     @Test("a profile is a step too") func profile() throws {
       let light = try #require(Profile.light.configured.resolved[.numfile])
       #expect(try run("--numfile", "1", "--profile", "light", "true").bounds[.numfile] == light)
-      #expect(try run("--profile", "light", "--numfile", "1:", "true").bounds[.numfile] == Bounds(barrier: 1, limit: 512))
-      #expect(try run("--profile", "basic", "--profile", "light", "true").bounds[.numproc] == Bounds(barrier: 40, limit: 40))
+      #expect(
+        try run("--profile", "light", "--numfile", "1:", "true").bounds[.numfile] == Bounds(barrier: 1, limit: 512))
+      #expect(
+        try run("--profile", "basic", "--profile", "light", "true").bounds[.numproc] == Bounds(barrier: 40, limit: 40))
       #expect(try run("--profile", "light", "-m", "64M", "true").bounds[.privvmpages]?.limit == 16384)
     }
 
@@ -53,7 +59,9 @@ extension Parsing {
 
   @Suite struct Enforcement {
     /// A row that this version does not enforce; found, for the list changes.
-    private let idle = Resource.allCases.first { !Resource.enforced.contains($0) && $0 != .physpages && !isGuarantee($0) }!
+    private let idle = Resource.allCases.first {
+      !Resource.enforced.contains($0) && $0 != .physpages && !isGuarantee($0)
+    }!
 
     private static func isGuarantee(_ resource: Resource) -> Bool { [.vmguarpages, .oomguarpages].contains(resource) }
 
