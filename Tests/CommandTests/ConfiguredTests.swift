@@ -156,6 +156,7 @@ extension Configured {
       ("1", 1000, 1000), ("1.5", 1001, 1501), ("0.1", 10, 1), ("0.000000001", 1_000_000_000, 1),
       ("999999", 2, 1_999_998),
       ("2", Int64.max / 2, Int64.max - 1), ("2", Int64.max / 2 + 1, .max), ("1", .max, .max), ("0.5", .max, .max),
+      ("3", .max - 1, .max),
     ] as [(String, Int64, Int64)])
   func factor(_ text: String, _ pages: Int64, _ expected: Int64) throws {
     #expect(try #require(Overcommit(text)).times(pages) == expected)

@@ -105,9 +105,10 @@ extension Parsing {
       #expect(try check("--config", "f", "--\(idle.name)", "unlimited") == [])
     }
 
-    @Test("a limit from a file does not excuse a barrier from an option") func halves() throws {
-      guard case .run(var options) = try parseOptions(["--\(idle.name)", "9:", "--config", "f", "true"]) else { return }
-      try options.read(configured: "# f\n\(idle.name)=:6\n", source: "test")
+    @Test("a half from a file does not excuse the other from an option", arguments: [("9:", ":6"), (":9", "6:")])
+    func halves(_ asked: String, _ file: String) throws {
+      guard case .run(var options) = try parseOptions(["--\(idle.name)", asked, "--config", "f", "true"]) else { return }
+      try options.read(configured: "# f\n\(idle.name)=\(file)\n", source: "test")
       #expect(throws: UsageError.self) { try options.checkEnforced() }
     }
 
