@@ -2,9 +2,25 @@ import CLinux
 import Command
 import Recount
 
+/// The options with the files of `--config` read in; says which rows are counted only. Ends this process (125) when a file
+/// cannot be read, or when an option asks for a bound that cannot be enforced.
+func completed(_ options: Options) -> Options {
+  var options = options
+  do {
+    let files = options.configFiles
+    if !files.isEmpty { try options.read(configured: readConfigFiles(files), source: "bcctl bounds") }
+    if let line = Options.notEnforced(try options.checkEnforced()) {
+      _ = "bcrun: \(line)\n".withCString { write(2, $0, strlen($0)) }
+    }
+  } catch {
+    fail(error.message)
+  }
+  return options
+}
+
 /// Runs `bcctl bounds FILE…` and hands back what it printed: bcctl, because reading TOML takes libraries that every start
-/// of this program would pay for. Its complaints go straight to stderr; this process ends with it (125).
-func readConfigFiles(_ files: [String]) -> String {
+/// of this program would pay for. Its complaints go straight to stderr.
+private func readConfigFiles(_ files: [String]) -> String {
   let own = Procfs.executable(getpid()) ?? ""
   let bcctl = own.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/bcctl"
   guard access(bcctl, X_OK) == 0 else { fail("--config: bcctl is not beside \(own): build or install it too") }

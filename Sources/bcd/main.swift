@@ -19,15 +19,6 @@ case .help:
   helpText.withCString { _ = write(1, $0, strlen($0)) }
 case .version:
   _ = write(1, "beancounter 0.1\n", 16)
-case .run(var options):
-  do {
-    let files = options.configFiles
-    if !files.isEmpty { try options.read(configured: readConfigFiles(files), source: "bcctl bounds") }
-    if let line = Options.notEnforced(try options.checkEnforced()) {
-      _ = "bcrun: \(line)\n".withCString { write(2, $0, strlen($0)) }
-    }
-  } catch {
-    fail(error.message)
-  }
-  Run(options).go()
+case .run(let options):
+  Run(completed(options)).go()
 }
