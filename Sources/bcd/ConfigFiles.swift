@@ -23,7 +23,9 @@ func completed(_ options: Options) -> Options {
 private func readConfigFiles(_ files: [String]) -> String {
   let own = Procfs.executable(getpid()) ?? ""
   let bcctl = own.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/bcctl"
-  guard access(bcctl, X_OK) == 0 else { fail("--config: bcctl is not beside \(own): build or install it too") }
+  guard access(bcctl, X_OK) == 0 else {
+    fail("--config: bcctl, which reads files, is not beside \(own): run `swift build -c release --product bcctl`")
+  }
   var ends: [Int32] = [-1, -1]
   guard pipe2(&ends, Int32(O_CLOEXEC)) == 0 else {
     fail("--config: no pipe: \(String(cString: strerror(clinux_errno())))")
