@@ -58,7 +58,8 @@ let package = Package(
     .target(name: "CWitness", path: "Sources/CWitness", linkerSettings: [.linkedLibrary("unwind-x86_64"), .linkedLibrary("unwind"), .linkedLibrary("dw"), .linkedLibrary("elf")]),
     .target(name: "Witness", dependencies: ["CWitness"], path: "Sources/Witness", swiftSettings: swift),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration"], path: "Tests/ConfigurationTests", swiftSettings: swift),
+      name: "ConfigurationTests", dependencies: ["Configuration", "Command", "Beancounters"],
+      path: "Tests/ConfigurationTests", swiftSettings: swift),
     .testTarget(name: "WitnessTests", dependencies: ["Witness"], path: "Tests/WitnessTests", swiftSettings: swift),
     .testTarget(name: "RecountTests", dependencies: ["Recount"], path: "Tests/RecountTests", swiftSettings: swift),
     .testTarget(

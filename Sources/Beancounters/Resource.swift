@@ -22,6 +22,8 @@ public enum Resource: Int, CaseIterable, Sendable {
   case numfile = 19
   case numiptent = 23
   case swappages = 24
+  /// Inotify instances. Ours: no OpenVZ kernel had it, and /proc/user_beancounters has no such row.
+  case numinotify = 25
 
   /// What one unit of the resource is.
   public enum Unit: String, Sendable {
@@ -52,6 +54,7 @@ public enum Resource: Int, CaseIterable, Sendable {
     case .numfile: "numfile"
     case .numiptent: "numiptent"
     case .swappages: "swappages"
+    case .numinotify: "numinotify"
     }
   }
 

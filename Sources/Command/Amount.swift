@@ -1,10 +1,10 @@
-import Beancounters
+package import Beancounters
 
 /// Reads amounts as people write them. All arithmetic is on integers: a size that is not exact in binary floating
 /// point must not end up a page short.
-enum Amount {
+package enum Amount {
   /// The kernels' pages in every bound and report, x86-64.
-  static let pageSize: UInt64 = 4096
+  package static let pageSize: UInt64 = 4096
 
   enum Failure: Error, Equatable {
     case unreadable, negative, tooLarge
@@ -35,7 +35,7 @@ enum Amount {
   }
 
   /// What `parse` reads, for messages.
-  static func accepted(_ unit: Resource.Unit) -> String {
+  package static func accepted(_ unit: Resource.Unit) -> String {
     switch unit {
     case .items: "a whole number, or unlimited"
     case .pages: "a number of pages, a size such as 64M or 1.5G (B K M G T, P for pages), or unlimited"

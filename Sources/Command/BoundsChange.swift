@@ -37,13 +37,13 @@ package struct BoundsChange: Equatable, Sendable {
   }
 
   /// What the initializer reads, for messages.
-  static func accepted(_ unit: Resource.Unit) -> String {
+  package static func accepted(_ unit: Resource.Unit) -> String {
     "BARRIER[:LIMIT], BARRIER: or :LIMIT, each \(Amount.accepted(unit))"
   }
 }
 
 /// One amount out of `value`, which is all that the option was given.
-func readAmount(
+package func readAmount(
   _ text: String, in value: String, unit: Resource.Unit, option: String, accepted: String
 ) throws(UsageError) -> Int64 {
   do {

@@ -2,10 +2,10 @@
 // line of kv or leave a JSON string.
 
 /// `text` with every control character shown as `\n`, `\t` or `\u{1b}`, and direction overrides likewise.
-func visible(_ text: String) -> String { escaped(text, also: "") }
+package func visible(_ text: String) -> String { escaped(text, also: "") }
 
 /// `visible`, in double quotes.
-func quoted(_ text: String) -> String { "\"" + escaped(text, also: "\"\\") + "\"" }
+package func quoted(_ text: String) -> String { "\"" + escaped(text, also: "\"\\") + "\"" }
 
 /// A kv value: one line, and reversible because the backslash is escaped too.
 func kvValue(_ text: String) -> String { escaped(text, also: "\\") }

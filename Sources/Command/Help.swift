@@ -1,3 +1,5 @@
+import Beancounters
+
 /// What `bcrun --help` prints; at most 80 columns.
 public let helpText = """
   Usage: bcrun [options] [--] COMMAND [ARG…]
@@ -10,12 +12,17 @@ public let helpText = """
     -m, --memory SIZE                privvmpages limit (and barrier)
     --memory-reservation SIZE        privvmpages barrier
     --pids-limit N                   numproc
+    --config FILE                    bounds from a file: an OpenVZ configuration
+                                     or TOML; repeatable; a later option wins
+    --profile NAME                   bounds of a sample that came with OpenVZ:
+                                     \(Profile.accepted)
     --best-effort                    run although a bound cannot be enforced here
 
   The run:
     --name NAME                      name of the beancounter
-    --server SOCKET                  keep it in a running bcd (or BC_SERVER)
-    --parent NAME                    nest it under another there
+    --parent NAME                    nest it under another
+    --server SOCKET                  use a running bcd, not a server of its own
+    --meminfo                        COMMAND sees its bounds in /proc/meminfo
     -e, --env K=V                    set a variable for COMMAND; repeatable
     -w, --workdir DIR                run COMMAND in DIR
     --errno posix|openvz             which error a denied call returns
@@ -33,12 +40,9 @@ public let helpText = """
     --version                        print the version
 
   Enforced resources:
-    --privvmpages  --numproc  --numtcpsock  --numothersock  --numfile
+  \(optionList(Resource.enforced))
   Known, but not enforced by this version (see --best-effort):
-    --kmemsize  --lockedpages  --shmpages  --physpages  --vmguarpages
-    --oomguarpages  --numflock  --numpty  --numsiginfo  --tcpsndbuf
-    --tcprcvbuf  --othersockbuf  --dgramrcvbuf  --dcachesize  --numiptent
-    --swappages
+  \(optionList(Resource.allCases.filter { !Resource.enforced.contains($0) }))
 
   Sizes: K M G T P(ages) B, base 1024, as 1.5G; a bare number is in the
   resource's own unit: items (num*), pages (*pages, --memory) or bytes.
@@ -48,3 +52,13 @@ public let helpText = """
   cannot be executed, 127 COMMAND not found.
 
   """
+
+/// One option for each resource, wrapped to 80 columns and indented.
+private func optionList(_ resources: [Resource]) -> String {
+  var lines = [""]
+  for option in resources.map({ "--" + $0.name }) {
+    if lines[lines.count - 1].utf8.count + option.utf8.count + 2 > 78 { lines.append("") }
+    lines[lines.count - 1] += "  " + option
+  }
+  return lines.joined(separator: "\n")
+}

@@ -1,9 +1,10 @@
-import Beancounters
+package import Beancounters
 
 /// One option of `bcrun`: a row of the table that getopt, the messages and the tests share.
 struct LongOption {
   enum Key: Equatable {
-    case limit, memory, memoryReservation, pidsLimit, name, parent, server, environment, workdir
+    case limit, memory, memoryReservation, pidsLimit, config, profile
+    case name, parent, server, environment, workdir, meminfo
     case report, reportFormat, quiet, verbose, failOn, onServerLoss, errno, bestEffort, help, version
     case resource(Resource)
   }
@@ -32,11 +33,14 @@ struct LongOption {
       LongOption("memory", "m", key: .memory),
       LongOption("memory-reservation", key: .memoryReservation),
       LongOption("pids-limit", key: .pidsLimit),
+      LongOption("config", key: .config),
+      LongOption("profile", key: .profile),
       LongOption("name", key: .name),
       LongOption("parent", key: .parent),
       LongOption("server", key: .server),
       LongOption("env", "e", key: .environment),
       LongOption("workdir", "w", key: .workdir),
+      LongOption("meminfo", nil, .none, key: .meminfo),
       LongOption("report", nil, .optional, key: .report),
       LongOption("report-format", key: .reportFormat),
       LongOption("quiet", "q", .none, key: .quiet),
@@ -55,9 +59,10 @@ struct LongOption {
     case .limit: "RES=BARRIER[:LIMIT], such as numfile=100:120; RES is one of \(resourceNames(Resource.allCases))"
     case .memory, .memoryReservation: Amount.accepted(.pages)
     case .pidsLimit: Amount.accepted(.items)
-    case .parent: "the name of a beancounter"
+    case .config: "a file: an OpenVZ container configuration or TOML"
+    case .profile: Profile.accepted
+    case .name, .parent: acceptedNames
     case .server: "the socket of a running bcd"
-    case .name: "1 to 64 bytes without slashes and control characters"
     case .environment: "K=V, with K not empty"
     case .workdir: "a directory"
     case .report: "a file, as --report=FILE, or none for stderr"
@@ -66,17 +71,17 @@ struct LongOption {
     case .onServerLoss: "deny or allow"
     case .errno: "posix or openvz"
     case .resource(let resource): BoundsChange.accepted(resource.unit)
-    case .quiet, .verbose, .bestEffort, .help, .version: "no value"
+    case .meminfo, .quiet, .verbose, .bestEffort, .help, .version: "no value"
     }
   }
 }
 
-func resourceNames(_ resources: [Resource]) -> String {
+package func resourceNames(_ resources: [Resource]) -> String {
   resources.map(\.name).joined(separator: ", ")
 }
 
 /// The candidate that `word` is most likely a slip for; nil when none is near enough to be helpful.
-func nearest(to word: String, among candidates: [String]) -> String? {
+package func nearest(to word: String, among candidates: [String]) -> String? {
   let word = word.lowercased()
   let allowed = max(2, word.utf8.count / 3)
   let best = candidates.map { (name: $0, distance: editDistance(word, $0)) }.min { $0.distance < $1.distance }

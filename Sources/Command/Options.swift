@@ -5,28 +5,40 @@ public struct Options: Sendable {
   public enum Format: String, Sendable { case text, json, kv }
   public enum FailOn: String, Sendable { case denial, barrier, uncovered }
 
-  public var bounds: [Resource: Bounds] = [:]
-  public var name: String?
+  /// What the options set so far; complete once the files of `--config` are read in.
+  public internal(set) var bounds: [Resource: Bounds] = [:]
+  public internal(set) var name: String?
+  /// The beancounter that this one is nested under.
+  public internal(set) var parent: String?
+  /// The socket of a running bcd; nil is a server of its own.
+  public var server: String?
+  /// COMMAND sees its bounds in /proc/meminfo.
+  public var meminfo = false
   /// `K=V`, in the order given; a later one wins.
   public var environment: [String] = []
   public var workdir: String?
-  /// The beancounter to nest under; needs `server`.
-  public var parent: String?
-  /// The socket of a running bcd; nil is a private server.
-  public var server: String?
   /// Where the end report goes: nil is stderr.
   public var reportFile: String?
   public var format: Format = .text
   public var quiet = false
   public var verbose = false
   public var failOn: [FailOn] = []
-  public var allowOnServerLoss = false
-  public var openvzErrno = false
+  public internal(set) var allowOnServerLoss = false
+  public internal(set) var openvzErrno = false
   public var bestEffort = false
   public var command: [String] = []
   /// Where `command` begins in the arguments that were parsed. A String cannot hold bytes that are not UTF-8: who
   /// execs takes the words from argv itself, from here on.
   public var commandStart = 0
+
+  var steps: [Step] = []
+  var origins: [Resource: Origin] = [:]
+
+  /// The files of `--config`, in the order given. When there are any, `bcctl bounds` has to read them before the bounds
+  /// mean anything: `read(configured:source:)`, then `checkEnforced()`.
+  public var configFiles: [String] {
+    steps.compactMap { if case .file(let path) = $0 { path } else { nil } }
+  }
 
   public init() {}
 }

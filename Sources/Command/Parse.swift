@@ -10,7 +10,9 @@ public enum Parsed: Sendable {
 /// Reads the options of `bcrun`. `arguments` are those after the program's name. Reads everything before anything
 /// runs; the error says which option is wrong and what it accepts (bcrun exits 125).
 ///
-///     switch try parseOptions(Array(CommandLine.arguments.dropFirst())) { … }
+///     guard case .run(var options) = try parseOptions(Array(CommandLine.arguments.dropFirst())) else { … }
+///     if !options.configFiles.isEmpty { try options.read(configured: …, source: "bcctl bounds") }
+///     let counted = try options.checkEnforced()
 ///
 /// Not reentrant, as getopt_long is not.
 public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
@@ -23,8 +25,8 @@ public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
     default: try reader.read(found)
     }
   }
-  try reader.checkEnforced()
   var options = reader.options
+  options.resolve([])
   options.commandStart = getopt.position
   options.command = Array(arguments.dropFirst(options.commandStart))
   guard !options.command.isEmpty else {
@@ -33,14 +35,9 @@ public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
   return .run(options)
 }
 
-/// The most bytes in a beancounter's name.
-let longestName = 64
-
 private struct OptionReader {
   var options = Options()
   private var reserved = false
-  /// The option that last bounded each resource, for messages.
-  private var origins: [Resource: String] = [:]
 
   mutating func read(_ found: Getopt.Found) throws(UsageError) {
     let value = found.value ?? ""
@@ -59,11 +56,17 @@ private struct OptionReader {
       let most = try amount(found, value, unit: .items)
       change(.numproc, BoundsChange(barrier: most, limit: most), option: found.spelling)
     case .name:
-      guard isName(value) else { throw unreadable(found) }
-      options.name = value
+      guard isBeancounterName(value) else { throw unreadable(found) }
+      set(Configured(name: value))
     case .parent:
-      guard isName(value) else { throw unreadable(found) }
-      options.parent = value
+      guard isBeancounterName(value) else { throw unreadable(found) }
+      set(Configured(parent: value))
+    case .config:
+      guard !value.isEmpty else { throw unreadable(found) }
+      options.steps.append(.file(value))
+    case .profile:
+      guard let profile = Profile(rawValue: value) else { throw unknownProfile(found) }
+      set(profile.configured)
     case .server:
       guard !value.isEmpty else { throw unreadable(found) }
       options.server = value
@@ -84,23 +87,13 @@ private struct OptionReader {
     case .failOn:
       guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
       if !options.failOn.contains(event) { options.failOn.append(event) }
-    case .onServerLoss: options.allowOnServerLoss = try choice(found, no: "deny", yes: "allow")
-    case .errno: options.openvzErrno = try choice(found, no: "posix", yes: "openvz")
+    case .onServerLoss: set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
+    case .errno: set(Configured(openvzErrno: try choice(found, no: "posix", yes: "openvz")))
+    case .meminfo: options.meminfo = true
     case .quiet: options.quiet = true
     case .verbose: options.verbose = true
     case .bestEffort: options.bestEffort = true
     case .help, .version: break
-    }
-  }
-
-  /// A bound that would be ignored is worse than none: people rely on it. Asked last, for --best-effort may come last.
-  func checkEnforced() throws(UsageError) {
-    guard !options.bestEffort else { return }
-    for resource in Resource.allCases where !Resource.enforced.contains(resource) {
-      guard let bounds = options.bounds[resource], !bounds.isUnlimited else { continue }
-      throw UsageError(
-        "\(origins[resource] ?? resource.name): this version cannot enforce a bound on \(resource.name), only on "
-          + "\(resourceNames(Resource.enforced)); --best-effort runs anyway, without it")
     }
   }
 
@@ -120,8 +113,17 @@ private struct OptionReader {
   }
 
   private mutating func change(_ resource: Resource, _ parts: BoundsChange, option: String) {
-    options.bounds[resource] = parts.applied(to: options.bounds[resource] ?? Bounds())
-    origins[resource] = option
+    options.steps.append(.bounds(resource, parts, option: option))
+  }
+
+  private mutating func set(_ configured: Configured) {
+    options.steps.append(.configured(configured))
+  }
+
+  private func unknownProfile(_ found: Getopt.Found) -> UsageError {
+    let name = found.value ?? ""
+    let near = nearest(to: name, among: Profile.allCases.map(\.rawValue)).map { "; did you mean \($0)?" } ?? ";"
+    return UsageError("\(found.spelling): no profile \(quoted(name))\(near) accepted: \(found.option.accepted)")
   }
 
   private func amount(_ found: Getopt.Found, _ value: String, unit: Resource.Unit) throws(UsageError) -> Int64 {
@@ -135,11 +137,5 @@ private struct OptionReader {
 
   private func unreadable(_ found: Getopt.Found) -> UsageError {
     .unreadable(found.spelling, found.value ?? "", accepted: found.option.accepted)
-  }
-
-  /// Names appear in paths, in lines of kv and on terminals.
-  private func isName(_ name: String) -> Bool {
-    (1...longestName).contains(name.utf8.count)
-      && !name.unicodeScalars.contains { $0 == "/" || isUnprintable($0) }
   }
 }

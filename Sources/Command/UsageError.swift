@@ -8,7 +8,7 @@ public struct UsageError: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String { message }
 
   /// `option` was given `value`, which is not one of what it accepts.
-  static func unreadable(_ option: String, _ value: String, accepted: String) -> UsageError {
+  package static func unreadable(_ option: String, _ value: String, accepted: String) -> UsageError {
     UsageError("\(option): cannot read \(quoted(value)); accepted: \(accepted)")
   }
 }

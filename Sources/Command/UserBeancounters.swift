@@ -30,13 +30,13 @@ public enum UserBeancounters {
   public static func resources(_ all: [(id: Int, rows: [Report.Row])]) -> String {
     heading
       + all.map { one in
-        Resource.allCases.map { line($0.rawValue == 0 ? "\(one.id):" : "", $0, in: one.rows) }.joined()
+        kernels.map { line($0.rawValue == 0 ? "\(one.id):" : "", $0, in: one.rows) }.joined()
       }.joined()
   }
 
   /// `/proc/bc/<id>/resources`: the rows alone, without heading and id.
   public static func ofOne(_ rows: [Report.Row]) -> String {
-    Resource.allCases.map { line("", $0, in: rows) }.joined()
+    kernels.map { line("", $0, in: rows) }.joined()
   }
 
   /// `/proc/bc/<id>/vmaux` as 2.6.18 has it: pages, and counts of pages swapped in and unmapped.
@@ -56,6 +56,9 @@ public enum UserBeancounters {
 
   /// The rows of `/proc/user_beancounters`: `UB_RESOURCES_COMPAT`, which ends before swappages.
   private static let compatRows = 24
+
+  /// numinotify is ours: no kernel printed it.
+  private static let kernels = Resource.allCases.filter { $0 != .numinotify }
 
   private static let heading =
     "Version: 2.5\n"

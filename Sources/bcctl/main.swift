@@ -26,6 +26,8 @@ struct Bcctl: ParsableCommand {
       EnterCommand.self,
       BeancountersCommand.self,
       UbcCommand.self,
+      BoundsCommand.self,
+      ValidateCommand.self,
       CompletionsCommand.self,
     ])
 

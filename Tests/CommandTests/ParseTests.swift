@@ -84,20 +84,6 @@ func message(_ arguments: String...) -> String {
       #expect(try run("--memory-reservation", "64M", "true").bounds[.privvmpages] == Bounds(barrier: 16384))
       #expect(try run("--pids-limit", "7", "true").bounds == [.numproc: Bounds(barrier: 7, limit: 7)])
     }
-
-    @Test("what cannot be enforced is refused, unless --best-effort")
-    func enforced() throws {
-      let expected =
-        ": this version cannot enforce a bound on kmemsize, only on privvmpages, numproc, numtcpsock, numothersock, "
-        + "numfile; --best-effort runs anyway, without it"
-      #expect(message("--kmemsize", "1M", "true") == "--kmemsize" + expected)
-      #expect(message("-l", "kmemsize=1M", "true") == "-l kmemsize" + expected)
-      #expect(try run("--kmemsize", "1M", "--best-effort", "true").bounds[.kmemsize]?.limit == 1 << 20)
-      #expect(try run("--kmemsize", "unlimited", "true").bounds[.kmemsize] == Bounds())
-      #expect(throws: Never.self) {
-        for resource in Resource.enforced { _ = try run("--\(resource.name)", "9", "true") }
-      }
-    }
   }
 
   @Suite struct OtherOptions {
@@ -109,6 +95,8 @@ func message(_ arguments: String...) -> String {
       #expect(options.environment == ["A=1", "B=x=y", "C="])
       #expect(options.workdir == "/tmp")
       #expect(options.openvzErrno && options.allowOnServerLoss)
+      let nested = try CommandTests.run("--parent", "site", "--server", "/run/bcd.sock", "--meminfo", "true")
+      #expect(nested.parent == "site" && nested.server == "/run/bcd.sock" && nested.meminfo)
       let other = try CommandTests.run("--errno=posix", "--on-server-loss=deny", "--workdir", "x", "true")
       #expect(!other.openvzErrno && !other.allowOnServerLoss && other.workdir == "x")
     }
@@ -134,6 +122,7 @@ func message(_ arguments: String...) -> String {
       #expect(options.bounds.isEmpty && options.name == nil && options.environment.isEmpty)
       #expect(options.workdir == nil && options.reportFile == nil && options.format == .text)
       #expect(!options.quiet && !options.verbose && options.failOn.isEmpty && !options.bestEffort)
+      #expect(options.configFiles.isEmpty && options.parent == nil && options.server == nil && !options.meminfo)
     }
 
     @Test func names() throws {
@@ -176,6 +165,11 @@ func message(_ arguments: String...) -> String {
         ("--fail-on=never", #"--fail-on: cannot read "never"; accepted: denial, barrier or uncovered"#),
         ("--on-server-loss=no", #"--on-server-loss: cannot read "no"; accepted: deny or allow"#),
         ("--errno=Posix", #"--errno: cannot read "Posix"; accepted: posix or openvz"#),
+        ("--parent=a/b", #"--parent: cannot read "a/b"; accepted: 1 to 64 bytes without slashes"#),
+        ("--config=", #"--config: cannot read ""; accepted: a file: an OpenVZ container configuration or TOML"#),
+        ("--server=", #"--server: cannot read ""; accepted: the socket of a running bcd"#),
+        ("--profile=basics", #"--profile: no profile "basics"; did you mean basic? accepted: basic, light, vswap-256m"#),
+        ("--profile=", #"--profile: no profile ""; accepted: basic, light, vswap-256m"#),
         ("--name=a\u{1b}[2J", #"--name: cannot read "a\u{1b}[2J"; accepted: 1 to 64 bytes"#),
       ])
     func value(_ argument: String, _ expected: String) {
@@ -192,7 +186,8 @@ func message(_ arguments: String...) -> String {
         ("-qz", "unknown option -z; bcrun --help lists the accepted ones"),
         ("-numfile", "unknown option -numfile; did you mean --numfile? bcrun --help lists the accepted ones"),
         ("-é", "unknown option -é; bcrun --help lists the accepted ones"),
-        ("--mem=1", "--mem may be --memory or --memory-reservation; write it out"),
+        ("--mem=1", "--mem may be --memory or --memory-reservation or --meminfo; write it out"),
+        ("--meminfo=1", "--meminfo takes no value; see bcrun --help"),
         ("--quiet=1", "--quiet takes no value; see bcrun --help"),
       ])
     func option(_ argument: String, _ expected: String) {

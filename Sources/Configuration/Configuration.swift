@@ -1,2 +1,0 @@
-/// Bounds from files: OpenVZ container configurations and TOML.
-public enum Configuration {}
