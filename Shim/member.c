@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct member_block member_block __attribute__((aligned(4096)));
@@ -56,7 +57,13 @@ __attribute__((constructor(101))) static void start(void) {
   strcpy(server_path, server);
   madvise(&member_block, sizeof member_block, MADV_WIPEONFORK);
   standing = STANDING_INSIDE;
-  // The page comes with the first charge: a program that charges nothing says nothing.
+  // The page comes with the first charge: a program that charges nothing says nothing. But an image that was given room
+  // to be loaded says when it is.
+  struct rlimit lease;
+  if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &lease) == 0 && lease.rlim_cur != RLIM_INFINITY) {
+    struct bc_request hello = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0)};
+    tell(&hello);
+  }
 }
 
 static struct bc_page *map_page(int fd) {

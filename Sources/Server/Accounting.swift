@@ -109,7 +109,8 @@ public final class Accounting {
     let here = members.values.reduce(ledger.granted(estate, resource)) { sum, one in
       guard one.pid != others else { return sum }
       let used = one.used(resource, granted: ledger.granted(one.slot, resource))
-      return sum + (one.page == nil ? used : min(used, one.lastUsed[resource.rawValue]))
+      if one.page == nil { return sum + (resource == .numproc ? 0 : used) }
+      return sum + min(used, one.lastUsed[resource.rawValue])
     }
     return children.reduce(here) { $0 + $1.usedTotal(resource, leastOf: others) }
   }
@@ -145,7 +146,8 @@ public final class Accounting {
     let now = member.used(resource, granted: grantedBefore)
     for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
-      let total = gone ? 0 : level.usedTotal(resource) - own + now
+      // Children may have been reaped that are still in the books: observeTasks looks closer.
+      let total = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
       let then = level.usedTotal(resource, leastOf: member.pid) + peak
       level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
       host.state?.isDirty = true

@@ -15,12 +15,20 @@ extension Accounting {
     var request = request
     let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
-    if members[pid] == nil, !adopt(pid, parent: members[request.parent] != nil ? request.parent : parent(of: pid)) { return (answer, -1) }
+    if members[pid] == nil {
+      let parent = members[request.parent] != nil ? request.parent : parent(of: pid)
+      takeNotes(of: parent)  // it may be noted already
+      if members[pid] == nil, !adopt(pid, parent: parent) { return (answer, -1) }
+    }
     members[pid]?.question = request.socket
     takeNotes(of: pid)
     answer.own_limit = members[pid]?.ownLimit ?? -1
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
+    case BC_HELLO:
+      members[pid]?.isLoading = false
+      imageStarted(pid)
+      members[pid]?.coverage = .joined
     case BC_JOIN:
       let page = newPage(pid)
       answer.granted = leaseToSet(pid)
@@ -62,9 +70,11 @@ extension Accounting {
       noted(pid, child: request.child, path: detail.isEmpty ? nil : detail)
     case BC_EXEC:
       members[pid]?.execPath = detail
+      members[pid]?.isLoading = true
       raiseForImage(pid, uncoverable: Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)
     case BC_EXEC_FAILED:
       members[pid]?.execPath = nil
+      members[pid]?.isLoading = false
     case BC_OWN_LIMIT:
       members[pid]?.ownLimit = request.amount
       if let lease = members[pid]?.lease, lease > 0 { setLease(pid, lease) }

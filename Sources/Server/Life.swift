@@ -30,6 +30,7 @@ extension Accounting {
       if let announced = members[parent], announced.pendingForks > 0 {
         // It has what was booked for it: a lease like its parent's.
         members[pid]?.lease = announced.lease
+        members[pid]?.isLoading = execPath != nil
         put(slot, .privvmpages, to: announced.lease)
         members[parent]?.pendingForks -= 1
         settleLease(parent)
@@ -50,8 +51,20 @@ extension Accounting {
   }
 
   /// maxheld of numproc, when no note stands for a child that has gone.
+  /// A peak that lasts as long as a tick is not missed.
+  private func lookAtMaxima() {
+    observeTasks()
+    for r in Accounting.descriptions {
+      makeSure(r)
+      for level in upwards {
+        let total = level.usedTotal(r)
+        if total > level.ledger[r].maxheld, level.isCertain(r) { level.ledger.observe(r, held: total) }
+      }
+    }
+  }
+
   private func observeTasks() {
-    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
+    guard !host.isSettling, upwards.contains(where: { $0.ledger[.numproc].granted > $0.ledger[.numproc].maxheld && $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
     for _ in 0..<8 {
       settleTasks()
       let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
@@ -91,6 +104,7 @@ extension Accounting {
       outside.append(Outside(pid: parent, fds: fds))
     }
     adopt(pid, parent: 0)
+    members[pid]?.isLoading = true
     raiseForImage(pid, uncoverable: false)
     return nil
   }
@@ -110,7 +124,7 @@ extension Accounting {
     members[pid]?.ahead = []
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
-    trimLease(pid)
+    if !member.isLoading { trimLease(pid) }
   }
 
   /// The first charge of an image, or of a forked child, brings it a page of its own.
@@ -166,6 +180,7 @@ extension Accounting {
   func ended(_ pid: Int32, moved: Bool = false) {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
+    if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped
     if member.page != nil {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
     }
@@ -241,6 +256,7 @@ extension Accounting {
       takeNotes(of: pid)
       checkImage(pid)
     }
+    lookAtMaxima()
     keepAhead()
     if leased { observeMemory() }
   }
@@ -254,14 +270,12 @@ extension Accounting {
       becomeUncovered(pid, path, reason)
     } else if member.coverage == .uncovered {
       members[pid]?.coverage = .expected
-      trimLease(pid)
-    } else if member.coverage == .expected {
-      trimLease(pid)
     }
   }
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {
     members[pid]?.coverage = .uncovered
+    members[pid]?.isLoading = false
     members[pid]?.dropPage()
     note(pid, path, reason)
     if let member = members[pid] {

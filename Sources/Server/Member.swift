@@ -29,6 +29,8 @@ struct Member {
   var pendingForks: Int64 = 0
   var hasForked: Bool { page.map { $0.pointee.generation > 1 } ?? hadForked }
   var hadForked = false
+  /// Its loader may still be mapping the image: its lease is not to be touched.
+  var isLoading = false
   /// Children that joined before their parent could note them: each is charged twice until it does.
   var ahead: Set<Int32> = []
   /// In use when its cells were last looked at, by resource.

@@ -77,7 +77,7 @@ extension Accounting {
 
   /// Takes back what a member does not use: exact, and needs no help from it (design §3).
   func recallLease(_ pid: Int32) {
-    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease else { return }
+    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease, !member.isLoading else { return }
     let first = dataPages(member)
     guard first < member.lease else { return }
     _ = clinux_prlimit(pid, UInt64(max(1, first + member.exempt)) * 4096, nil)

@@ -22,6 +22,7 @@ extension Accounting {
 
   func takeNotes(of pid: Int32) {
     guard let page = members[pid]?.page else { return }
+    if let member = members[pid], !host.isSettling { observePeak(member, .numproc, grantedBefore: ledger.granted(member.slot, .numproc)) }
     for i in 0..<UInt32(BC_NOTES) {
       let note = bc_load32(bc_page_note(page, i))
       guard note != BC_NOTE_FREE.rawValue, note != BC_NOTE_WRITING.rawValue else { continue }

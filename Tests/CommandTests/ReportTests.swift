@@ -148,7 +148,7 @@ func example() -> Report {
         + #""failcnt":0,"status":"exact"},"#
         + #"{"resource":"numproc","unit":"items","held":0,"maxheld":0,"barrier":null,"limit":null,"failcnt":0,"#
         + #""status":"estimate"}],"#
-        + #""denials":[{"resource":"numfile","count":3,"errno":"ENFILE","pid":4711,"comm":"worker","call":"open","#
+        + #""denials":[{"resource":"numfile","count":3,"errno":"ENFILE","pid":4711,"comm":"worker","call":"open","detail":"/var/cache/x","#
         + #""amount":1,"frames":[]}],"#
         + #""uncovered":[{"pid":4712,"executable":"/usr/bin/busybox","reason":"static"}],"#
         + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0}},"remaining":0}"# + "\n"

@@ -25,6 +25,7 @@ enum bc_kind {
   BC_CHARGE,      // amount units of resource; the answer has put them into the cell
   BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
   BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
+  BC_HELLO,       // one way, from the constructor of an image that has a lease: its loader is done with it
   BC_FORK,        // a child is about to be made, and memory has a bound: the child's lease is booked
   BC_FORKED,      // … and is process `child`, told so because all notes of the page are in use
   BC_EXEC,        // this process is about to run the image named in detail
