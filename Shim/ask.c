@@ -26,7 +26,11 @@ void ask_restore_signals(const sigset_t *before) {
 
 void ask_text(char *to, size_t size, const char *from) {
   size_t n = 0;
-  while (from && from[n] && n + 1 < size) to[n] = from[n], n++;
+  for (; from && n + 1 < size; n++) {
+    bool new_page = n == 0 || ((uintptr_t)(from + n) & 4095) == 0;
+    if ((new_page && !readable(from + n)) || !from[n]) break;
+    to[n] = from[n];
+  }
   to[n] = 0;
 }
 

@@ -21,6 +21,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned re
     switch (ask(&request, &answer, NULL)) {
       case ASK_ANSWERED:
         if (answer.error) return refusal;
+        if (answer.flags & BC_ANSWER_UNCHARGED) return CREDIT_PASS;
         break;
       case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
         return CREDIT_PASS;
@@ -34,6 +35,13 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned re
 __attribute__((noinline, cold)) struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n,
                                                             int refusal, const char *call, const char *detail) {
   int error = credit_ask(page, resource, n, BC_HARD, refusal, call, detail);
+  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+}
+
+struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
+                              const char *call) {
+  if (credit_take(bc_page_cell(page, resource), n)) return (struct charge){page, 0};
+  int error = credit_ask(page, resource, n, severity, refusal, call, NULL);
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 

@@ -65,6 +65,10 @@ static inline void charge_end(struct charge c, unsigned resource, int64_t unused
   credit_settle(cell);
 }
 
+// The same with a severity other than HARD.
+struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
+                              const char *call);
+
 // Records what is there already, whatever the bounds say (FORCE).
 void charge_force(unsigned resource, int64_t n, const char *call);
 

@@ -91,16 +91,16 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
 void member_before_fork(void) {
   struct bc_page *page = member_joined();
   if (!page) return;
-  uint32_t next = __atomic_load_n(&page->generation, __ATOMIC_RELAXED) + 1;
+  uint32_t now = __atomic_load_n(&page->generation, __ATOMIC_RELAXED), next = (now & BC_GENERATIONS) + 1;
   if (next > BC_GENERATIONS) {
-    // Once in 16 383 forks: the words of the first generation must not come to life again.
+    // Once in 8191 forks: the words of the first generation must not come to life again.
     memset((char *)page + BC_PAGE_SIZE, 0, BC_MEMFD_SIZE - BC_PAGE_SIZE);
     next = 1;
   }
-  __atomic_store_n(&page->generation, next, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&page->generation, next | (now & BC_RANGES_HELD), __ATOMIC_SEQ_CST);
 }
 
-void member_in_child(void) { member = (struct membership){0}; }
+void member_in_child(void) { memset(&member, 0, sizeof member); }
 
 static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
 

@@ -2,6 +2,7 @@
 #ifndef SHIM_MEMBER_H
 #define SHIM_MEMBER_H
 
+#include "ranges.h"
 #include "wire.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@ struct membership {
   struct bc_page *page;
   int joining;
   int lost; // the server did not answer: next time, one try is enough
+  struct ranges ranges;
 };
 
 extern struct member_block {

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <pty.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -30,21 +29,6 @@ SAME_PROTOTYPE(fork, pid_t, (void));
 FORK(fork)
 FORK(__fork)
 FORK(_Fork)
-
-SAME_PROTOTYPE(forkpty, int, (int *, char *, const struct termios *, const struct winsize *));
-EXPORT(int, forkpty, (int *master, char *name, const struct termios *t, const struct winsize *w)) {
-  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "forkpty", NULL);
-  int error = c.error ? c.error : task_begin(BC_COPY, "forkpty", NULL);
-  if (unlikely(error)) {
-    if (!c.error) charge_end(c, BC_NUMFILE, 1);
-    return errno = error, -1;
-  }
-  pid_t child = NEXT(forkpty)(master, name, t, w);
-  if (child == 0) return member_in_child(), 0;
-  file_made(c, child > 0 ? *master : -1);
-  task_end(BC_COPY, child, NULL);
-  return child;
-}
 
 // The parent leaves inside it: only the child comes back.
 SAME_PROTOTYPE(daemon, int, (int, int));

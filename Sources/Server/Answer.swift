@@ -27,13 +27,19 @@ extension Accounting {
     case BC_CHARGE:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
         let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
-      else { break }
+      else {
+        answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
+        break
+      }
       if !charge(pid, resource, request.amount, severity) {
         answer.error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
         deny(resource, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
       }
     case BC_VERIFY:
-      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else { break }
+      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {
+        answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
+        break
+      }
       verify(pid, resource)
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
     case BC_MEMORY:
