@@ -104,5 +104,6 @@ static void drop(int *slot) {
   }
 #define HAND(name)
 #define NONE(name, reason)
+#define NONEs(reason, ...)
 
 #include "calls.def"

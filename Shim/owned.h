@@ -15,9 +15,9 @@ static inline uint16_t *owned_word(struct bc_page *page, int fd) {
 // A descriptor about to be closed, by whatever call closes it.
 struct release {
   struct bc_page *page;
-  unsigned what;   // enum bc_owned, 0 when not sure
-  unsigned ranges; // locked byte ranges that go with it
+  unsigned what; // enum bc_owned, 0 when not sure; from RELEASE_RANGES on, how many locked byte ranges go with it
 };
+enum { RELEASE_RANGES = 8 };
 
 // The rest of release_begin and release_end: what is charged to a second row, or not surely ours.
 struct release release_more(struct release r, int fd);
@@ -52,12 +52,14 @@ enum { OWNED_RANGES = 8 };
 // What it was, and no longer ours; 0 when that was not sure.
 static inline unsigned owned_take(struct bc_page *page, int fd) {
   uint16_t *word = owned_word(page, fd);
-  uint32_t was = 0, generation;
-  if (likely(word != NULL) && __atomic_load_n(word, __ATOMIC_RELAXED)) was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
-  generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
-  if (likely(was >> 3 == generation)) return was & 7;
-  if (likely(!(generation & BC_RANGES_HELD))) return 0;
-  return OWNED_RANGES | (was >> 3 == (generation & BC_GENERATIONS) ? was & 7 : 0);
+  if (likely(word != NULL) && likely(__atomic_load_n(word, __ATOMIC_RELAXED))) {
+    uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST), generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
+    if (likely(was >> 3 == generation)) return was & 7;
+    if (unlikely(generation & BC_RANGES_HELD))
+      return OWNED_RANGES | (was >> 3 == (generation & BC_GENERATIONS) ? was & 7 : 0);
+    return 0;
+  }
+  return __atomic_load_n(&page->generation, __ATOMIC_RELAXED) & BC_RANGES_HELD ? OWNED_RANGES : 0;
 }
 
 // The row that a descriptor is charged to beside numfile.
@@ -74,7 +76,7 @@ static inline void uncertain(struct bc_page *page, unsigned resource) {
 }
 
 static inline struct release release_of(struct bc_page *page, int fd) {
-  struct release r = {page, owned_take(page, fd), 0};
+  struct release r = {page, owned_take(page, fd)};
   if (likely(r.what == BC_OWNED_FILE)) {
     __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
     return r;
@@ -90,7 +92,7 @@ static inline struct release release_begin(int fd) {
 // `closed`: the descriptor is gone. Linux frees it whatever close answers, but for EBADF.
 static inline void release_end(struct release r, int fd, bool closed) {
   if (unlikely(r.page == NULL)) return;
-  if (unlikely(r.what != BC_OWNED_FILE || r.ranges)) return release_more_end(r, fd, closed);
+  if (unlikely(r.what != BC_OWNED_FILE)) return release_more_end(r, fd, closed);
   struct bc_cell *files = bc_page_cell(r.page, BC_NUMFILE);
   if (likely(closed)) credit_give(files, 1);
   else owned_set(r.page, fd, r.what);
@@ -139,8 +141,8 @@ static inline bool may_be_pty(const char *path, int fd) {
   return unlikely(bytes == (uint32_t)('v' | '/' << 8 | 'p' << 16 | 't' << 24));
 }
 
-// Charges one that was opened to numpty too, if it is a master. 0, or the errno to refuse with: then it is to be closed,
-// and the charge to be ended, by whoever opened it.
+// Charges one that was opened to numpty too, if it is a master. 0, or the errno to refuse with: then the descriptor is to be
+// closed, and the charge to be ended, by whoever opened it.
 int opened_pty(struct charge c, int fd, const char *call, const char *path);
 
 #endif
