@@ -4,9 +4,11 @@
 #include "owned.h"
 #include "raw.h"
 
+#include <aliases.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <gshadow.h>
 #include <mntent.h>
 #include <mqueue.h>
 #include <netdb.h>
@@ -70,7 +72,7 @@ __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page
 
 // One flag for each thing that libc keeps open. The charge is never given back here, only forgotten: whether libc
 // really opened anything is its own affair, and a recount knows.
-static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv, kept_sp, kept_rpc;
+static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv, kept_sp, kept_rpc, kept_sg, kept_alias, kept_netgr;
 
 __attribute__((noinline)) static int keep(int *slot, const char *call) {
   if (__atomic_exchange_n(slot, 1, __ATOMIC_RELAXED)) return 0;
