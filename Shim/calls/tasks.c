@@ -156,13 +156,34 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
 SPAWN(posix_spawn)
 SPAWN(posix_spawnp)
 
+// libc gives the shell `environ`: where the program has emptied it (clearenv), one with what a member needs stands in for
+// the length of the call. It is not on the stack, so that a call that ends by cancellation leaves nothing dangling.
+static struct environment {
+  char **was, **with; // `with` null: nothing to give back
+} environment_lent(void) {
+  static char *room[1024];
+  static int busy;
+  struct environment e = {environ, NULL};
+  size_t n = environment_entries(environ);
+  if (likely(!n) || n > sizeof room / sizeof *room || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return e;
+  environ = e.with = (char **)environment_repaired(e.was, room);
+  __atomic_store_n(&busy, 0, __ATOMIC_RELEASE); // whoever comes next finds a whole one
+  return e;
+}
+
+static void environment_back(struct environment e) {
+  if (e.with && environ == e.with) environ = e.was;
+}
+
 // The shell joins by itself; the child's number is libc's secret, so the unit of the fork waits for it.
 SAME_PROTOTYPE(system, int, (const char *));
 EXPORT(int, system, (const char *command)) {
   if (!command) return NEXT(system)(command);
   int error = task_begin(BC_IMAGE, "system", command);
   if (unlikely(error)) return errno = error, -1;
+  struct environment e = environment_lent();
   int status = NEXT(system)(command);
+  environment_back(e);
   task_end(BC_IMAGE, 0, NULL);
   return status;
 }
@@ -176,7 +197,9 @@ static FILE *popened(FILE *(*next)(const char *, const char *), const char *comm
     // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
     return errno = error == EAGAIN ? ENOMEM : error, NULL;
   }
+  struct environment e = environment_lent();
   FILE *file = next(command, mode);
+  environment_back(e);
   file_made(c, file ? fileno(file) : -1);
   task_end(BC_IMAGE, file ? 0 : -1, NULL);
   return file;
