@@ -19,9 +19,9 @@ static bool hold(void) {
 static void let_go(void) { __atomic_store_n(&table->busy, 0, __ATOMIC_RELEASE); }
 
 static void show(struct bc_page *page) {
-  bool held = table->count > 0;
-  if (held) __atomic_fetch_or(&page->generation, BC_RANGES_HELD, __ATOMIC_SEQ_CST);
-  else __atomic_fetch_and(&page->generation, ~BC_RANGES_HELD, __ATOMIC_SEQ_CST);
+  bool held = table->count > 0 || table->last.owner, shown = __atomic_load_n(&page->generation, __ATOMIC_RELAXED) & BC_RANGES_HELD;
+  if (held && !shown) __atomic_fetch_or(&page->generation, BC_RANGES_HELD, __ATOMIC_SEQ_CST);
+  if (!held && shown) __atomic_fetch_and(&page->generation, ~BC_RANGES_HELD, __ATOMIC_SEQ_CST);
 }
 
 // Their units stay charged until a recount. Works without the table in hand: whoever has it looks at `loose`.
@@ -35,17 +35,22 @@ static bool is_loose(struct bc_page *page) {
 }
 
 // Files are told apart by device and inode: those of a descriptor that something is locked through are known.
-static bool identify(struct range *r) {
-  for (int i = 0; i < table->count; i++)
-    if (table->of[i].fd == r->fd) {
-      r->device = table->of[i].device;
-      r->inode = table->of[i].inode;
-      return true;
-    }
+static bool identify(struct bc_page *page, struct range *r) {
+  const struct range *known = table->last.owner && table->last.fd == r->fd ? &table->last : NULL;
+  for (int i = 0; !known && i < table->count; i++)
+    if (table->of[i].fd == r->fd) known = &table->of[i];
+  if (known) {
+    r->device = known->device;
+    r->inode = known->inode;
+    return true;
+  }
+  // Every close from here on is seen, so that what fstat says goes on being so.
+  table->last = (struct range){.fd = r->fd, .owner = RANGE_PROCESS};
+  show(page);
   struct stat info;
-  if (RAW(SYS_fstat, r->fd, &info) < 0) return false;
-  r->device = info.st_dev;
-  r->inode = info.st_ino;
+  if (RAW(SYS_fstat, r->fd, &info) < 0) return table->last.owner = 0, false;
+  table->last.device = r->device = info.st_dev;
+  table->last.inode = r->inode = info.st_ino;
   return true;
 }
 
@@ -107,7 +112,7 @@ struct range_request ranges_begin(struct bc_page *page, struct range range) {
   // A description that others may have too is locked and unlocked by them as well.
   bool alone = range.owner == RANGE_PROCESS || owned_what(page, range.fd);
   if (is_loose(page) || !alone || range.end < range.start || !hold()) return r;
-  if (table->count + 2 <= RANGES && identify(&r.range)) {
+  if (table->count + 2 <= RANGES && identify(page, &r.range)) {
     r.more = apply(&r.range, false);
     r.turn = ++*turn_of(&r.range);
     r.sure = true;
@@ -134,7 +139,7 @@ unsigned ranges_closing(struct bc_page *page, int fd, bool alone) {
   struct range closed = {.fd = fd};
   unsigned gone = 0;
   if (is_loose(page) || !hold()) return lose(page), 0;
-  if (identify(&closed)) {
+  if (table->count > 0 && identify(page, &closed)) {
     for (int i = 0; i < table->count; i++) {
       struct range *x = &table->of[i];
       bool its = x->owner == RANGE_PROCESS ? x->device == closed.device && x->inode == closed.inode : x->fd == fd;
@@ -144,8 +149,9 @@ unsigned ranges_closing(struct bc_page *page, int fd, bool alone) {
       x->owner = 0;
     }
     forget_dead();
-    show(page);
   }
+  table->last.owner = 0;
+  show(page);
   let_go();
   return gone;
 }

@@ -19,13 +19,16 @@ struct range {
   int16_t owner;      // enum range_owner; 0: no record
 };
 
-// 92 records and what else a member has are one page, which the kernel wipes in a child: locks are not inherited (fcntl(2)).
-enum { RANGES = 92, RANGE_TURNS = 16 };
+// 91 records and what else a member has are one page, which the kernel wipes in a child: locks are not inherited (fcntl(2)).
+enum { RANGES = 91, RANGE_TURNS = 16 };
 struct ranges {
-  int32_t busy;  // a spin lock, held for a few hundred instructions and never over a system call
+  int32_t busy;  // a spin lock, held for a few hundred instructions and at most one fstat
   int32_t loose; // what is locked is not known range by range
   int32_t count;
   uint32_t turns[RANGE_TURNS]; // by file: moves on when a request begins, and when it has been done
+  // The file of the descriptor that was locked through last, with an owner where that is known. While it is, as while there
+  // are records, every close comes by here (BC_RANGES_HELD): locking and unlocking in turns need not ask what file it is.
+  struct range last;
   struct range of[RANGES];
 };
 
