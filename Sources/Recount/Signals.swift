@@ -28,7 +28,9 @@ public enum Signals {
     public var total: Int64 { perProcess.reduce(0, +) }
   }
 
-  private static let standardBits: UInt64 = (1 << 31) - 1
+  /// Without SIGKILL, which is pending without a record (kernel/signal.c send_signal_locked).
+  private static let standardBits: UInt64 = ((1 << 31) - 1) & ~(1 << 8)
+  private static let realTimeBits: UInt64 = ~((1 << 31) - 1)
 
   /// nil when the process has gone.
   public static func count(_ pid: Int32) -> Pending? {
@@ -36,7 +38,7 @@ public enum Signals {
     var pending = Pending()
     func add(_ mask: UInt64) {
       pending.standard += Int64((mask & standardBits).nonzeroBitCount)
-      pending.realTime += Int64((mask & ~standardBits).nonzeroBitCount)
+      pending.realTime += Int64((mask & realTimeBits).nonzeroBitCount)
     }
     add(mask(status, "ShdPnd") ?? 0)
     if field(status, "Threads") == "1" {
@@ -55,11 +57,12 @@ public enum Signals {
   public static func held(_ pids: [Int32]) -> Held {
     let all = pids.map { count($0) ?? Pending() }
     var held = Held(perProcess: all.map(\.least), isExact: all.allSatisfy { $0.realTime == 0 })
-    guard !held.isExact, let first = all.firstIndex(where: { $0.realTime > 0 }), let records = recordsOfUsers(pids) else {
-      return held
-    }
-    held.perProcess[first] += max(0, records - held.total)
-    held.isExact = true
+    guard !held.isExact, let first = all.firstIndex(where: { $0.realTime > 0 }), let records = recordsOfUsers(pids),
+      let again = recordsOfUsers(pids)
+    else { return held }
+    // Others' signals come and go while they are looked at: two readings that differ prove the lesser.
+    held.perProcess[first] += max(0, min(records, again) - held.total)
+    held.isExact = records == again
     return held
   }
 
