@@ -26,7 +26,11 @@ void ask_restore_signals(const sigset_t *before) {
 
 void ask_text(char *to, size_t size, const char *from) {
   size_t n = 0;
-  while (from && from[n] && n + 1 < size) to[n] = from[n], n++;
+  for (; from && n + 1 < size; n++) {
+    bool new_page = n == 0 || ((uintptr_t)(from + n) & 4095) == 0;
+    if ((new_page && !readable(from + n)) || !from[n]) break;
+    to[n] = from[n];
+  }
   to[n] = 0;
 }
 
@@ -37,8 +41,8 @@ bool ask_allowed_on_loss(void) {
   return policy && strcmp(policy, "allow") == 0;
 }
 
-static void nap(void) {
-  struct timespec t = {.tv_nsec = RETRY_MS * 1000000};
+static void nap(int milliseconds) {
+  struct timespec t = {.tv_nsec = milliseconds * 1000000};
   RAW(SYS_nanosleep, &t, 0);
 }
 
@@ -82,7 +86,7 @@ static long connect_server(int32_t **shown) {
   long fd = connect_once(shown);
   for (int i = 0; i < RETRIES && fd < 0 && fd != -EMFILE && fd != -ENFILE; i++) {
     if (member.lost && fd != -EAGAIN) break;
-    nap(); // EAGAIN: its backlog is full, which passes
+    nap(RETRY_MS); // EAGAIN: its backlog is full, which passes
     fd = connect_once(shown);
   }
   member.lost = fd < 0 && fd != -EMFILE && fd != -ENFILE;
@@ -115,7 +119,15 @@ static bool receive(long socket, struct bc_answer *answer, int *fd) {
   return n == (long)sizeof *answer && answer->magic == BC_WIRE_MAGIC;
 }
 
+static enum ask_result ask_once(struct bc_request *request, struct bc_answer *answer, int *fd);
+
 __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, struct bc_answer *answer, int *fd) {
+  enum ask_result result;
+  while ((result = ask_once(request, answer, fd)) == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_LATER) nap(1);
+  return result;
+}
+
+static enum ask_result ask_once(struct bc_request *request, struct bc_answer *answer, int *fd) {
   int saved = errno;
   sigset_t mask;
   ask_block_signals(&mask);

@@ -2,10 +2,13 @@
 #define _GNU_SOURCE
 #include "next.h"
 #include "owned.h"
+#include "raw.h"
 
+#include <aliases.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <gshadow.h>
 #include <mntent.h>
 #include <mqueue.h>
 #include <netdb.h>
@@ -26,11 +29,30 @@
 #include <utmp.h>
 #include <utmpx.h>
 
+__attribute__((noinline, cold)) static int descriptor_checked(struct bc_page *page, int fd, const char *call, const char *path) {
+  struct charge c = {page, 0};
+  int error = opened_pty(c, fd, call, path);
+  if (!error) return fd;
+  RAW(SYS_close, fd);
+  charge_end(c, BC_NUMFILE, 1);
+  return errno = error, -1;
+}
+
+__attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page, FILE *file, const char *call, const char *path) {
+  struct charge c = {page, 0};
+  int error = opened_pty(c, fileno(file), call, path);
+  if (!error) return file;
+  ((int (*)(FILE *))next_find("fclose"))(file);
+  charge_end(c, BC_NUMFILE, 1);
+  return errno = error, NULL;
+}
+
 #define FDX(name, params, args, detail)                                            \
   EXPORT(int, name, params) {                                                      \
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, -1;                             \
     int fd = NEXT(name) args;                                                      \
+    if (!__builtin_constant_p(detail) && may_be_pty(detail, fd)) return descriptor_checked(c.page, fd, #name, detail); \
     file_made(c, fd);                                                              \
     return fd;                                                                     \
   }
@@ -43,13 +65,14 @@
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, NULL;                           \
     FILE *file = NEXT(name) args;                                                  \
+    if (!__builtin_constant_p(detail) && may_be_pty(detail, file ? fileno(file) : -1)) return stream_checked(c.page, file, #name, detail); \
     file_made(c, file ? fileno(file) : -1);                                        \
     return file;                                                                   \
   }
 
 // One flag for each thing that libc keeps open. The charge is never given back here, only forgotten: whether libc
 // really opened anything is its own affair, and a recount knows.
-static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv, kept_sp, kept_rpc;
+static int kept_log, kept_ut, kept_pw, kept_gr, kept_host, kept_net, kept_proto, kept_serv, kept_sp, kept_rpc, kept_sg, kept_alias, kept_netgr;
 
 __attribute__((noinline)) static int keep(int *slot, const char *call) {
   if (__atomic_exchange_n(slot, 1, __ATOMIC_RELAXED)) return 0;
@@ -84,5 +107,6 @@ static void drop(int *slot) {
   }
 #define HAND(name)
 #define NONE(name, reason)
+#define NONEs(reason, ...)
 
 #include "calls.def"

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 
-__attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned resource, int64_t n, unsigned severity,
+__attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned resource, int64_t n, unsigned severity,
                                                int refusal, const char *call, const char *detail) {
-  struct bc_cell *cell = bc_page_cell(page, resource);
+  struct bc_cell *cell = bc_page_cell(*where, resource);
   do {
     struct bc_request request = {
         .kind = bc_load(&cell->credit) >= n ? BC_VERIFY : BC_CHARGE,
@@ -21,6 +21,12 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned re
     switch (ask(&request, &answer, NULL)) {
       case ASK_ANSWERED:
         if (answer.error) return refusal;
+        if (answer.flags & BC_ANSWER_UNCHARGED) return CREDIT_PASS;
+        if (answer.flags & BC_ANSWER_REJOIN) {
+          *where = member_rejoin(*where);
+          if (!*where) return CREDIT_PASS;
+          cell = bc_page_cell(*where, resource);
+        }
         break;
       case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
         return CREDIT_PASS;
@@ -33,15 +39,22 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page *page, unsigned re
 
 __attribute__((noinline, cold)) struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n,
                                                             int refusal, const char *call, const char *detail) {
-  int error = credit_ask(page, resource, n, BC_HARD, refusal, call, detail);
+  int error = credit_ask(&page, resource, n, BC_HARD, refusal, call, detail);
+  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+}
+
+struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
+                              const char *call) {
+  if (credit_take(bc_page_cell(page, resource), n)) return (struct charge){page, 0};
+  int error = credit_ask(&page, resource, n, severity, refusal, call, NULL);
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 
 void charge_force(unsigned resource, int64_t n, const char *call) {
   struct bc_page *page = member_page();
   if (!page) return;
+  if (!credit_take(bc_page_cell(page, resource), n) && credit_ask(&page, resource, n, BC_FORCE, 0, call, NULL)) return;
   struct bc_cell *cell = bc_page_cell(page, resource);
-  if (!credit_take(cell, n) && credit_ask(page, resource, n, BC_FORCE, 0, call, NULL)) return;
   __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // somebody else may have it charged too
   credit_settle(cell);
 }

@@ -37,7 +37,7 @@ static inline void credit_give(struct bc_cell *cell, int64_t n) { bc_add(&cell->
 
 // Asks until the units are there. 0, CREDIT_PASS, or the errno of the denial; the charge is pending only after 0.
 enum { CREDIT_PASS = -1 }; // goes on uncharged: the kernel will refuse it, or the server is lost and policy allows
-int credit_ask(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal, const char *call,
+int credit_ask(struct bc_page **page, unsigned resource, int64_t n, unsigned severity, int refusal, const char *call,
                const char *detail);
 
 // A charge about to be made, and what became of it. All of one call's charges are one of these.
@@ -64,6 +64,10 @@ static inline void charge_end(struct charge c, unsigned resource, int64_t unused
   if (unused) credit_give(cell, unused);
   credit_settle(cell);
 }
+
+// The same with a severity other than HARD.
+struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
+                              const char *call);
 
 // Records what is there already, whatever the bounds say (FORCE).
 void charge_force(unsigned resource, int64_t n, const char *call);

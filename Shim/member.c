@@ -97,19 +97,30 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   return member.page;
 }
 
+struct bc_page *member_rejoin(struct bc_page *old) {
+  if (member.page == old) __atomic_store_n(&member.page, NULL, __ATOMIC_SEQ_CST);
+  struct bc_page *page = member_join();
+  // Other threads may be in the old page still: it stays mapped, and what they charge there is found by the next recount.
+  if (page && page != old) {
+    memcpy((char *)page + BC_PAGE_SIZE, (char *)old + BC_PAGE_SIZE, BC_MEMFD_SIZE - BC_PAGE_SIZE);
+    __atomic_store_n(&page->generation, __atomic_load_n(&old->generation, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+  }
+  return page;
+}
+
 void member_before_fork(void) {
   struct bc_page *page = member_joined();
   if (!page) return;
-  uint32_t next = __atomic_load_n(&page->generation, __ATOMIC_RELAXED) + 1;
+  uint32_t now = __atomic_load_n(&page->generation, __ATOMIC_RELAXED), next = (now & BC_GENERATIONS) + 1;
   if (next > BC_GENERATIONS) {
-    // Once in 16 383 forks: the words of the first generation must not come to life again.
+    // Once in 8191 forks: the words of the first generation must not come to life again.
     memset((char *)page + BC_PAGE_SIZE, 0, BC_MEMFD_SIZE - BC_PAGE_SIZE);
     next = 1;
   }
-  __atomic_store_n(&page->generation, next, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&page->generation, next | (now & BC_RANGES_HELD), __ATOMIC_SEQ_CST);
 }
 
-void member_in_child(void) { member = (struct membership){0}; }
+void member_in_child(void) { memset(&member, 0, sizeof member); }
 
 static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
 

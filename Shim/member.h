@@ -2,6 +2,7 @@
 #ifndef SHIM_MEMBER_H
 #define SHIM_MEMBER_H
 
+#include "ranges.h"
 #include "wire.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@ struct membership {
   struct bc_page *page;
   int joining;
   int lost; // the server did not answer: next time, one try is enough
+  struct ranges ranges;
 };
 
 extern struct member_block {
@@ -36,6 +38,10 @@ extern uint64_t member_token[2];
 
 // The page, joined now if need be; null when the call is to pass through uncharged.
 struct bc_page *member_join(void);
+
+// The server knows nothing of this page (it is a new server, or the page came too late): a new one, with what is surely
+// ours written over. Null where there is none to be had.
+struct bc_page *member_rejoin(struct bc_page *old);
 
 static inline struct bc_page *member_page(void) {
   if (__builtin_expect(in_vfork_child, 0)) return NULL;

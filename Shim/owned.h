@@ -5,63 +5,98 @@
 
 #include "credit.h"
 
+#include <errno.h>
+#include <string.h>
+
 static inline uint16_t *owned_word(struct bc_page *page, int fd) {
   return (unsigned)fd < BC_OWNED_FDS ? (uint16_t *)((char *)page + BC_PAGE_SIZE) + fd : NULL;
-}
-
-static inline void owned_set(struct bc_page *page, int fd, unsigned what) {
-  uint16_t *word = owned_word(page, fd);
-  uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
-  if (likely(word != NULL)) __atomic_store_n(word, (uint16_t)(generation << 2 | what), __ATOMIC_SEQ_CST);
-}
-
-// What it was, and no longer ours; 0 when that was not sure.
-static inline unsigned owned_take(struct bc_page *page, int fd) {
-  uint16_t *word = owned_word(page, fd);
-  if (unlikely(word == NULL) || !__atomic_load_n(word, __ATOMIC_RELAXED)) return 0;
-  uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
-  return was >> 2 == __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) ? was & 3 : 0;
-}
-
-static inline unsigned owned_socket_resource(unsigned what) {
-  return what == BC_OWNED_TCP ? BC_NUMTCPSOCK : BC_NUMOTHERSOCK;
 }
 
 // A descriptor about to be closed, by whatever call closes it.
 struct release {
   struct bc_page *page;
-  unsigned what;
+  unsigned what; // enum bc_owned, 0 when not sure; from RELEASE_RANGES on, how many locked byte ranges go with it
 };
+enum { RELEASE_RANGES = 8 };
+
+// The rest of release_begin and release_end: what is charged to a second row, or not surely ours.
+struct release release_more(struct release r, int fd);
+void release_more_end(struct release r, int fd, bool closed);
+
+static inline uint16_t owned_as(struct bc_page *page, unsigned what) {
+  return (uint16_t)(__atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) << 3 | what);
+}
+
+static inline void owned_set(struct bc_page *page, int fd, unsigned what) {
+  uint16_t *word = owned_word(page, fd);
+  uint16_t now = owned_as(page, what);
+  if (likely(word != NULL)) __atomic_store_n(word, now, __ATOMIC_SEQ_CST);
+}
+
+// What it is; 0 when that is not sure.
+static inline unsigned owned_what(struct bc_page *page, int fd) {
+  uint16_t *word = owned_word(page, fd);
+  uint16_t is = word ? __atomic_load_n(word, __ATOMIC_SEQ_CST) : 0;
+  return is == owned_as(page, is & 7) ? is & 7 : 0;
+}
+
+// From one sure state to another; false when it was not in the first, or is shared by now.
+static inline bool owned_change(struct bc_page *page, int fd, unsigned from, unsigned to) {
+  uint16_t *word = owned_word(page, fd), was = owned_as(page, from);
+  return word && __atomic_compare_exchange_n(word, &was, owned_as(page, to), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+// Beside what it was: some byte range is locked, so that a close may drop it.
+enum { OWNED_RANGES = 8 };
+
+// What it was, and no longer ours; 0 when that was not sure.
+static inline unsigned owned_take(struct bc_page *page, int fd) {
+  uint16_t *word = owned_word(page, fd);
+  if (likely(word != NULL) && likely(__atomic_load_n(word, __ATOMIC_RELAXED))) {
+    uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST), generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
+    if (likely(was >> 3 == generation)) return was & 7;
+    if (unlikely(generation & BC_RANGES_HELD))
+      return OWNED_RANGES | (was >> 3 == (generation & BC_GENERATIONS) ? was & 7 : 0);
+    return 0;
+  }
+  return __atomic_load_n(&page->generation, __ATOMIC_RELAXED) & BC_RANGES_HELD ? OWNED_RANGES : 0;
+}
+
+// The row that a descriptor is charged to beside numfile.
+static inline unsigned owned_second(unsigned what) {
+  static const uint8_t second[8] = {
+      [BC_OWNED_TCP] = BC_NUMTCPSOCK,      [BC_OWNED_OTHER] = BC_NUMOTHERSOCK, [BC_OWNED_PTY] = BC_NUMPTY,
+      [BC_OWNED_INOTIFY] = BC_NUMINOTIFY, [BC_OWNED_FLOCKED] = BC_NUMFLOCK,
+  };
+  return second[what & 7];
+}
+
+static inline void uncertain(struct bc_page *page, unsigned resource) {
+  __atomic_store_n(&bc_page_cell(page, resource)->uncertain, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline struct release release_of(struct bc_page *page, int fd) {
+  struct release r = {page, owned_take(page, fd)};
+  if (likely(r.what == BC_OWNED_FILE)) {
+    __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
+    return r;
+  }
+  return r.what ? release_more(r, fd) : r;
+}
 
 static inline struct release release_begin(int fd) {
-  struct release r = {member_joined(), 0};
-  if (unlikely(r.page == NULL)) return r;
-  r.what = owned_take(r.page, fd);
-  if (likely(r.what)) __atomic_fetch_add(&bc_page_cell(r.page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
-  if (unlikely(r.what > BC_OWNED_FILE))
-    __atomic_fetch_add(&bc_page_cell(r.page, owned_socket_resource(r.what))->pending, 1, __ATOMIC_SEQ_CST);
-  return r;
+  struct bc_page *page = member_joined();
+  return likely(page != NULL) ? release_of(page, fd) : (struct release){0};
 }
 
 // `closed`: the descriptor is gone. Linux frees it whatever close answers, but for EBADF.
 static inline void release_end(struct release r, int fd, bool closed) {
   if (unlikely(r.page == NULL)) return;
+  if (unlikely(r.what != BC_OWNED_FILE)) return release_more_end(r, fd, closed);
   struct bc_cell *files = bc_page_cell(r.page, BC_NUMFILE);
-  if (likely(r.what)) {
-    if (unlikely(!closed)) owned_set(r.page, fd, r.what);
-    if (unlikely(r.what > BC_OWNED_FILE)) {
-      struct bc_cell *sockets = bc_page_cell(r.page, owned_socket_resource(r.what));
-      if (likely(closed)) credit_give(sockets, 1);
-      credit_settle(sockets);
-    }
-    if (likely(closed)) credit_give(files, 1);
-    credit_settle(files);
-  } else if (closed) {
-    // It may have been the last of a shared description: files, and perhaps sockets, are now an upper estimate.
-    __atomic_store_n(&files->uncertain, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&bc_page_cell(r.page, BC_NUMTCPSOCK)->uncertain, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&bc_page_cell(r.page, BC_NUMOTHERSOCK)->uncertain, 1, __ATOMIC_SEQ_CST);
-  }
+  if (likely(closed)) credit_give(files, 1);
+  else owned_set(r.page, fd, r.what);
+  credit_settle(files);
 }
 
 // After a call that makes one file: its descriptor, or −1.
@@ -69,5 +104,45 @@ static inline void file_made(struct charge c, int fd) {
   if (likely(c.page != NULL) && likely(fd >= 0)) owned_set(c.page, fd, BC_OWNED_FILE);
   charge_end(c, BC_NUMFILE, fd < 0);
 }
+
+// A descriptor that is charged to two rows, numfile and another.
+struct charge_pair {
+  struct charge kind, file;
+  unsigned what;
+};
+
+static inline int pair_begin(struct charge_pair *p, unsigned what, int64_t n, int refusal, const char *call,
+                             const char *detail) {
+  p->what = what;
+  p->kind = charge_begin(owned_second(what), n, refusal, call, detail);
+  if (unlikely(p->kind.error)) return p->kind.error;
+  p->file = charge_begin(BC_NUMFILE, n, ENFILE, call, detail);
+  if (unlikely(p->file.error)) charge_end(p->kind, owned_second(what), n);
+  return p->file.error;
+}
+
+// The n descriptors, where they were made.
+static inline void pair_end(struct charge_pair *p, const int *fds, int64_t n, bool made) {
+  // Owned only with both units: a release gives both back.
+  if (made && p->file.page && p->kind.page)
+    for (int64_t i = 0; i < n; i++) owned_set(p->file.page, fds[i], p->what);
+  charge_end(p->file, BC_NUMFILE, made ? 0 : n);
+  charge_end(p->kind, owned_second(p->what), made ? 0 : n);
+}
+
+// A path that was opened may have been /dev/ptmx or /dev/pts/ptmx. It could be opened, so it can be read: before the
+// call a bad pointer would be for the kernel to refuse (EFAULT). Bytes behind its end are looked at within its page.
+static inline bool may_be_pty(const char *path, int fd) {
+  enum { PAGE = 4096, LOOK = 8 };
+  if (unlikely(fd < 0)) return false;
+  if (unlikely(((uintptr_t)path & (PAGE - 1)) > PAGE - LOOK)) return true;
+  uint32_t bytes;
+  memcpy(&bytes, path + 3, sizeof bytes);
+  return unlikely(bytes == (uint32_t)('v' | '/' << 8 | 'p' << 16 | 't' << 24));
+}
+
+// Charges one that was opened to numpty too, if it is a master. 0, or the errno to refuse with: then the descriptor is to be
+// closed, and the charge to be ended, by whoever opened it.
+int opened_pty(struct charge c, int fd, const char *call, const char *path);
 
 #endif

@@ -3,6 +3,7 @@
 #define SHIM_RAW_H
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #if defined(__x86_64__)
@@ -37,5 +38,20 @@ static inline long raw6(long n, long a, long b, long c, long d, long e, long f) 
 #define RAW_FILL(n, ...) RAW_CALL(n, __VA_ARGS__, 0, 0, 0, 0, 0)
 #define RAW_CALL(n, a, b, c, d, e, f, ...) \
   raw6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+// Whether the eight bytes around it can be read, asked of a call that reads them and then finds its first argument wrong:
+// a bad pointer of the program's is for the kernel to refuse with EFAULT, not for us to fall over.
+static inline int readable(const void *p) {
+  return RAW(SYS_rt_sigprocmask, -1, (uintptr_t)p & -(uintptr_t)8, 0, 8) != -14;
+}
+
+// Copies what the program points to, where it can be read.
+static inline int copied(void *to, const void *from, size_t n) {
+  // Just above this frame is the stack of whoever called.
+  int near = (uintptr_t)from - (uintptr_t)__builtin_frame_address(0) < 2048;
+  if (!near && (!readable(from) || !readable((const char *)from + n - 1))) return 0;
+  memcpy(to, from, n);
+  return 1;
+}
 
 #endif

@@ -1,5 +1,6 @@
 // Descriptors: closed, duplicated, made in pairs, held by streams.
 #define _GNU_SOURCE
+#include "locks.h"
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
@@ -9,7 +10,6 @@
 #include <fcntl.h>
 #include <mntent.h>
 #include <mqueue.h>
-#include <pty.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
@@ -31,14 +31,10 @@ CLOSES(mq_close)
 static void forget_from(unsigned first, unsigned last, struct bc_page *page) {
   for (unsigned fd = first; fd <= last && fd < BC_OWNED_FDS; fd++) {
     // Walked rather than batched: a descriptor that is ours gives back its own kind of charge.
-    struct release r = {page, owned_take(page, (int)fd)};
-    if (!r.what) continue;
-    __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
-    if (r.what > BC_OWNED_FILE)
-      __atomic_fetch_add(&bc_page_cell(page, owned_socket_resource(r.what))->pending, 1, __ATOMIC_SEQ_CST);
-    release_end(r, (int)fd, true);
+    uint16_t *word = owned_word(page, (int)fd);
+    if (__atomic_load_n(word, __ATOMIC_RELAXED)) release_end(release_of(page, (int)fd), (int)fd, true);
   }
-  release_end((struct release){page, 0}, 0, true);
+  release_end((struct release){.page = page}, 0, true);
 }
 
 SAME_PROTOTYPE(close_range, int, (unsigned, unsigned, int));
@@ -56,11 +52,12 @@ EXPORT(void, closefrom, (int first)) {
   if (page) forget_from(first < 0 ? 0 : (unsigned)first, ~0u, page);
 }
 
-// Two descriptors of one description: closing either is no longer sure to free it.
+// Two descriptors of one description: closing either is no longer sure to free it, nor what is locked through it.
 static void shared(int fd) {
   struct bc_page *page = member_joined();
   uint16_t *word = page ? owned_word(page, fd) : NULL;
-  if (word) __atomic_store_n(word, 0, __ATOMIC_SEQ_CST);
+  uint16_t was = word ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
+  if (unlikely((was & 7) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
 }
 
 SAME_PROTOTYPE(dup, int, (int));
@@ -87,6 +84,7 @@ DUP_OVER(dup3, (int old, int new, int flags), (old, new, flags))
 
 #define FCNTL(name)                                                      \
   EXPORT(int, name, (int fd, int command, long argument)) {              \
+    if (unlikely(locks(command))) return locked_by(NEXT(name), #name, fd, command, argument); \
     int result = NEXT(name)(fd, command, argument);                      \
     if (unlikely(command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) shared(fd), shared(result); \
     return result;                                                       \
@@ -96,7 +94,7 @@ FCNTL(fcntl64)
 FCNTL(__fcntl)
 
 // Both ends, or none.
-static void pair_made(struct charge c, const int fds[2], int error) {
+static void both_made(struct charge c, const int fds[2], int error) {
   if (c.page && error == 0) {
     owned_set(c.page, fds[0], BC_OWNED_FILE);
     owned_set(c.page, fds[1], BC_OWNED_FILE);
@@ -109,7 +107,7 @@ static void pair_made(struct charge c, const int fds[2], int error) {
     struct charge c = charge_begin(BC_NUMFILE, 2, ENFILE, #name, NULL);  \
     if (unlikely(c.error)) return errno = c.error, -1;                   \
     int error = NEXT(name) args;                                         \
-    pair_made(c, fds, error);                                            \
+    both_made(c, fds, error);                                            \
     return error;                                                        \
   }
 SAME_PROTOTYPE(pipe, int, (int[2]));
@@ -117,16 +115,6 @@ SAME_PROTOTYPE(pipe2, int, (int[2], int));
 PIPE(pipe, (int fds[2]), (fds))
 PIPE(__pipe, (int fds[2]), (fds))
 PIPE(pipe2, (int fds[2], int flags), (fds, flags))
-
-SAME_PROTOTYPE(openpty, int, (int *, int *, char *, const struct termios *, const struct winsize *));
-EXPORT(int, openpty, (int *master, int *slave, char *name, const struct termios *t, const struct winsize *w)) {
-  struct charge c = charge_begin(BC_NUMFILE, 2, ENFILE, "openpty", NULL);
-  if (unlikely(c.error)) return errno = c.error, -1;
-  int error = NEXT(openpty)(master, slave, name, t, w);
-  int fds[2] = {error ? -1 : *master, error ? -1 : *slave};
-  pair_made(c, fds, error);
-  return error;
-}
 
 // With a descriptor it changes that one and makes none.
 SAME_PROTOTYPE(signalfd, int, (int, const sigset_t *, int));

@@ -3,6 +3,7 @@
 #include "credit.h"
 #include "lease.h"
 #include "next.h"
+#include "owned.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -101,9 +102,40 @@ static int64_t whole_pages(size_t n) { return n > PTRDIFF_MAX - PAGE ? PTRDIFF_M
 
 static bool counted(int prot, int flags) { return (prot & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE; }
 
+// Shared and of no file: memory that all processes of the family have in common, whole from the start (shmem_zero_setup).
+static bool is_shared(int flags) { return flags & MAP_SHARED && flags & MAP_ANONYMOUS && !(flags & MAP_HUGETLB); }
+
+typedef void *mmap_function(void *, size_t, int, int, int, off_t);
+
+// Charged to shmpages, to lockedpages, or to both; unmapping is not seen, so both rows wait for a recount.
+__attribute__((noinline)) static void *mmap_charged(mmap_function *next, const char *call, void *at, size_t n, int prot, int flags,
+                                                    int fd, off_t offset) {
+  int64_t pages = whole_pages(n) / PAGE, shared = is_shared(flags) ? pages : 0, locked = flags & MAP_LOCKED ? pages : 0;
+  struct charge s = {0}, l = {0};
+  if (shared) s = charge_begin(BC_SHMPAGES, shared, ENOMEM, call, NULL);
+  if (!s.error && locked) l = charge_begin(BC_LOCKEDPAGES, locked, ENOMEM, call, NULL);
+  void *got = MAP_FAILED;
+  if (!s.error && !l.error) got = next(at, n, prot, flags, fd, offset);
+  else errno = s.error ? s.error : l.error;
+  bool made = got != MAP_FAILED;
+  if (made && s.page) uncertain(s.page, BC_SHMPAGES);
+  if (made && l.page) uncertain(l.page, BC_LOCKEDPAGES);
+  charge_end(s, BC_SHMPAGES, made ? 0 : shared);
+  charge_end(l, BC_LOCKEDPAGES, made ? 0 : locked);
+  return got;
+}
+
+// A length of 0, and one that is no length, are for the kernel to refuse.
+static bool charged(size_t n, int flags) { return (is_shared(flags) || flags & MAP_LOCKED) && n > 0 && n < PTRDIFF_MAX; }
+
 #define MMAP(name)                                                                                       \
   SAME_PROTOTYPE(name, void *, (void *, size_t, int, int, int, off_t));                                  \
+  static void *name##_leased(void *at, size_t n, int prot, int flags, int fd, off_t offset);             \
   EXPORT(void *, name, (void *at, size_t n, int prot, int flags, int fd, off_t offset)) {                \
+    if (unlikely(charged(n, flags))) return mmap_charged(name##_leased, #name, at, n, prot, flags, fd, offset); \
+    return name##_leased(at, n, prot, flags, fd, offset);                                                \
+  }                                                                                                      \
+  static void *name##_leased(void *at, size_t n, int prot, int flags, int fd, off_t offset) {            \
     void *got = NEXT(name)(at, n, prot, flags, fd, offset);                                              \
     if (likely(got != MAP_FAILED) || errno != ENOMEM || !counted(prot, flags)) return got;               \
     RETRY_EXACTLY(#name, whole_pages(n), (flags & MAP_NORESERVE) ? BC_FLAG_NORESERVE : 0u, got == MAP_FAILED, \

@@ -9,11 +9,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-struct socket_charge {
-  struct charge kind, file;
-  unsigned what;
-};
-
 static unsigned what_is(int domain, int type) {
   bool inet = domain == AF_INET || domain == AF_INET6;
   return inet && (type & 0xf) == SOCK_STREAM ? BC_OWNED_TCP : BC_OWNED_OTHER;
@@ -22,46 +17,29 @@ static unsigned what_is(int domain, int type) {
 // The errno of the kernels: inet_create and packet_create ENOBUFS, unix_create and netlink_create ENOMEM.
 static int refusal_of(int domain) { return domain == AF_UNIX || domain == AF_NETLINK ? ENOMEM : ENOBUFS; }
 
-static inline int sockets_begin(struct socket_charge *s, unsigned what, int64_t n, int refusal, const char *call) {
-  s->what = what;
-  s->kind = charge_begin(owned_socket_resource(what), n, refusal, call, NULL);
-  if (unlikely(s->kind.error)) return s->kind.error;
-  s->file = charge_begin(BC_NUMFILE, n, ENFILE, call, NULL);
-  if (unlikely(s->file.error)) charge_end(s->kind, owned_socket_resource(what), n);
-  return s->file.error;
-}
-
-static inline void sockets_end(struct socket_charge *s, const int *fds, int64_t n, bool made) {
-  if (made && s->file.page)
-    for (int64_t i = 0; i < n; i++) owned_set(s->file.page, fds[i], s->what);
-  charge_end(s->file, BC_NUMFILE, made ? 0 : n);
-  charge_end(s->kind, owned_socket_resource(s->what), made ? 0 : n);
-}
-
 SAME_PROTOTYPE(socket, int, (int, int, int));
 EXPORT(int, socket, (int domain, int type, int protocol)) {
-  struct socket_charge s;
-  int error = sockets_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket");
+  struct charge_pair s;
+  int error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", NULL);
   if (unlikely(error)) return errno = error, -1;
   int fd = NEXT(socket)(domain, type, protocol);
-  sockets_end(&s, &fd, 1, fd >= 0);
+  pair_end(&s, &fd, 1, fd >= 0);
   return fd;
 }
 
 SAME_PROTOTYPE(socketpair, int, (int, int, int, int[2]));
 EXPORT(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
-  struct socket_charge s;
-  int error = sockets_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair");
+  struct charge_pair s;
+  int error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", NULL);
   if (unlikely(error)) return errno = error, -1;
   int failed = NEXT(socketpair)(domain, type, protocol, fds);
-  sockets_end(&s, fds, 2, failed == 0);
+  pair_end(&s, fds, 2, failed == 0);
   return failed;
 }
 
 static unsigned what_listens(struct bc_page *page, int fd) {
-  uint16_t *word = owned_word(page, fd);
-  unsigned what = word ? __atomic_load_n(word, __ATOMIC_RELAXED) & 3 : 0;
-  if (what > BC_OWNED_FILE) return what;
+  unsigned what = owned_what(page, fd);
+  if (what == BC_OWNED_TCP || what == BC_OWNED_OTHER) return what;
   int domain = 0;
   socklen_t n = sizeof domain;
   RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &n);
@@ -81,7 +59,7 @@ static int nothing_to_accept(int fd) {
 
 static bool plenty(struct bc_page *page, unsigned what) {
   return bc_load(&bc_page_cell(page, BC_NUMFILE)->credit) > 0 &&
-         bc_load(&bc_page_cell(page, owned_socket_resource(what))->credit) > 0;
+         bc_load(&bc_page_cell(page, owned_second(what))->credit) > 0;
 }
 
 // Charged before, because a connection that is taken cannot be put back. Refused: ENFILE, whatever refused it, and the
@@ -89,14 +67,14 @@ static bool plenty(struct bc_page *page, unsigned what) {
 #define ACCEPT(name, params, args)                                                       \
   EXPORT(int, name, params) {                                                            \
     struct bc_page *page = member_page();                                                \
-    struct socket_charge s;                                                              \
+    struct charge_pair s;                                                              \
     if (unlikely(page == NULL)) return NEXT(name) args;                                  \
     unsigned what = what_listens(page, fd);                                              \
     int error = unlikely(!plenty(page, what)) ? nothing_to_accept(fd) : 0;               \
-    if (likely(!error)) error = sockets_begin(&s, what, 1, ENFILE, #name);               \
+    if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, NULL);               \
     if (unlikely(error)) return errno = error, -1;                                       \
     int got = NEXT(name) args;                                                           \
-    sockets_end(&s, &got, 1, got >= 0);                                                  \
+    pair_end(&s, &got, 1, got >= 0);                                                  \
     return got;                                                                          \
   }
 ACCEPT(accept, (int fd, struct sockaddr *from, socklen_t *n), (fd, from, n))
@@ -119,7 +97,7 @@ static void received(const struct msghdr *message, const char *call) {
     for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
       unsigned what = what_came(fds[i]);
       charge_force(BC_NUMFILE, 1, call);
-      if (what > BC_OWNED_FILE) charge_force(owned_socket_resource(what), 1, call);
+      if (what > BC_OWNED_FILE) charge_force(owned_second(what), 1, call);
     }
   }
 }

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <pty.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -32,22 +31,6 @@ SAME_PROTOTYPE(fork, pid_t, (void));
 FORK(fork)
 FORK(__fork)
 FORK(_Fork)
-
-SAME_PROTOTYPE(forkpty, int, (int *, char *, const struct termios *, const struct winsize *));
-EXPORT(int, forkpty, (int *master, char *name, const struct termios *t, const struct winsize *w)) {
-  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "forkpty", NULL);
-  if (unlikely(c.error)) return errno = c.error, -1;
-  struct task task = task_begin(BC_COPY, "forkpty", NULL);
-  if (unlikely(task.charge.error)) {
-    charge_end(c, BC_NUMFILE, 1);
-    return errno = task.charge.error, -1;
-  }
-  pid_t child = NEXT(forkpty)(master, name, t, w);
-  if (child == 0) return member_in_child(), 0;
-  file_made(c, child > 0 ? *master : -1);
-  task_end(task, child, NULL);
-  return child;
-}
 
 // The parent leaves inside it: only the child comes back.
 SAME_PROTOTYPE(daemon, int, (int, int));
@@ -182,13 +165,34 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
 SPAWN(posix_spawn)
 SPAWN(posix_spawnp)
 
+// libc gives the shell `environ`: where the program has emptied it (clearenv), one with what a member needs stands in for
+// the length of the call. It is not on the stack, so that a call that ends by cancellation leaves nothing dangling.
+static struct environment {
+  char **was, **with; // `with` null: nothing to give back
+} environment_lent(void) {
+  static char *room[1024];
+  static int busy;
+  struct environment e = {environ, NULL};
+  size_t n = environment_entries(environ);
+  if (likely(!n) || n > sizeof room / sizeof *room || __atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return e;
+  environ = e.with = (char **)environment_repaired(e.was, room);
+  __atomic_store_n(&busy, 0, __ATOMIC_RELEASE); // whoever comes next finds a whole one
+  return e;
+}
+
+static void environment_back(struct environment e) {
+  if (e.with && environ == e.with) environ = e.was;
+}
+
 // The shell joins by itself; the child's number is libc's secret, so the unit of the fork waits for it.
 SAME_PROTOTYPE(system, int, (const char *));
 EXPORT(int, system, (const char *command)) {
   if (!command) return NEXT(system)(command);
   struct task t = task_begin(BC_IMAGE, "system", command);
   if (unlikely(t.charge.error)) return errno = t.charge.error, -1;
+  struct environment e = environment_lent();
   int status = NEXT(system)(command);
+  environment_back(e);
   task_end(t, BC_NOTE_OVER, NULL);
   return status;
 }
@@ -202,7 +206,9 @@ static FILE *popened(FILE *(*next)(const char *, const char *), const char *comm
     // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
     return errno = t.charge.error == EAGAIN ? ENOMEM : t.charge.error, NULL;
   }
+  struct environment e = environment_lent();
   FILE *file = next(command, mode);
+  environment_back(e);
   file_made(c, file ? fileno(file) : -1);
   task_end(t, file ? BC_NOTE_SECRET : -1, NULL);
   return file;

@@ -72,8 +72,11 @@ public enum Resource: Int, CaseIterable, Sendable {
   }
 
   /// The rows that outputs have.
-  public static let shown = enforced
+  public static let shown = allCases
 
   /// The rows that this version charges and enforces.
-  public static let enforced: [Resource] = [.privvmpages, .numproc, .numtcpsock, .numothersock, .numfile]
+  public static let enforced: [Resource] = [
+    .lockedpages, .privvmpages, .shmpages, .numproc, .numtcpsock, .numflock, .numpty, .numsiginfo, .numothersock, .numfile,
+    .numinotify,
+  ]
 }

@@ -6,6 +6,9 @@ public struct Descriptions: Sendable {
     public var files: Int64 = 0
     public var tcpSockets: Int64 = 0
     public var otherSockets: Int64 = 0
+    /// Masters of pseudo-terminals: opens of /dev/ptmx, whichever its path.
+    public var terminals: Int64 = 0
+    public var inotify: Int64 = 0
   }
 
   /// For each process asked about, in order, those found there first.
@@ -22,6 +25,8 @@ public enum Descriptors {
     var device: UInt64
     var inode: UInt64
     var isSocket: Bool
+    var isMaster = false
+    var isAnonymous = false  // of anon_inodefs: its link says what it is
   }
 
   /// The numbers of its descriptors.
@@ -57,7 +62,7 @@ public enum Descriptors {
     }
   }
 
-  private static func entries(
+  static func entries(
     _ pid: Int32, process: Int, only: [Int32]? = nil, without: () -> [Int32] = { [] }
   ) -> [Entry] {
     let numbers = only ?? Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }
@@ -75,11 +80,16 @@ public enum Descriptors {
       found.append(
         Entry(
           process: process, pid: pid, fd: fd, device: UInt64(info.st_dev), inode: UInt64(info.st_ino),
-          isSocket: clinux_is_socket(info.st_mode)))
+          isSocket: clinux_is_socket(info.st_mode),
+          isMaster: info.st_mode & mode_t(S_IFMT) == mode_t(S_IFCHR) && info.st_rdev == masterDevice,
+          isAnonymous: info.st_mode & mode_t(S_IFMT) == 0))
     }
     let not = without()
     return found.filter { !not.contains($0.fd) }
   }
+
+  /// /dev/ptmx is character device 5:2 (Linux, Documentation/admin-guide/devices.txt).
+  private static let masterDevice: dev_t = 5 << 8 | 2
 
   /// kcmp(2) KCMP_FILE: two descriptors of one description?
   static func same(_ a: Entry, _ b: Entry) -> Bool {
@@ -122,6 +132,10 @@ public enum Descriptors {
         distinct.append(entry)
         guard entry.process >= 0 else { continue }
         result.perProcess[entry.process].files += 1
+        if entry.isMaster { result.perProcess[entry.process].terminals += 1 }
+        if entry.isAnonymous, Procfs.link("/proc/\(entry.pid)/fd/\(entry.fd)") == "anon_inode:inotify" {
+          result.perProcess[entry.process].inotify += 1
+        }
         guard entry.isSocket else { continue }
         if isTCP(entry) {
           result.perProcess[entry.process].tcpSockets += 1

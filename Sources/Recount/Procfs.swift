@@ -79,6 +79,12 @@ public enum Procfs {
     return entry.map { String($0.dropFirst(name.utf8.count + 1)) }
   }
 
+  /// kcmp(2) KCMP_VM, with the process that made it: so between vfork and exec.
+  public static func sharesMemoryWithParent(_ pid: Int32) -> Bool {
+    guard let parent = stat(pid)?.parent else { return false }
+    return clinux_syscall(Int(SYS_kcmp), Int(pid), Int(parent), 1, 0, 0) == 0
+  }
+
   /// Whether a mapping's name contains some text; false too where nobody may look.
   public static func maps(_ pid: Int32, _ name: String) -> Bool {
     read("/proc/\(pid)/maps", limit: 4 << 20)?.contains(name) ?? false

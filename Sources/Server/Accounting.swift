@@ -29,11 +29,20 @@ public final class Accounting {
   /// Units whose holder died while others may go on holding them: an upper estimate until the next recount.
   let estate: Ledger.Slot
   public internal(set) var outside: [Outside]
+  /// System V segments that members made, also those that have ended.
+  var segments: Set<Int32> = []
+  /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
+  let born = Int64(time(nil))
   var denialPlaces: [DenialKey: Int] = [:]
 
-  static let batch: [Resource: Int64] = [.numfile: 64, .numtcpsock: 32, .numothersock: 32, .numproc: 16]
-  static let things: [Resource] = [.numproc, .numtcpsock, .numothersock, .numfile]
-  static let descriptions: [Resource] = [.numtcpsock, .numothersock, .numfile]
+  /// Units granted ahead. None of pages: they are asked for exactly.
+  static let batch: [Resource: Int64] = [
+    .numfile: 64, .numtcpsock: 32, .numothersock: 32, .numproc: 16, .numflock: 16, .numsiginfo: 16, .numpty: 4, .numinotify: 4,
+  ]
+  /// Rows that are charged through cells.
+  static let things: [Resource] = [.numproc] + descriptions + [.numflock, .numsiginfo, .shmpages, .lockedpages]
+  /// … of them, those that one look at the descriptors of all members counts.
+  static let descriptions: [Resource] = [.numtcpsock, .numothersock, .numfile, .numpty, .numinotify]
 
   init(id: Int, name: String, token: Token, settings: Settings, outside: [Outside], host: Host, parent: Accounting?) {
     self.id = id
@@ -110,7 +119,7 @@ public final class Accounting {
       guard one.pid != others else { return sum }
       let used = one.used(resource, granted: ledger.granted(one.slot, resource))
       if one.page == nil { return sum + (resource == .numproc ? 0 : used) }
-      return sum + min(used, one.lastUsed[resource.rawValue])
+      return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
     }
     return children.reduce(here) { $0 + $1.usedTotal(resource, leastOf: others) }
   }

@@ -26,23 +26,35 @@ extension Accounting {
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
-      members[pid]?.isLoading = false
-      imageStarted(pid)
+      // A join that overtook it has said as much already.
+      if members[pid]?.page == nil || members[pid]?.isLoading == true {
+        members[pid]?.isLoading = false
+        imageStarted(pid)
+      }
+      trimLease(pid)
       members[pid]?.coverage = .joined
     case BC_JOIN:
       let page = newPage(pid)
       answer.granted = leaseToSet(pid)
       return (answer, page)
+    case BC_CHARGE where members[pid]?.page == nil, BC_VERIFY where members[pid]?.page == nil:
+      answer.flags |= UInt32(BC_ANSWER_REJOIN)
     case BC_CHARGE:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
         let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
-      else { break }
+      else {
+        answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
+        break
+      }
       if let level = charge(pid, resource, request.amount, severity) {
         answer.error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
         deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
       }
     case BC_VERIFY:
-      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else { break }
+      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {
+        answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
+        break
+      }
       verify(pid, resource)
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
     case BC_MEMORY:
@@ -50,6 +62,7 @@ extension Accounting {
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
       switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve) {
       case .granted: break
+      case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .unchanged: answer.flags |= UInt32(BC_ANSWER_UNCHANGED)
       case .denied:
         answer.error = ENOMEM
@@ -60,9 +73,13 @@ extension Accounting {
       if request.birth == UInt16(BC_IMAGE.rawValue) {
         reserveImage(pid)
       } else if !reserveCopy(pid) {
-        answer.error = ENOMEM
         members[pid]?.pendingForks -= 1
         settleLease(pid)
+        if mayBeGivenBack {
+          answer.flags |= UInt32(BC_ANSWER_LATER)
+          break
+        }
+        answer.error = ENOMEM
         let pages = members[pid].map { dataPages($0) } ?? 0
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
       }

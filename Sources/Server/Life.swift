@@ -24,7 +24,10 @@ extension Accounting {
       mirror(parent, .numproc)
     } else {
       put(slot, .numproc, to: max(1, Procfs.tasks(pid) ?? 1))
-      if members[parent].map({ isForking($0) }) == true { members[parent]?.ahead.insert(pid) }
+      if members[parent].map({ isForking($0) }) == true {
+        members[parent]?.ahead.insert(pid)
+        members[pid]?.aheadOf = parent
+      }
     }
     if leased {
       if let announced = members[parent], announced.pendingForks > 0 {
@@ -118,7 +121,9 @@ extension Accounting {
   func imageStarted(_ pid: Int32) {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return }
-    for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
+    if member.page != nil {
+      for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
+    }
     members[pid]?.dropPage()
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
@@ -135,7 +140,7 @@ extension Accounting {
     member.page = page
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
-    page.pointee.flags = pageFlags
+    page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
     if ledger.granted(member.slot, .numfile) > 0 { chargeImage(pid) }
     for r in Accounting.things {
@@ -159,6 +164,7 @@ extension Accounting {
     var all = Descriptors.number(pid) ?? 0
     if member.question >= 0, Descriptors.isOpen(pid, member.question) { all -= 1 }
     let outside = root.outsides
+    for r in [Resource.numflock, .numsiginfo, .lockedpages, .shmpages] where ledger.granted(member.slot, r) > 0 { recount(r) }
     guard all > outside.reduce(0, { $0 + Descriptors.fromOutside(pid, $1) }) else {
       for r in Accounting.descriptions { put(member.slot, r, to: 0) }
       return
@@ -167,9 +173,8 @@ extension Accounting {
     let one = Descriptors.count(
       [.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: outside
     ).perProcess[0]
-    put(member.slot, .numtcpsock, to: one.tcpSockets)
-    put(member.slot, .numothersock, to: one.otherSockets)
-    put(member.slot, .numfile, to: one.files)
+    let figures = [one.tcpSockets, one.otherSockets, one.files, one.terminals, one.inotify]
+    for (k, r) in Accounting.descriptions.enumerated() { put(member.slot, r, to: figures[k]) }
     for r in Accounting.descriptions {
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
@@ -180,6 +185,7 @@ extension Accounting {
   func ended(_ pid: Int32, moved: Bool = false) {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
+    if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped
     if member.page != nil {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
@@ -196,11 +202,24 @@ extension Accounting {
       for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
     }
     put(member.slot, .privvmpages, to: 0)
+    leaveThings(member)
     put(member.slot, .numproc, to: 1)
     members[pid]?.dropPage()
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
     if moved || !Procfs.exists(pid) { reaped(pid) }
+  }
+
+  /// Locks, signals and shared memory of a process that has ended.
+  private func leaveThings(_ member: Member) {
+    put(member.slot, .numsiginfo, to: 0)
+    for r in [Resource.numflock, .shmpages, .lockedpages] {
+      let used = member.used(r, granted: ledger.granted(member.slot, r))
+      // Segments outlive their maker, and what was shared with children is theirs now: a recount knows.
+      put(member.slot, r, to: 0)
+      if used > 0 { put(estate, r, to: ledger.granted(estate, r) + used) }
+      if used > 0, r != .numflock || member.hasForked || member.holdsShared { recount(r) } else { put(estate, r, to: ledger.granted(estate, r) - used) }
+    }
   }
 
   private func mark(_ member: Member, _ resource: Resource) {

@@ -2,6 +2,14 @@ internal import Beancounters
 private import CLinux
 internal import Wire
 
+enum Clock {
+  static func milliseconds() -> Int64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
+    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+  }
+}
+
 /// A process in a beancounter, as the server knows it.
 struct Member {
   enum Coverage {
@@ -27,12 +35,20 @@ struct Member {
   var ownLimit: Int64 = -1
   /// Children announced and not yet seen: each has a numproc, and a copy of the lease, charged here.
   var pendingForks: Int64 = 0
-  var hasForked: Bool { page.map { $0.pointee.generation > 1 } ?? hadForked }
+  var hasForked: Bool { page.map { $0.pointee.generation & BC_GENERATIONS > 1 } ?? hadForked }
   var hadForked = false
-  /// Its loader may still be mapping the image: its lease is not to be touched.
-  var isLoading = false
+  /// Its loader may still be mapping the image: its lease is not to be touched below the room that images are given. Not
+  /// believed for ever: an image that cannot speak never says that it is loaded.
+  var isLoading: Bool {
+    get { loadingSince.map { Clock.milliseconds() - $0 < Member.longestLoading } ?? false }
+    set { loadingSince = newValue ? Clock.milliseconds() : nil }
+  }
+  var loadingSince: Int64?
+  private static let longestLoading: Int64 = 250
   /// Children that joined before their parent could note them: each is charged twice until it does.
   var ahead: Set<Int32> = []
+  /// The parent that it joined ahead of.
+  var aheadOf: Int32?
   /// In use when its cells were last looked at, by resource.
   var lastUsed = [Int64](repeating: 0, count: Int(BC_RESOURCES.rawValue))
   /// The program that was last found to be one that the shim can enter, or not.

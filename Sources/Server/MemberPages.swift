@@ -7,13 +7,16 @@ final class MemberPages {
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
 
   /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is the caller's.
-  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? { ready.popLast() ?? MemberPages.make() }
+  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? { ready.popLast() ?? make() }
+
+  /// Of the memfds, so that they are not taken for shared memory of the program's.
+  private(set) var inodes: Set<UInt64> = []
 
   func refill() {
-    while ready.count < MemberPages.ahead, let one = MemberPages.make() { ready.append(one) }
+    while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
   }
 
-  private static func make() -> (Int32, UnsafeMutablePointer<bc_page>)? {
+  private func make() -> (Int32, UnsafeMutablePointer<bc_page>)? {
     let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard fd >= 0 else { return nil }
     let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
@@ -24,6 +27,8 @@ final class MemberPages {
       close(fd)
       return nil
     }
+    var info = CLinux.stat()
+    if clinux_fstat(fd, &info) == 0 { inodes.insert(UInt64(info.st_ino)) }
     return (fd, memory.bindMemory(to: bc_page.self, capacity: 1))
   }
 }

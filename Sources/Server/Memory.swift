@@ -44,7 +44,10 @@ extension Accounting {
 
   private func memoryHeld() -> Int64 {
     let total = subtree.reduce(0) { sum, one in
-      one.members.values.reduce(sum) { $0 + ($1.isZombie ? 0 : one.dataPages($1)) }
+      one.members.values.reduce(sum) { sum, member in
+        // A child of vfork runs in its parent's memory until it has an image of its own.
+        member.isZombie || (member.isLoading && Procfs.sharesMemoryWithParent(member.pid)) ? sum : sum + one.dataPages(member)
+      }
     }
     // Never more than the leases, which the kernel enforces: members are not read at one instant, and a child of vfork
     // shows its parent's memory as its own.
@@ -77,8 +80,9 @@ extension Accounting {
 
   /// Takes back what a member does not use: exact, and needs no help from it (design §3).
   func recallLease(_ pid: Int32) {
-    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease, !member.isLoading else { return }
-    let first = dataPages(member)
+    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease else { return }
+    let least = member.isLoading ? Accounting.headRoom : 0
+    let first = max(least, dataPages(member))
     guard first < member.lease else { return }
     _ = clinux_prlimit(pid, UInt64(max(1, first + member.exempt)) * 4096, nil)
     let second = dataPages(member)
@@ -99,7 +103,14 @@ extension Accounting {
     for one in level.subtree { for pid in one.members.keys.sorted() where pid != asker { one.recallLease(pid) } }
   }
 
-  enum MemoryAnswer { case granted, unchanged, denied }
+  enum MemoryAnswer { case granted, unchanged, denied, later }
+
+  /// Whether an image that is being loaded holds room that it may not need.
+  var mayBeGivenBack: Bool {
+    tightest(.privvmpages).subtree.contains { one in
+      one.members.values.contains { $0.isLoading && !$0.isZombie && $0.lease > one.dataPages($0) + Accounting.slack }
+    }
+  }
 
   /// `least` pages more than the member has now must fit, `want` would be comfortable.
   func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool) -> MemoryAnswer {
@@ -115,7 +126,9 @@ extension Accounting {
     guard lease > member.lease, lease >= now + least else {
       // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through and left out (design
       // §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all of its own so.
-      guard noReserve, least > Accounting.machinePages else { return least == 0 ? .unchanged : .denied }
+      guard noReserve, least > Accounting.machinePages else {
+        return least == 0 ? .unchanged : mayBeGivenBack ? .later : .denied
+      }
       members[pid]?.exempt += least
       setLease(pid, member.lease)
       return .granted

@@ -32,7 +32,8 @@ extension Accounting {
       guard bc_cas32(bc_page_note(page, i), note, BC_NOTE_FREE.rawValue) else { continue }
       noted(pid, child: note, path: text.isEmpty ? nil : text)
     }
-    let forking = Int64(max(0, bc_load32(bc_page_forking(page))))
+    // Those that joined ahead of their note have taken what was booked for them.
+    let forking = Int64(max(0, Int(bc_load32(bc_page_forking(page))) - (members[pid]?.ahead.count ?? 0)))
     if members[pid]?.pendingForks != forking {
       members[pid]?.pendingForks = forking
       settleLease(pid)

@@ -8,7 +8,13 @@ internal import Wire
 /// begun counts as held.
 extension Accounting {
   func recount(_ resource: Resource) {
-    if resource == .numproc { recountTasks() } else { recountDescriptions() }
+    if resource == .numproc {
+      recountTasks()
+    } else if Accounting.descriptions.contains(resource) {
+      recountDescriptions()
+    } else {
+      recountOther(resource)
+    }
   }
 
   /// Whether the estimate is the truth, so that a recount would find nothing.
@@ -101,18 +107,55 @@ extension Accounting {
       living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
       outside: root.outsides)
     for one in tree { for r in Accounting.descriptions { one.put(one.estate, r, to: 0) } }
-    var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: 3)
+    var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: Accounting.descriptions.count)
     for (i, (one, member)) in living.enumerated() {
       let count = found.perProcess[i]
-      for (k, n) in [count.tcpSockets, count.otherSockets, count.files].enumerated() {
-        counted[k][ObjectIdentifier(one), default: 0] += n
-      }
       one.members[member.pid]?.holdsShared = found.shares[i]
-      one.thaw(member, .numtcpsock, counted: count.tcpSockets, pendingBefore: before[i][0])
-      one.thaw(member, .numothersock, counted: count.otherSockets, pendingBefore: before[i][1])
-      one.thaw(member, .numfile, counted: count.files, pendingBefore: before[i][2])
+      let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
+      for (k, r) in Accounting.descriptions.enumerated() {
+        counted[k][ObjectIdentifier(one), default: 0] += figures[k]
+        one.thaw(member, r, counted: figures[k], pendingBefore: before[i][k])
+      }
     }
     for (k, r) in Accounting.descriptions.enumerated() { root.observe(r, counted: counted[k]) }
+  }
+
+  /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is put down to the first.
+  private func recountOther(_ resource: Resource) {
+    work.recounts += 1
+    let tree = root.subtree
+    let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
+    let living = all.filter { !$0.member.isZombie }
+    for (one, member) in living { one.freeze(member, resource) }
+    drain([resource], living.map(\.member))
+    let before = living.map { pendingNow($0.member, resource) }
+    let (counts, orphaned) = root.count(resource, all.map(\.member.pid))
+    for one in tree { one.put(one.estate, resource, to: one === root ? orphaned : 0) }
+    var totals: [ObjectIdentifier: Int64] = [ObjectIdentifier(root): orphaned]
+    var i = 0
+    for (k, (one, member)) in all.enumerated() {
+      let count = k < counts.count ? counts[k] : 0
+      totals[ObjectIdentifier(one), default: 0] += count
+      if member.isZombie {
+        one.put(member.slot, resource, to: count)  // a segment outlives its maker
+      } else {
+        one.thaw(member, resource, counted: count, pendingBefore: before[i])
+        i += 1
+      }
+    }
+    root.observe(resource, counted: totals)
+  }
+
+  private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphaned: Int64) {
+    switch resource {
+    case .numflock: return (Locks.count(pids)?.perProcess ?? [], 0)
+    case .numsiginfo: return (Signals.held(pids).perProcess, 0)
+    case .lockedpages: return LockedMemory.count(pids, known: segments)
+    default:
+      guard let held = SharedMemory.count(pids, known: segments, without: host.pages.inodes, born: born) else { return ([], 0) }
+      segments = held.segments
+      return (held.perProcess, held.orphaned)
+    }
   }
 
   /// The shim's own sockets, open while it asks.
@@ -128,6 +171,7 @@ extension Accounting {
   public func heldNow() -> [Resource: Int64] {
     recountTasks()
     recountDescriptions()
+    for r in [Resource.numflock, .numsiginfo, .shmpages, .lockedpages] where ledger[r].granted > 0 { recountOther(r) }
     var held: [Resource: Int64] = [.privvmpages: observeMemory()]
     for r in Accounting.things { held[r] = usedTotal(r) }
     return held

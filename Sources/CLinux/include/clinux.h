@@ -58,6 +58,7 @@ static inline int clinux_seal(int fd, int seals) { return fcntl(fd, F_ADD_SEALS,
 static inline bool clinux_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 // stat(2) and open(2) by names that Swift can tell from the struct and the variadic function.
 static inline int clinux_stat(const char *path, struct stat *info) { return stat(path, info); }
+static inline int clinux_fstat(int fd, struct stat *info) { return fstat(fd, info); }
 static inline int clinux_open(const char *path, int flags) { return open(path, flags, 0666); }
 static inline bool clinux_is_socket(unsigned mode) { return S_ISSOCK(mode); }
 static inline bool clinux_is_setid(unsigned mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }

@@ -15,7 +15,9 @@ enum bc_resource {
   BC_PHYSPAGES = 6, BC_VMGUARPAGES = 7, BC_OOMGUARPAGES = 8, BC_NUMTCPSOCK = 9, BC_NUMFLOCK = 10,
   BC_NUMPTY = 11, BC_NUMSIGINFO = 12, BC_TCPSNDBUF = 13, BC_TCPRCVBUF = 14, BC_OTHERSOCKBUF = 15,
   BC_DGRAMRCVBUF = 16, BC_NUMOTHERSOCK = 17, BC_DCACHESIZE = 18, BC_NUMFILE = 19, BC_NUMIPTENT = 23,
-  BC_SWAPPAGES = 24, BC_RESOURCES = 32
+  BC_SWAPPAGES = 24,
+  BC_NUMINOTIFY = 25, // not of the kernels' table: what fs.inotify.max_user_instances bounds for a user
+  BC_RESOURCES = 32
 };
 
 enum bc_severity { BC_HARD = 0, BC_SOFT = 1, BC_FORCE = 2 };
@@ -73,8 +75,12 @@ enum {
   BC_ANSWER_UNCHANGED = 2,     // the lease was not what refused: the kernel's answer stands
   BC_ANSWER_ALLOW_ON_LOSS = 4, // --on-server-loss=allow
   BC_ANSWER_OPENVZ_ERRNO = 8,  // --errno=openvz
-  BC_ANSWER_WITNESS = 16,      // registers and a slice of the stack are wanted, on the same connection
-  BC_ANSWER_KNOWN = 32,        // the shim's own: the flags are those of a page it has had
+  BC_ANSWER_UNCHARGED = 16,    // to BC_CHARGE and BC_VERIFY: the server keeps no such row, the call goes on
+  BC_ANSWER_LOCKED = 32,       // locks of an earlier image survived its exec: the shim does not know their ranges
+  BC_ANSWER_WITNESS = 64,      // registers and a slice of the stack are wanted, on the same connection
+  BC_ANSWER_REJOIN = 128,      // the page is not one the server knows: join again
+  BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
+  BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 
 // One resource of one member. credit is shared ground; granted is the server's word, copied here.
@@ -124,9 +130,15 @@ _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their p
 
 #define BC_MEMFD_SIZE (BC_PAGE_SIZE + BC_OWNED_FDS * sizeof(uint16_t))
 
-// An owned descriptor: generation << 2 | what it is. Anything else in the word means "not surely ours alone".
-enum bc_owned { BC_OWNED_FILE = 1, BC_OWNED_TCP = 2, BC_OWNED_OTHER = 3 };
-#define BC_GENERATIONS 16383u
+// An owned descriptor: generation << 3 | what it is. Anything else in the word means "not surely ours alone".
+enum bc_owned {
+  BC_OWNED_FILE = 1, BC_OWNED_TCP = 2, BC_OWNED_OTHER = 3, BC_OWNED_PTY = 4, BC_OWNED_INOTIFY = 5,
+  BC_OWNED_FLOCKED = 6, // a file, and one numflock for the flock(2) lock of its description
+};
+#define BC_GENERATIONS 8191u
+// Set in page.generation while the shim knows of byte ranges locked by this process: no word matches it, so that every
+// close takes the path that looks whether it drops some.
+#define BC_RANGES_HELD 0x80000000u
 
 // Swift does not import _Atomic fields: plain words, atomic accessors.
 static inline int64_t bc_load(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }

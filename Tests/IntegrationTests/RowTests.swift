@@ -1,0 +1,123 @@
+import Foundation
+import Testing
+
+extension RealPrograms {
+  /// Every row of the shim's table, driven by a program that is made from that table.
+  @Suite struct Rows {
+    let scratch: Scratch
+
+    init() throws { scratch = try Scratch() }
+
+    private func compiled(_ source: String) throws -> String {
+      let made = "\(scratch.path)/\(URL(filePath: source).deletingPathExtension().lastPathComponent)"
+      let compiler = try run([
+        tool("gcc"), "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-I", "\(repository)/Sources/Wire/include", "-I",
+        "\(repository)/Shim", "-o", made, source,
+      ])
+      try #require(compiler.code == 0, "\(compiler.errors)")
+      return made
+    }
+
+    /// Made, refused by the kernel, denied: the result and errno are those of a bare run, nothing stays charged, and at
+    /// the barrier each fails as it should.
+    @Test func eachIsMadeRefusedAndDenied() throws {
+      let rows = try compiled(program("rows/rows.c"))
+      let bare = try run([rows])
+      #expect(bare.code == 0, "\(bare.output)")
+      #expect(bare.lines.count > 120)
+      let barrier = 40
+      let counted = try bcrun(["--numfile", "\(barrier)"], [rows, "\(barrier)"])
+      #expect(counted.ended.code == 0, "\(counted.ended.output)")
+      #expect(counted.ended.output == bare.output)
+      try counted.refused("numfile", errno: "ENFILE")
+      #expect(try counted.report.row("numfile").maxheld == barrier)
+    }
+
+    /// No function of the installed C library that obtains something is missing from the table.
+    @Test func theTableIsWhole() throws {
+      let check = try run(["\(repository)/Tests/check-table"])
+      #expect(check.code == 0, "\(check.output)\(check.errors)")
+    }
+
+    /// A model of the kernel's own records (fcntl(2)): exact after every one of 2000 random steps.
+    @Test(arguments: 1...4) func lockedRangesAreCountedExactly(seed: Int) throws {
+      let ranges = try compiled(program("rows/ranges.c"))
+      let r = try bcrun(["--limit", "numflock=1000"], [ranges, "\(seed)", "2000"])
+      #expect(r.ended.output == "exact\n", "seed \(seed)")
+      r.within()
+    }
+
+    struct Kind: CustomTestStringConvertible {
+      var name: String
+      var bound: String
+      /// What each call comes to: `ok`, or the errno.
+      var calls: [String]
+      var testDescription: String { name }
+    }
+
+    static let kinds = [
+      Kind(
+        name: "numpty", bound: "3",
+        calls: [
+          "open: ok", "posix_openpt: ok", "fopen: ok", "open again: ENOMEM", "fopen again: ENOMEM", "getpt: ENOMEM",
+          "openpty: ENOMEM", "forkpty: ENOMEM", "openpty after close: ok", "forkpty after fclose: ok", "getpt: ok",
+          "getpt: ok", "getpt: ENOMEM",
+        ]),
+      Kind(
+        name: "numinotify", bound: "3",
+        calls: [
+          "inotify_init: ok", "inotify_init1: ok", "inotify_init: ok", "inotify_init: EMFILE", "inotify_init1: EMFILE",
+          "inotify_init: ok", "inotify_init: ok", "inotify_init: EMFILE",
+        ]),
+      Kind(
+        name: "numflock", bound: "3:4",
+        calls: [
+          "flock: ok", "flock: ok", "flock: ok", "flock: ENOMEM", "flock converted: ok", "range: ENOLCK", "lockf: ENOLCK",
+          "lease: ENOMEM", "unlock: ok", "range: ok", "range that grows: ok", "lockf: ok", "range that cuts: ENOLCK",
+          "unlock that cuts: ok", "unlock that cuts: ENOLCK", "unlock all: ok", "lease: ok", "no lease: ok", "range: ok",
+          "range: ok", "range: ok", "range: ENOLCK", "bad pointer: EFAULT",
+        ]),
+      Kind(
+        name: "numsiginfo", bound: "3",
+        calls: [
+          "delivered at once: 0 refused", "timer_create: ok", "timer_create: ok", "timer_create: ok",
+          "timer_create: EAGAIN", "timer_delete: ok", "timer_delete: ok", "sigqueue: ok", "sigqueue: ok",
+          "sigqueue: EAGAIN", "asks only: ok", "sigqueue: ok",
+        ]),
+      Kind(
+        name: "shmpages", bound: "10",
+        calls: [
+          "shmget: ok", "shmget: ENOSPC", "shmget: ok", "found: ok", "mmap: ok", "mmap: ENOMEM", "ftruncate: ok",
+          "ftruncate: ENOSPC", "smaller: ok", "fallocate: ok", "fallocate: ENOSPC", "posix_fallocate: ENOSPC",
+          "shm_open ftruncate: ok", "shm_open ftruncate: ENOSPC", "removed: ok", "removed later: ok", "shmget: ENOSPC",
+          "detached: ok", "shmget: ok", "removed: ok",
+        ]),
+      Kind(
+        name: "lockedpages", bound: "10",
+        calls: [
+          "mlock: ok", "mlock the same: ok", "mlock across: ok", "mlock2: ENOMEM", "mmap: ENOMEM", "mlockall: ENOMEM",
+          "munlock: ok", "mlock2: ok", "munlockall: ok", "SHM_LOCK: ok", "mlock: ENOMEM", "SHM_UNLOCK: ok", "mlock: ok",
+        ]),
+    ]
+
+    /// The other rows: what each call comes to at the bound, all given back, every refusal in failcnt, none beyond the limit.
+    @Test(arguments: kinds) func callsOfOtherRows(kind: Kind) throws {
+      let others = try compiled(program("rows/others.c"))
+      let r = try bcrun(["--limit", "\(kind.name)=\(kind.bound)"], [others, kind.name])
+      #expect(r.ended.lines.map(String.init) == kind.calls)
+      let row = try r.report.row(kind.name)
+      #expect(row.failcnt == kind.calls.count { $0.contains(": E") && !$0.hasPrefix("bad") })
+      #expect(row.failcnt == r.report.denials.filter { $0.resource == kind.name }.reduce(0) { $0 + $1.count })
+      #expect(row.maxheld == row.limit)
+      r.returned()
+    }
+
+    /// clearenv(3) before system(3) and popen(3): the shells are members all the same, and the program's own environment stays empty.
+    @Test func shellsOfAProgramWithoutEnvironment() throws {
+      let shells = try compiled(program("rows/shells.c"))
+      let r = try bcrun(["--numfile", "50"], [shells])
+      #expect(r.ended.output == "system: member\npopen: member\nown: empty\n")
+      r.within()
+    }
+  }
+}
