@@ -44,7 +44,7 @@ let package = Package(
       dependencies: [
         "Configuration", "Command", "Beancounters", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/bcctl", swiftSettings: swift),
-    .target(name: "CWitness", path: "Sources/CWitness", linkerSettings: [.linkedLibrary("unwind-x86_64"), .linkedLibrary("unwind"), .linkedLibrary("dw"), .linkedLibrary("elf")]),
+    .target(name: "CWitness", path: "Sources/CWitness"),  // loads libunwind and libdw when it needs them
     .target(name: "Witness", dependencies: ["CWitness"], path: "Sources/Witness", swiftSettings: swift),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration"], path: "Tests/ConfigurationTests", swiftSettings: swift),
