@@ -1,8 +1,6 @@
 // Unwind information for an address: through the sorted table that linkers write (.eh_frame_hdr), which libunwind
 // searches; else, where a file has none, from .eh_frame or .debug_frame read in order.
-#include "walk.h"
-
-#include <string.h>
+#include "entries.h"
 
 int walk_find(struct walk *w, unw_addr_space_t as, uint64_t address, unw_proc_info_t *found, int need) {
   uint64_t bias;
@@ -18,7 +16,9 @@ int walk_find(struct walk *w, unw_addr_space_t as, uint64_t address, unw_proc_in
     info.u.rti.segbase = image->table_base + bias;
     info.u.rti.table_data = image->table + bias;
     info.u.rti.table_len = image->table_count; // in words, of which an entry is one
-    return unwind.dwarf_search_unwind_table(as, address, &info, found, need, w);
+    int error = unwind.dwarf_search_unwind_table(as, address, &info, found, need, w);
+    if (error != -UNW_ENOINFO) return error;
   }
-  return -UNW_ENOINFO;
+  if (!entries_find(w, image, address - bias, bias, &info.u.rti)) return -UNW_ENOINFO;
+  return unwind.dwarf_search_unwind_table(as, address, &info, found, need, w);
 }
