@@ -69,10 +69,7 @@ final class Module {
   }
 
   private func readable(_ name: UnsafePointer<CChar>) -> String {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { room -> String in
-      guard let to = room.baseAddress, witness_demangle(name, to, room.count) else { return String(cString: name) }
-      return String(cString: to)
-    }
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { demangle(name, $0) } ?? String(cString: name)
   }
 
   /// Debug information in files of its own: by build id, then by .gnu_debuglink; both where GDB looks. Never over the network.
@@ -109,4 +106,10 @@ final class Module {
       return "/.build-id/\(digits[0])/\(digits[1...].joined()).debug"
     }
   }
+}
+
+/// A C++ name for people, by way of `room`; nil when it is none, does not fit, or might explode (CWitness/demangle.c).
+func demangle(_ name: UnsafePointer<CChar>, _ room: UnsafeMutableBufferPointer<CChar>) -> String? {
+  guard let to = room.baseAddress, witness_demangle(name, to, room.count) else { return nil }
+  return String(cString: to)
 }
