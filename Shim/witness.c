@@ -40,6 +40,13 @@ static uint32_t readable_length(uint64_t start, uint64_t most) {
   return at <= start ? 0 : (uint32_t)((at < end ? at : end) - start);
 }
 
+// The stack of a thread that libc made ends below the thread's own block, to which the thread pointer points (glibc
+// nptl/allocatestack.c); what else has been mapped above it is not stack.
+static uint64_t stack_most(uint64_t sp, uint64_t most) {
+  uint64_t block = (uint64_t)__builtin_thread_pointer();
+  return block > sp && block - sp < most ? block - sp : most;
+}
+
 // On a signal stack: its end, and the stack pointer of what the signal interrupted. The kernel's frame at the top of it
 // holds a ucontext, which names this very stack in uc_stack: that is how it is found. 0 where there is none.
 static uint64_t signal_stack(uint64_t sp, uint64_t *interrupted) {
@@ -77,10 +84,12 @@ __attribute__((noinline, cold)) void witness_send(long socket, const struct witn
   // Another thread may unmap what has just been readable (EFAULT), and a system may have small buffers (EMSGSIZE,
   // ENOBUFS, against 208 KiB by default): then less is tried.
   for (uint64_t most = BC_WITNESS_SLICE_MOST; most >= BC_WITNESS_SLICE_LEAST / 4; most /= 2) {
+    uint64_t second = stack_most(interrupted, most);
     w.slices[0].start = sp;
-    w.slices[0].length = readable_length(sp, top && top - sp < most ? top - sp : most);
+    w.slices[0].length = readable_length(sp, top && top - sp < most ? top - sp : stack_most(sp, most));
     w.slices[1].start = interrupted;
-    w.slices[1].length = interrupted ? readable_length(interrupted, most - w.slices[0].length) : 0;
+    if (second > most - w.slices[0].length) second = most - w.slices[0].length;
+    w.slices[1].length = interrupted ? readable_length(interrupted, second) : 0;
     struct iovec parts[] = {
         {&w, sizeof w},
         {(void *)w.slices[0].start, w.slices[0].length},

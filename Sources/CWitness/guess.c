@@ -1,6 +1,6 @@
-// Over code that nothing describes: what a JIT made, or assembly. Frame pointers are a convention there, so each step is
-// checked against all that a real frame must fulfil; what fails a check ends the stack, for no name is better than a
-// wrong one.
+// Over code that nothing describes: what a JIT made, or assembly. Frame pointers are a convention there, so each step
+// is checked against all that a real frame must fulfil; what fails a check ends the stack, for no name is better than
+// a wrong one.
 #include "walk.h"
 
 #include <elf.h>
@@ -19,7 +19,8 @@ static bool after_call(struct walk *w, uint64_t address) {
 #elif defined(__aarch64__)
   uint32_t word;
   if (!walk_read(w, address - 4, &word, sizeof word)) return true;
-  return (word & 0xfc000000) == 0x94000000 || (word & 0xfffff000) == 0xd63f0000; // bl, blr (and its authenticated forms)
+  // bl, blr and its authenticated forms.
+  return (word & 0xfc000000) == 0x94000000 || (word & 0xfffff000) == 0xd63f0000;
 #endif
 }
 

@@ -30,7 +30,8 @@ static void load(void) {
   }
   void *e = dlopen("libelf.so.1", RTLD_LAZY | RTLD_LOCAL); // needed by libdw, so loaded already
 #define FIND(name) \
-  if (!(unwind.name = (__typeof__(unwind.name))dlsym(u, TEXT(UNW_OBJ(name))))) missing = LIBUNWIND_FILE " has no " #name;
+  if (!(unwind.name = (__typeof__(unwind.name))dlsym(u, TEXT(UNW_OBJ(name))))) \
+    missing = LIBUNWIND_FILE " has no " #name;
   LIBUNWIND(FIND)
 #undef FIND
 #define FIND(name) \

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES_MOST = 1 << 21, DEPTH_MOST = 32, UNITS_MOST = 1 << 17, UNIT_RANGES_MOST = 1 << 20 };
+enum { ENTRIES_MOST = 1 << 19, DEPTH_MOST = 32, UNITS_MOST = 1 << 17, UNIT_RANGES_MOST = 1 << 20 };
 
 struct search {
   uint64_t address;

@@ -15,7 +15,8 @@ public enum FlameGraph {
       <style>\(style)</style></head>
       <body><h1>\(escaped(title))</h1>
       <p><b>\(tree.nodes[0].amount)</b> \(escaped(unit)), \(holdings.count) stacks.
-      Click to zoom, click the bottom to zoom out. <label>Search <input id="search" type="search" spellcheck="false"></label>
+      Click to zoom, click the bottom to zoom out.
+      <label>Search <input id="search" type="search" spellcheck="false"></label>
       <span id="found"></span></p>
       <div id="graph"></div><p id="detail">&nbsp;</p>
       <script>

@@ -5,8 +5,8 @@ public typealias Holding = (stack: [Frame], amount: Int64)
 public enum Folded {
   /// One line for each distinct stack, outermost frame first, sorted: `main;load;open 12`.
   ///
-  /// A semicolon or line break in a name becomes a colon or blank; a stack of no frames is `[unknown]`; lines of amount 0
-  /// are left out.
+  /// A semicolon or line break in a name becomes a colon or blank; a stack of no frames is `[unknown]`; lines of
+  /// amount 0 are left out.
   public static func text(_ holdings: [Holding]) -> String {
     var sums: [String: Int64] = [:]
     for (stack, amount) in holdings {

@@ -1,6 +1,7 @@
 /// One function of a stack: where the program was, or which call it was in.
 public struct Frame: Sendable, Hashable {
-  /// As people write it (C++ demangled); nil where nothing known for sure covers the address: code of a JIT, a stripped file.
+  /// As people write it (C++ demangled); nil where nothing known for sure covers the address: code of a JIT, a
+  /// stripped file.
   public var function: String?
   /// Source file as the compiler recorded it, and the line (from 1). Nil without debug information.
   public var file: String?

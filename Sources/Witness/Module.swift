@@ -72,7 +72,8 @@ final class Module {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { demangle(name, $0) } ?? String(cString: name)
   }
 
-  /// Debug information in files of its own: by build id, then by .gnu_debuglink; both where GDB looks. Never over the network.
+  /// Debug information in files of its own: by build id, then by .gnu_debuglink; both where GDB looks. Never over
+  /// the network.
   private func seekDebug() {
     if !witness_image_has_debug(image) {
       let id = identity(witness_image_build_id)
@@ -84,7 +85,7 @@ final class Module {
       if !witness_image_has_debug(image), let link = witness_image_debug_link(image, &crc) {
         let name = String(cString: link)
         let folder = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        let places = ["\(folder)/\(name)", "\(folder)/.debug/\(name)"] + debugDirectories.map { "\($0)\(folder)/\(name)" }
+        let places = ([folder, "\(folder)/.debug"] + debugDirectories.map { $0 + folder }).map { "\($0)/\(name)" }
         for place in places where !name.contains("/") {
           guard let file = openRegular(place) else { continue }
           if witness_image_add_debug(image, file, true) { break }

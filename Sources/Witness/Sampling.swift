@@ -1,7 +1,7 @@
 import Glibc
 
-/// Chooses which grants are witnessed: points fall on the units granted, at random and independently, one in `interval` on
-/// average (exponential gaps), so that whoever obtains twice as much is seen twice as often, whatever the order and
+/// Chooses which grants are witnessed: points fall on the units granted, at random and independently, one in `interval`
+/// on average (exponential gaps), so that whoever obtains twice as much is seen twice as often, whatever the order and
 /// the rhythm of the grants. A fixed gap could run in step with a program that repeats itself.
 public struct Sampler: Sendable {
   /// Mean number of units from one point to the next, at least 1.
@@ -15,8 +15,8 @@ public struct Sampler: Sendable {
 
   /// How many points fall on a grant: 0, and it needs no witness. Its expectation is `amount / interval`.
   ///
-  /// A grant of more than 64 intervals gets its share rounded at random, which is as unbiased, varies less, and takes no
-  /// time.
+  /// A grant of more than 64 intervals gets its share rounded at random, which is as unbiased, varies less, and takes
+  /// no time.
   public mutating func points(in amount: Int64, using generator: inout some RandomNumberGenerator) -> Int {
     guard amount > 0 else { return 0 }
     if amount / 64 >= interval {
@@ -55,14 +55,14 @@ public struct Sampling: Sendable {
     self.points = max(0, points)
   }
 
-  /// Units obtained by an asker that `seen` points fell on. The number of points is Poisson distributed, whose variance is
-  /// its mean: unbiased, and so is the square of the error.
+  /// Units obtained by an asker that `seen` points fell on. The number of points is Poisson distributed, whose variance
+  /// is its mean: unbiased, and so is the square of the error.
   public func amount(seen: Int) -> Estimate {
     Estimate(value: Double(seen) * Double(interval), standardError: Double(seen).squareRoot() * Double(interval))
   }
 
-  /// The asker's share of all, 0 … 1; nil when nothing was seen at all. Given the total number of points, those of one asker
-  /// are binomially distributed.
+  /// The asker's share of all, 0 … 1; nil when nothing was seen at all. Given the total number of points, those of one
+  /// asker are binomially distributed.
   public func share(seen: Int) -> Estimate? {
     guard points > 0, (0...points).contains(seen) else { return nil }
     let share = Double(seen) / Double(points)

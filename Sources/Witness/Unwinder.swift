@@ -16,8 +16,8 @@ public enum WitnessError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// Reads stacks that a process sent (Shim/witness.h): unwinds them with libunwind's remote interface and names functions
-/// and lines with libdw. Nothing happens in the process; of its memory only what cannot have changed is read.
+/// Reads stacks that a process sent (Shim/witness.h): unwinds them with libunwind's remote interface and names
+/// functions and lines with libdw. Nothing happens in the process; of its memory only what cannot have changed is read.
 ///
 ///     let unwinder = try Unwinder(pid: pid, modules: modules)  // now: the process may end soon
 ///     let stack = unwinder.frames(message)                     // later, at leisure

@@ -27,7 +27,8 @@ private let holdings: [Holding] = [
 
         """)
     #expect(Folded.text([]) == "")
-    #expect(Folded.text([([Frame(function: nil, module: "/usr/lib/libc.so.6", offset: 255)], 1)]) == "libc.so.6+0xff 1\n")
+    let unnamed = Frame(function: nil, module: "/usr/lib/libc.so.6", offset: 255)
+    #expect(Folded.text([([unnamed], 1)]) == "libc.so.6+0xff 1\n")
   }
 
   /// Reads one message: fields in order, numbers or bytes.
@@ -119,7 +120,8 @@ private let holdings: [Holding] = [
     defer { try? FileManager.default.removeItem(at: file) }
     let questions = """
       const box = name => layout(0, 0).find(b => label[b.node] === name);
-      console.log(total[0], box('main').width, box('load').width, box('open').width, matching('load'), matching('main'));
+      console.log(total[0], box('main').width, box('load').width, box('open').width,
+        matching('load'), matching('main'));
       const zoomed = layout(box('load').node, 0);
       console.log(zoomed.map(b => label[b.node] + ' ' + b.width).join(','));
       console.log(JSON.stringify(label.find(l => l.includes('script'))));
@@ -156,7 +158,8 @@ struct Seeded: RandomNumberGenerator {
     }
   }
 
-  @Test("Over many runs the estimate is the truth, and errs as much as it says", arguments: [64, 1000, 20_000] as [Int64])
+  @Test(
+    "Over many runs the estimate is the truth, and errs as much as it says", arguments: [64, 1000, 20_000] as [Int64])
   func unbiased(_ interval: Int64) {
     var truth = [Int64](repeating: 0, count: 4)
     for grant in grants { truth[grant.asker] += grant.amount }

@@ -3,7 +3,8 @@ import Glibc
 import Testing
 import Witness
 
-let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  .deletingLastPathComponent().path
 let programs = "\(package)/Tests/Programs/witness"
 
 struct Failed: Error, CustomStringConvertible { var description: String }
@@ -41,7 +42,8 @@ final class Workshop {
   func build(_ source: String, _ flags: String..., as name: String? = nil) throws -> String {
     let output = "\(path)/\(name ?? source.replacing(".", with: "-"))"
     let compiler = source.hasSuffix(".cpp") ? "g++" : "cc"
-    let command = [compiler] + flags + ["\(programs)/\(source)", "-o", output, "-L\(path)", "-lprobe", "-Wl,-rpath,\(path)"]
+    let libraries = ["-L\(path)", "-lprobe", "-Wl,-rpath,\(path)"]
+    let command = [compiler] + flags + ["\(programs)/\(source)", "-o", output] + libraries
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
     process.arguments = command + ["-pthread"]
@@ -110,7 +112,9 @@ final class Witnessing {
 }
 
 /// The stack of a program at its witness, which then ends well.
-func stackOf(_ command: String..., environment: [String: String] = [:], modules: Modules = Modules()) throws -> [Frame] {
+func stackOf(
+  _ command: String..., environment: [String: String] = [:], modules: Modules = Modules()
+) throws -> [Frame] {
   let program = try Witnessing(command, environment: environment)
   let unwinder = try Unwinder(pid: program.pid, modules: modules)
   let frames = unwinder.frames(program.message)
