@@ -55,7 +55,7 @@ let package = Package(
             "-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections", "-lswiftSynchronization",
           ], .when(configuration: .release))
       ]),
-    .target(name: "CWitness", path: "Sources/CWitness", linkerSettings: [.linkedLibrary("unwind-x86_64"), .linkedLibrary("unwind"), .linkedLibrary("dw"), .linkedLibrary("elf")]),
+    .target(name: "CWitness", path: "Sources/CWitness"),  // loads libunwind and libdw when it needs them
     .target(name: "Witness", dependencies: ["CWitness"], path: "Sources/Witness", swiftSettings: swift),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "Command", "Beancounters"],

@@ -1,0 +1,116 @@
+import CWitness
+import Glibc
+
+/// Which file it is, and which contents: a file written over is another one.
+struct FileIdentity: Hashable {
+  var device, inode: UInt64
+  var size, modified, changed: Int64
+
+  init?(_ file: CInt) {
+    var s = stat()
+    guard fstat(file, &s) == 0, s.st_mode & S_IFMT == S_IFREG else { return nil }
+    (device, inode, size) = (UInt64(s.st_dev), UInt64(s.st_ino), Int64(s.st_size))
+    modified = Int64(s.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_mtim.tv_nsec)
+    changed = Int64(s.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_ctim.tv_nsec)
+  }
+}
+
+/// Opens only what cannot hold the server up: neither a FIFO nor a terminal blocks.
+func openRegular(_ path: String) -> CInt? {
+  let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+  return file >= 0 ? file : nil
+}
+
+/// An ELF file and the names in it, kept over many witnesses.
+final class Module {
+  let image: OpaquePointer
+  private let path: String
+  private let debugDirectories: [String]
+  private var soughtDebug = false
+  private var names: [UInt64: [Frame]] = [:]
+
+  /// Names remembered of one file; past that they are forgotten and looked up again.
+  private static let namesMost = 8192
+  /// Inlined functions at one address.
+  private static let depthMost = 32
+
+  init(image: OpaquePointer, path: String, debugDirectories: [String]) {
+    self.image = image
+    self.path = path
+    self.debugDirectories = debugDirectories
+  }
+
+  deinit { witness_image_close(image) }
+
+  /// Bytes of memory.
+  var cost: UInt64 { witness_image_cost(image) + UInt64(names.count) * 256 }
+
+  /// The functions at an address of the file, innermost first; never empty.
+  func frames(at address: UInt64) -> [Frame] {
+    if let known = names[address] { return known }
+    if names.count >= Self.namesMost { names.removeAll() }
+    if !soughtDebug {
+      soughtDebug = true
+      seekDebug()
+    }
+    let found = withUnsafeTemporaryAllocation(of: witness_name.self, capacity: Self.depthMost) { room -> [Frame] in
+      let count = witness_image_names(image, address, room.baseAddress, room.count)
+      return (0..<count).map { frame(room[$0], at: address) }
+    }
+    let frames = found.isEmpty ? [Frame(function: nil, module: path, offset: address)] : found
+    names[address] = frames
+    return frames
+  }
+
+  private func frame(_ name: witness_name, at address: UInt64) -> Frame {
+    Frame(
+      function: name.function.map(readable), file: name.file.map { String(cString: $0) },
+      line: name.line > 0 ? Int(name.line) : nil, module: path, offset: address, inlined: name.inlined)
+  }
+
+  private func readable(_ name: UnsafePointer<CChar>) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { demangle(name, $0) } ?? String(cString: name)
+  }
+
+  /// Debug information in files of its own: by build id, then by .gnu_debuglink; both where GDB looks. Never over
+  /// the network.
+  private func seekDebug() {
+    if !witness_image_has_debug(image) {
+      let id = identity(witness_image_build_id)
+      for place in debugDirectories {
+        guard let id, let file = openRegular(place + id) else { continue }
+        if witness_image_add_debug(image, file, false) { break }
+      }
+      var crc: UInt32 = 0
+      if !witness_image_has_debug(image), let link = witness_image_debug_link(image, &crc) {
+        let name = String(cString: link)
+        let folder = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        let places = ([folder, "\(folder)/.debug"] + debugDirectories.map { $0 + folder }).map { "\($0)/\(name)" }
+        for place in places where !name.contains("/") {
+          guard let file = openRegular(place) else { continue }
+          if witness_image_add_debug(image, file, true) { break }
+        }
+      }
+    }
+    guard let common = identity(witness_image_common_id) else { return }
+    for place in debugDirectories {
+      if let file = openRegular(place + common), witness_image_add_common(image, file) { break }
+    }
+  }
+
+  /// A build id as the path that debug files have below their directory.
+  private func identity(_ read: (OpaquePointer?, UnsafeMutablePointer<UInt8>?, Int) -> Int) -> String? {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { room -> String? in
+      let count = read(image, room.baseAddress, room.count)
+      guard count > 2 else { return nil }
+      let digits = room[..<count].map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+      return "/.build-id/\(digits[0])/\(digits[1...].joined()).debug"
+    }
+  }
+}
+
+/// A C++ name for people, by way of `room`; nil when it is none, does not fit, or might explode (CWitness/demangle.c).
+func demangle(_ name: UnsafePointer<CChar>, _ room: UnsafeMutableBufferPointer<CChar>) -> String? {
+  guard let to = room.baseAddress, witness_demangle(name, to, room.count) else { return nil }
+  return String(cString: to)
+}

@@ -1,0 +1,65 @@
+import CWitness
+import Glibc
+
+/// The ELF files of all processes that share one server, opened once for each content and bounded in number and memory.
+///
+/// Not thread-safe: it and the unwinders that use it belong to one thread, which should not be the one that answers
+/// charges (the first look into a large file's debug information takes up to tenths of a second).
+public final class Modules {
+  private struct Kept {
+    var module: Module
+    var used: UInt64
+  }
+
+  private var kept: [FileIdentity: Kept] = [:]
+  private var uses: UInt64 = 0
+  private let debugDirectories: [String]
+  private let most: (files: Int, bytes: UInt64)
+
+  /// - Parameters:
+  ///   - debugDirectories: where separate debug files are, as GDB's `debug-file-directory`.
+  ///   - files: how many files are kept open at most, from 1.
+  ///   - bytes: how much memory for what has been read of them; the one in use is kept even when it is larger.
+  public init(debugDirectories: [String] = ["/usr/lib/debug"], files: Int = 64, bytes: UInt64 = 256 << 20) {
+    self.debugDirectories = debugDirectories
+    most = (max(1, files), bytes)
+  }
+
+  /// How many files are kept now.
+  public var count: Int { kept.count }
+
+  /// Takes the descriptor over. Nil when it is no ELF file of this machine.
+  func module(_ file: CInt, path: String) -> Module? {
+    guard let identity = FileIdentity(file) else {
+      close(file)
+      return nil
+    }
+    uses += 1
+    if let module = kept[identity]?.module {
+      close(file)
+      kept[identity]?.used = uses
+      return module
+    }
+    guard let image = witness_image_open(file) else { return nil }
+    let module = Module(image: image, path: path, debugDirectories: debugDirectories)
+    kept[identity] = Kept(module: module, used: uses)
+    return module
+  }
+
+  /// What is copied from a process because its file is gone; not kept.
+  func live(_ ranges: [witness_live_range], of pid: Int32, path: String) -> Module? {
+    guard let image = witness_image_live(pid, ranges, ranges.count) else { return nil }
+    return Module(image: image, path: path, debugDirectories: debugDirectories)
+  }
+
+  /// Lets go of what was used longest ago, until the bounds hold.
+  func trim() {
+    var bytes = kept.values.reduce(0) { $0 + $1.module.cost }
+    while kept.count > 1, kept.count > most.files || bytes > most.bytes,
+      let oldest = kept.min(by: { $0.value.used < $1.value.used })
+    {
+      bytes -= min(bytes, oldest.value.module.cost)
+      kept[oldest.key] = nil
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import CWitness
+import Glibc
+
+/// Why a witness cannot be read.
+public enum WitnessError: Error, Equatable, CustomStringConvertible {
+  /// A library that could not be loaded.
+  case missing(String)
+  /// /proc/PID/maps could not be read: the errno, e.g. EACCES for the process of another user, ENOENT when it has gone.
+  case maps(pid: Int32, errno: Int32)
+
+  public var description: String {
+    switch self {
+    case .missing(let library): "stacks cannot be read without \(library)"
+    case .maps(let pid, let errno): "/proc/\(pid)/maps: \(String(cString: strerror(errno)))"
+    }
+  }
+}
+
+/// Reads stacks that a process sent (Shim/witness.h): unwinds them with libunwind's remote interface and names
+/// functions and lines with libdw. Nothing happens in the process; of its memory only what cannot have changed is read.
+///
+///     let unwinder = try Unwinder(pid: pid, modules: modules)  // now: the process may end soon
+///     let stack = unwinder.frames(message)                     // later, at leisure
+public final class Unwinder {
+  /// Frames of one stack, before inlined functions are told apart.
+  public static let framesMost = 128
+
+  public let pid: Int32
+  private let modules: Modules
+  private let mappings: [Mapping]
+  private let places: [witness_mapping]
+  private let unwinder: OpaquePointer
+  private var found: [Module?]
+  private var sought: [Bool]
+
+  /// Takes the process's mappings as they are now: create it while the process waits for the answer to its witness.
+  public init(pid: Int32, modules: Modules) throws(WitnessError) {
+    if let missing = witness_missing() { throw .missing(String(cString: missing)) }
+    guard let text = contents(of: "/proc/\(pid)/maps", most: 16 << 20) else { throw .maps(pid: pid, errno: errno) }
+    // A zombie's maps can be opened and are empty.
+    guard !text.isEmpty else { throw .maps(pid: pid, errno: ESRCH) }
+    guard let unwinder = witness_unwinder_create() else { throw .missing("memory for libunwind") }
+    self.pid = pid
+    self.modules = modules
+    self.unwinder = unwinder
+    mappings = Mapping.parse(text)
+    places = mappings.map {
+      witness_mapping(start: $0.start, end: $0.end, offset: $0.offset, executable: $0.executable, writable: $0.writable)
+    }
+    found = Array(repeating: nil, count: mappings.count)
+    sought = Array(repeating: false, count: mappings.count)
+  }
+
+  /// With a cache of its own.
+  public convenience init(pid: Int32) throws(WitnessError) { try self.init(pid: pid, modules: Modules()) }
+
+  deinit { witness_unwinder_destroy(unwinder) }
+
+  /// The stack of a message, innermost frame first, from the caller of the library that sent it: the frames inside that
+  /// library are left out. Empty for bytes that are no witness.
+  public func frames(_ message: UnsafeRawBufferPointer) -> [Frame] {
+    let room = Self.framesMost
+    let stack = withUnsafeTemporaryAllocation(of: witness_place.self, capacity: room) { to in
+      let count = places.withUnsafeBufferPointer { places in
+        var space = witness_space(
+          pid: pid, mappings: places.baseAddress, count: places.count,
+          image: { context, mapping in
+            guard let context else { return nil }
+            return Unmanaged<Unwinder>.fromOpaque(context).takeUnretainedValue().module(of: mapping)?.image
+          }, context: Unmanaged.passUnretained(self).toOpaque())
+        return witness_unwind(unwinder, &space, message.baseAddress, message.count, to.baseAddress, room)
+      }
+      return Array(to[..<count])
+    }
+    defer { modules.trim() }
+    guard let sender = stack.first.map({ mappings[$0.mapping] }) else { return [] }
+    let outside = stack.drop { isSame(mappings[$0.mapping], sender) }
+    return (outside.isEmpty ? stack[...] : outside).flatMap(name)
+  }
+
+  public func frames(_ message: [UInt8]) -> [Frame] { message.withUnsafeBytes(frames) }
+
+  private func isSame(_ a: Mapping, _ b: Mapping) -> Bool {
+    a.inode == 0 ? a == b : a.inode == b.inode && a.device == b.device
+  }
+
+  private func name(_ place: witness_place) -> [Frame] {
+    let mapping = mappings[place.mapping]
+    var own: UInt64 = 0
+    var frames: [Frame]
+    if let module = module(of: place.mapping),
+      witness_image_address(module.image, mapping.offset &+ (place.address - mapping.start), &own)
+    {
+      frames = module.frames(at: own)
+      // One file may have several paths: the process's own counts.
+      for i in frames.indices { frames[i].module = mapping.path }
+    } else {
+      frames = [Frame(function: nil, module: mapping.path.isEmpty ? nil : mapping.path, offset: place.address)]
+    }
+    if place.guessed { frames[frames.count - 1].guessed = true }
+    return frames
+  }
+
+  private func module(of mapping: Int) -> Module? {
+    guard !sought[mapping] else { return found[mapping] }
+    let one = mappings[mapping]
+    let module = one.inode == 0 && one.path != "[vdso]" ? nil : open(one)
+    // Once for all mappings of the file.
+    for i in mappings.indices where isSame(mappings[i], one) {
+      sought[i] = true
+      found[i] = module
+    }
+    return module
+  }
+
+  private func open(_ mapping: Mapping) -> Module? {
+    for (path, sure) in files(of: mapping) {
+      guard let file = openRegular(path) else { continue }
+      // By inode alone: overlayfs shows another device in maps than to stat(2). A mapped inode is in use, so
+      // that no other file of its filesystem can have the number.
+      if sure || FileIdentity(file)?.inode == mapping.inode { return modules.module(file, path: mapping.path) }
+      close(file)
+    }
+    let ranges = mappings.filter { isSame($0, mapping) && !$0.writable }.map {
+      witness_live_range(offset: $0.offset, address: $0.start, length: $0.end - $0.start)
+    }
+    return modules.live(ranges, of: pid, path: mapping.path)
+  }
+
+  /// Where the mapped file may be had, and whether it surely is that one. map_files is exact, also for files that are
+  /// deleted or were never named, but open to CAP_CHECKPOINT_RESTORE alone (proc(5)). maps shows a chroot's files from
+  /// our root, another mount namespace's from its own.
+  private func files(of mapping: Mapping) -> [(path: String, sure: Bool)] {
+    guard mapping.inode != 0 else { return [] }
+    let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
+    var files = [("/proc/\(pid)/map_files/\(range)", true)]
+    if !mapping.deleted { files += [("/proc/\(pid)/root\(mapping.path)", false), (mapping.path, false)] }
+    return files + [("/proc/\(pid)/exe", false)]
+  }
+}

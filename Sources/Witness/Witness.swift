@@ -1,2 +1,0 @@
-/// From a stack slice to functions and lines.
-public enum Witness {}

@@ -1,0 +1,9 @@
+function inner() {
+  require("fs").rmdirSync("/probe");
+}
+
+function outer() {
+  inner();
+}
+
+outer();

@@ -1,0 +1,12 @@
+import os
+
+
+def inner():
+    os.rmdir("/probe")
+
+
+def outer():
+    inner()
+
+
+outer()
