@@ -23,12 +23,6 @@ enum { MACHINE = EM_AARCH64, STACK_POINTER = 31 };
 static uint64_t interrupted_stack(const ucontext_t *c) { return c->uc_mcontext.sp; }
 #endif
 
-// The kernel copies the set in before it looks at `how` (kernel/signal.c, rt_sigprocmask), so a `how` that does not
-// exist changes nothing and tells whether memory can be read: EFAULT or EINVAL. No handler, no copy, no pipe.
-static int readable(uint64_t address) {
-  return RAW(SYS_rt_sigprocmask, NO_SUCH_HOW, address, 0, KERNEL_SIGSET) == -EINVAL;
-}
-
 // How much from `start` can be read, at most `most`. Page by page upwards (a tenth of a microsecond each), because
 // guard pages and gaps end a stack and nothing in the process says where without a file being read. 4 KiB steps are
 // right for any larger page too.
@@ -36,7 +30,7 @@ static uint32_t readable_length(uint64_t start, uint64_t most) {
   uint64_t end = start + most;
   if (end < start) return 0;
   uint64_t at = start & ~(uint64_t)7;
-  while (at < end && readable(at)) at = (at | (PAGE - 1)) + 1;
+  while (at < end && readable((const void *)at)) at = (at | (PAGE - 1)) + 1;
   return at <= start ? 0 : (uint32_t)((at < end ? at : end) - start);
 }
 
