@@ -130,7 +130,7 @@ public final class Accounting {
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
-    guard !isCertain(resource) else { return }
+    guard !isCertain(resource), resource != .numsiginfo else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
