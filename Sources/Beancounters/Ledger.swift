@@ -71,13 +71,17 @@ public struct Ledger: Sendable {
   public mutating func grant(
     _ slot: Slot, _ resource: Resource, least: Int64, want: Int64, severity: Severity
   ) -> Int64? {
-    precondition(least >= 0)
-    let room = room(resource, severity)
-    guard least <= room else { return nil }
-    let share = self.room(resource, .hard) / Int64(2 * max(members, 1))
-    let amount = max(least, min(want, share))
+    guard let amount = offer(resource, least: least, want: want, severity: severity) else { return nil }
     add(amount, slot, resource)
     return amount
+  }
+
+  /// What `grant` would give. Nested books make one offer each, and the smallest is granted in all of them.
+  public func offer(_ resource: Resource, least: Int64, want: Int64, severity: Severity) -> Int64? {
+    precondition(least >= 0)
+    guard least <= room(resource, severity) else { return nil }
+    let share = room(resource, .hard) / Int64(2 * max(members, 1))
+    return max(least, min(want, share))
   }
 
   /// Credit that was recalled unspent.
@@ -97,6 +101,12 @@ public struct Ledger: Sendable {
     precondition(amount <= granted[from][resource.rawValue])
     granted[from][resource.rawValue] -= amount
     granted[to][resource.rawValue] += amount
+  }
+
+  /// What an earlier life of the beancounter came to: it goes on counting from there.
+  public mutating func resume(_ resource: Resource, maxheld: Int64, failcnt: Int64) {
+    accounts[resource.rawValue].maxheld = maxheld
+    accounts[resource.rawValue].failcnt = failcnt
   }
 
   /// A refusal that a program saw.

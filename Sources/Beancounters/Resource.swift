@@ -68,6 +68,9 @@ public enum Resource: Int, CaseIterable, Sendable {
     self = found
   }
 
-  /// The rows that this version charges, enforces and shows.
+  /// The rows that outputs have.
+  public static let shown = enforced
+
+  /// The rows that this version charges and enforces.
   public static let enforced: [Resource] = [.privvmpages, .numproc, .numtcpsock, .numothersock, .numfile]
 }

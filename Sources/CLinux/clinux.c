@@ -62,3 +62,69 @@ void clinux_die_of(int number) {
   sigprocmask(SIG_UNBLOCK, &one, NULL);
   _exit(128 + number);
 }
+
+int clinux_connect(const char *path) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  size_t n = strlen(path);
+  if (n >= sizeof to.sun_path) return errno = ENAMETOOLONG, -1;
+  memcpy(to.sun_path, path, n + 1);
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+    int error = errno;
+    close(fd);
+    return errno = error, -1;
+  }
+  return fd;
+}
+
+// In the child: 0 once the server has let it in.
+static int enter(const char *server, const void *question, size_t size) {
+  char reply[1024];
+  int fd = clinux_connect(server);
+  if (fd < 0) return errno;
+  if (send(fd, question, size, MSG_NOSIGNAL) != (ssize_t)size) return EIO;
+  ssize_t n = recv(fd, reply, sizeof reply, 0);
+  close(fd);
+  static const char no[] = "{\"error\"";
+  return n < (ssize_t)sizeof no || memcmp(reply, no, sizeof no - 1) == 0 ? EPERM : 0;
+}
+
+int clinux_spawn_entering(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
+                          const char *server, const void *question, size_t size) {
+  int told[2], error = 0;
+  if (pipe2(told, O_CLOEXEC) < 0) return errno;
+  *child = fork();
+  if (*child == 0) {
+    error = enter(server, question, size);
+    if (!error && directory && chdir(directory) < 0) error = errno;
+    if (!error) {
+      sigprocmask(SIG_SETMASK, mask, NULL);
+      execvpe(argv[0], argv, env);
+      error = errno;
+    }
+    if (write(told[1], &error, sizeof error) < 0) _exit(126);
+    _exit(127);
+  }
+  close(told[1]);
+  if (*child < 0) error = errno;
+  else if (read(told[0], &error, sizeof error) == sizeof error) waitpid(*child, NULL, 0);
+  else error = 0;
+  close(told[0]);
+  return error;
+}
+
+bool clinux_notify(const char *text) {
+  const char *name = getenv("NOTIFY_SOCKET");
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  size_t n = name ? strlen(name) : 0;
+  if (n < 2 || n >= sizeof to.sun_path || (name[0] != '/' && name[0] != '@')) return false;
+  memcpy(to.sun_path, name, n);
+  if (name[0] == '@') to.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+  bool sent = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to, size) >= 0;
+  close(fd);
+  return sent;
+}

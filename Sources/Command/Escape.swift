@@ -37,7 +37,7 @@ func isUnprintable(_ scalar: Unicode.Scalar) -> Bool {
 
 /// A JSON string with its quotes (RFC 8259 §7). A Swift String is valid Unicode already: bytes that were not UTF-8
 /// became U+FFFD when it was made.
-func jsonString(_ text: String) -> String {
+package func jsonString(_ text: String) -> String {
   var out = "\""
   for scalar in text.unicodeScalars {
     switch scalar.value {

@@ -3,7 +3,7 @@ import Beancounters
 /// One option of `bcrun`: a row of the table that getopt, the messages and the tests share.
 struct LongOption {
   enum Key: Equatable {
-    case limit, memory, memoryReservation, pidsLimit, name, environment, workdir
+    case limit, memory, memoryReservation, pidsLimit, name, parent, server, environment, workdir
     case report, reportFormat, quiet, verbose, failOn, onServerLoss, errno, bestEffort, help, version
     case resource(Resource)
   }
@@ -33,6 +33,8 @@ struct LongOption {
       LongOption("memory-reservation", key: .memoryReservation),
       LongOption("pids-limit", key: .pidsLimit),
       LongOption("name", key: .name),
+      LongOption("parent", key: .parent),
+      LongOption("server", key: .server),
       LongOption("env", "e", key: .environment),
       LongOption("workdir", "w", key: .workdir),
       LongOption("report", nil, .optional, key: .report),
@@ -53,6 +55,8 @@ struct LongOption {
     case .limit: "RES=BARRIER[:LIMIT], such as numfile=100:120; RES is one of \(resourceNames(Resource.allCases))"
     case .memory, .memoryReservation: Amount.accepted(.pages)
     case .pidsLimit: Amount.accepted(.items)
+    case .parent: "the name of a beancounter"
+    case .server: "the socket of a running bcd"
     case .name: "1 to 64 bytes without slashes and control characters"
     case .environment: "K=V, with K not empty"
     case .workdir: "a directory"

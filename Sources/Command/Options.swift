@@ -10,6 +10,10 @@ public struct Options: Sendable {
   /// `K=V`, in the order given; a later one wins.
   public var environment: [String] = []
   public var workdir: String?
+  /// The beancounter to nest under; needs `server`.
+  public var parent: String?
+  /// The socket of a running bcd; nil is a private server.
+  public var server: String?
   /// Where the end report goes: nil is stderr.
   public var reportFile: String?
   public var format: Format = .text

@@ -61,6 +61,12 @@ private struct OptionReader {
     case .name:
       guard isName(value) else { throw unreadable(found) }
       options.name = value
+    case .parent:
+      guard isName(value) else { throw unreadable(found) }
+      options.parent = value
+    case .server:
+      guard !value.isEmpty else { throw unreadable(found) }
+      options.server = value
     case .environment:
       guard let equals = value.utf8.firstIndex(of: UInt8(ascii: "=")), equals != value.utf8.startIndex else {
         throw unreadable(found)

@@ -7,39 +7,42 @@ extension Report {
   /// unlimited.
   public func json() -> String {
     let exit = #""exit":{"code":\#(orNull(exit.code)),"signal":\#(orNull(exit.signal))}"#
-    let switches = #"{"toSlow":\#(server.toSlow),"toFast":\#(server.toFast)}"#
     let fields = [
       #""beancounter":{"id":\#(id),"name":\#(jsonString(name))}"#,
-      #""command":\#(array(command.map(jsonString)))"#,
+      #""command":\#(Report.array(command.map(jsonString)))"#,
       exit,
       #""seconds":\#(milliseconds(seconds))"#,
-      #""resources":\#(array(rows.map(object)))"#,
-      #""denials":\#(array(denials.map(object)))"#,
-      #""uncovered":\#(array(uncovered.map(object)))"#,
-      #""server":{"requests":\#(server.requests),"recalls":\#(server.recalls),"recounts":\#(server.recounts),"#
-        + #""switches":\#(switches)}"#,
+      #""resources":\#(Report.array(rows.map(Report.object)))"#,
+      #""denials":\#(Report.array(denials.map(Report.object)))"#,
+      #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#,
+      #""server":\#(Report.object(server))"#,
       #""remaining":\#(remaining)"#,
     ]
     return "{" + fields.joined(separator: ",") + "}\n"
   }
 
-  private func object(_ row: Row) -> String {
+  package static func object(_ work: Work) -> String {
+    #"{"requests":\#(work.requests),"recalls":\#(work.recalls),"recounts":\#(work.recounts),"#
+      + #""switches":{"toSlow":\#(work.toSlow),"toFast":\#(work.toFast)}}"#
+  }
+
+  package static func object(_ row: Row) -> String {
     #"{"resource":"\#(row.resource.name)","unit":"\#(row.resource.unit.rawValue)","held":\#(row.held),"#
-      + #""maxheld":\#(row.maxheld),"barrier":\#(bound(row.bounds.barrier)),"limit":\#(bound(row.bounds.limit)),"#
+      + #""maxheld":\#(row.maxheld),"barrier":\#(Report.bound(row.bounds.barrier)),"limit":\#(Report.bound(row.bounds.limit)),"#
       + #""failcnt":\#(row.failcnt),"status":\#(jsonString(row.status))}"#
   }
 
-  private func object(_ denial: Denial) -> String {
+  package static func object(_ denial: Denial) -> String {
     #"{"resource":"\#(denial.resource.name)","count":\#(denial.count),"errno":\#(jsonString(denial.errno)),"#
       + #""pid":\#(denial.pid),"comm":\#(jsonString(denial.comm)),"call":\#(jsonString(denial.call)),"#
-      + #""amount":\#(denial.amount),"frames":[]}"#
+      + #""detail":\#(jsonString(denial.detail)),"amount":\#(denial.amount),"frames":[]}"#
   }
 
-  private func object(_ process: Uncovered) -> String {
+  package static func object(_ process: Uncovered) -> String {
     #"{"pid":\#(process.pid),"executable":\#(jsonString(process.executable)),"reason":\#(jsonString(process.reason))}"#
   }
 
-  private func bound(_ amount: Int64) -> String {
+  private static func bound(_ amount: Int64) -> String {
     amount == Bounds.unlimited ? "null" : String(amount)
   }
 
@@ -47,7 +50,7 @@ extension Report {
     value.map { String($0) } ?? "null"
   }
 
-  private func array(_ items: [String]) -> String {
+  package static func array(_ items: [String]) -> String {
     "[" + items.joined(separator: ",") + "]"
   }
 

@@ -110,3 +110,22 @@ public struct Report: Sendable {
     self.server = server
   }
 }
+
+extension Report {
+  /// Which of the events of `--fail-on` happened.
+  public var verdict: [Options.FailOn] {
+    var happened: [Options.FailOn] = []
+    if !denials.isEmpty { happened.append(.denial) }
+    if rows.contains(where: { $0.failcnt > 0 || $0.maxheld > $0.bounds.barrier }) { happened.append(.barrier) }
+    if !uncovered.isEmpty { happened.append(.uncovered) }
+    return happened
+  }
+
+  public func text(as format: Options.Format, verbose: Bool) -> String {
+    switch format {
+    case .text: text(verbose: verbose)
+    case .json: json()
+    case .kv: kv()
+    }
+  }
+}

@@ -25,8 +25,13 @@ public enum Descriptors {
   }
 
   /// The numbers of its descriptors.
-  public static func open(_ pid: Int32) -> [Int32] {
-    Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }.filter { clinux_is_open($0) }
+  public static func open(of pid: Int32) -> [Int32] {
+    Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }
+  }
+
+  /// Each descriptor with what it is: a path, `socket:[inode]`, `pipe:[inode]`, `anon_inode:[eventfd]`.
+  public static func named(_ pid: Int32) -> [(fd: Int32, name: String)] {
+    open(of: pid).sorted().compactMap { fd in Procfs.link("/proc/\(pid)/fd/\(fd)").map { (fd, $0) } }
   }
 
   public static func isOpen(_ pid: Int32, _ fd: Int32) -> Bool {
@@ -90,9 +95,9 @@ public enum Descriptors {
     return text.hasPrefix("TCP") || text.hasPrefix("MPTCP")
   }
 
-  /// Counts what the processes hold, without what `outside` (this process) holds as `outsideFds`: who opened it pays.
-  public static func count(_ processes: [Process], outside: Int32, outsideFds: [Int32]) -> Descriptions {
-    var all = entries(outside, process: -1, only: outsideFds)
+  /// Counts what the processes hold, without what those outside hold as the given descriptors: who opened it pays.
+  public static func count(_ processes: [Process], outside: [(pid: Int32, fds: [Int32])]) -> Descriptions {
+    var all = outside.flatMap { entries($0.pid, process: -1, only: $0.fds) }
     for (index, one) in processes.enumerated() {
       all += entries(one.pid, process: index, without: one.without)
     }
@@ -130,14 +135,17 @@ public enum Descriptors {
   }
 
   /// How many of its descriptors are, under the same number, the ones that were open outside.
-  public static func fromOutside(_ pid: Int32, own: Int32, fds: [Int32]) -> Int64 {
+  public static func fromOutside(_ pid: Int32, _ outside: (pid: Int32, fds: [Int32])) -> Int64 {
     var n: Int64 = 0
-    for fd in fds {
-      let a = Entry(process: 0, pid: pid, fd: fd, device: 0, inode: 0, isSocket: false)
-      let b = Entry(process: 0, pid: own, fd: fd, device: 0, inode: 0, isSocket: false)
-      if same(a, b) { n += 1 }
-    }
+    for fd in outside.fds where same(pid, outside.pid, fd) { n += 1 }
     return n
+  }
+
+  /// Whether two processes have the same description under one number.
+  public static func same(_ one: Int32, _ other: Int32, _ fd: Int32) -> Bool {
+    same(
+      Entry(process: 0, pid: one, fd: fd, device: 0, inode: 0, isSocket: false),
+      Entry(process: 0, pid: other, fd: fd, device: 0, inode: 0, isSocket: false))
   }
 }
 

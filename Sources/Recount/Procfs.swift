@@ -70,6 +70,15 @@ public enum Procfs {
     return found
   }
 
+  public static func processes() -> [Int32] { list("/proc").compactMap { Int32($0) }.sorted() }
+
+  /// A variable of the environment that the image started with; nil too where it may not be read.
+  public static func environment(_ pid: Int32, _ name: String) -> String? {
+    guard let text = read("/proc/\(pid)/environ", limit: 1 << 20) else { return nil }
+    let entry = text.split(separator: "\0").first { $0.hasPrefix(name + "=") }
+    return entry.map { String($0.dropFirst(name.utf8.count + 1)) }
+  }
+
   public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }

@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
 internal import Wire
 
@@ -16,6 +17,7 @@ extension Accounting {
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
     if members[pid] == nil, !adopt(pid, parent: members[request.parent] != nil ? request.parent : parent(of: pid)) { return (answer, -1) }
     members[pid]?.question = request.socket
+    answer.own_limit = members[pid]?.ownLimit ?? -1
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
@@ -28,9 +30,9 @@ extension Accounting {
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
         let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
       else { break }
-      if !charge(pid, resource, request.amount, severity) {
+      if let level = charge(pid, resource, request.amount, severity) {
         answer.error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-        deny(resource, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
+        deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
       }
     case BC_VERIFY:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else { break }
@@ -45,12 +47,12 @@ extension Accounting {
       case .denied:
         answer.error = ENOMEM
         observeMemory()
-        deny(.privvmpages, pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
       }
     case BC_FORK:
-      if let refused = announceFork(pid, image: request.birth == UInt16(BC_IMAGE.rawValue)) {
+      if let (refused, level) = announceFork(pid, image: request.birth == UInt16(BC_IMAGE.rawValue)) {
         answer.error = refused == .numproc && !settings.openvzErrno ? EAGAIN : ENOMEM
-        deny(refused, pid: pid, error: answer.error, call: call, detail: detail, amount: 1)
+        deny(refused, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: 1)
       }
     case BC_FORKED:
       forked(pid, child: request.child, execPath: detail.isEmpty ? nil : detail)
@@ -76,18 +78,8 @@ extension Accounting {
   }
 
   private func newPage(_ pid: Int32) -> Int32 {
-    let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
-    guard fd >= 0 else { return -1 }
-    let size = Int(BC_PAGE_SIZE) + Int(BC_OWNED_FDS) * 2
-    let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
-    guard ftruncate(fd, size) == 0, clinux_seal(fd, sealed) == 0,
-      let memory = mmap(nil, Int(BC_PAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
-      memory != UnsafeMutableRawPointer(bitPattern: -1)
-    else {
-      close(fd)
-      return -1
-    }
-    join(pid, page: memory.bindMemory(to: bc_page.self, capacity: 1))
+    guard let (fd, page) = host.pages.take() else { return -1 }
+    join(pid, page: page)
     return fd
   }
 }

@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
 internal import Wire
 
@@ -8,54 +9,81 @@ extension Accounting {
   /// A process becomes a member: COMMAND, a child somebody announced, or one that just says hello.
   @discardableResult public func adopt(_ pid: Int32, parent: Int32, execPath: String? = nil) -> Bool {
     guard members[pid] == nil else { return true }
+    host.owner[pid]?.moveAway(pid)
     let pidfd = pidfd_open(pid, 0)
     guard pidfd >= 0 else { return false }
     let slot = ledger.join()
-    var member = Member(pid: pid, slot: slot, pidfd: pidfd, parent: parent)
+    var member = Member(pid: pid, slot: slot, pidfd: pidfd)
     member.execPath = execPath
+    member.ownLimit = members[parent]?.ownLimit ?? -1
+    host.owner[pid] = self
     if let announced = members[parent], announced.pendingForks > 0 {
       // It takes over what was charged for it: one numproc, and a lease like its parent's.
       member.lease = announced.lease
       ledger.transfer(from: announced.slot, to: slot, .numproc, 1)
       mirror(parent, .numproc)
       members[pid] = member
-      if leased { ledger.set(slot, .privvmpages, to: member.lease) }
+      if leased { put(slot, .privvmpages, to: member.lease) }
       members[parent]?.pendingForks -= 1
       settleLease(parent)
     } else {
       members[pid] = member
-      ledger.set(slot, .numproc, to: Procfs.tasks(pid) ?? 1)
+      put(slot, .numproc, to: Procfs.tasks(pid) ?? 1)
       if leased { setLease(pid, max(dataPages(member), firstLeasePages, 1)) }
       firstLeasePages = 0
     }
-    ledger.observe(.numproc, held: usedTotal(.numproc))
-    watch(pidfd, pid)
+    observe(.numproc)
+    host.watch(pidfd, pid)
+    host.events.add(.join, of: self, pid: pid)
     return true
   }
 
-  private func mirror(_ pid: Int32, _ resource: Resource) {
-    guard let member = members[pid], let cell = member.cell(resource) else { return }
-    bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
+  /// It has entered another beancounter.
+  private func moveAway(_ pid: Int32) {
+    guard members[pid] != nil else { return }
+    ended(pid, moved: true)
+  }
+
+  /// A process that nobody announced, brought in by somebody outside: charged like a fork, so a full beancounter refuses it.
+  /// nil: it is a member; otherwise who refused.
+  public func enter(_ pid: Int32) -> Accounting? {
+    let level = upwards.first { $0.ledger.room(.numproc, .hard) < 1 }
+    if let level {
+      level.recountTasks()
+      if level.ledger.room(.numproc, .hard) < 1 {
+        deny(.numproc, by: level, pid: pid, error: EAGAIN, call: "enter", detail: "", amount: 1)
+        return level
+      }
+    }
+    // What its parent has too, it did not open.
+    if let parent = Procfs.stat(pid)?.parent, host.owner[parent] == nil {
+      let fds = Descriptors.open(of: pid).filter { Descriptors.same(pid, parent, $0) }
+      outside.removeAll { $0.pid == parent }
+      outside.append(Outside(pid: parent, fds: fds))
+    }
+    adopt(pid, parent: 0)
+    raiseForImage(pid, uncoverable: false)
+    return nil
   }
 
   private func settleLease(_ pid: Int32) {
     guard leased, let member = members[pid] else { return }
-    ledger.set(member.slot, .privvmpages, to: member.lease * (1 + member.pendingForks))
+    put(member.slot, .privvmpages, to: member.lease * (1 + member.pendingForks))
   }
 
-  func announceFork(_ pid: Int32, image: Bool) -> Resource? {
+  func announceFork(_ pid: Int32, image: Bool) -> (Resource, Accounting)? {
     guard let member = members[pid] else { return nil }
     // One unit, kept out of the cell: it is for the child.
-    guard obtain(member.slot, .numproc, 1, batch: 0, .hard) != nil else { return .numproc }
+    if case .refused(let level) = obtain(member.slot, .numproc, 1, batch: 0, .hard) { return (.numproc, level) }
     mirror(pid, .numproc)
     members[pid]?.hasForked = true
     if image {
       if leased { reserveImage(pid) } else { members[pid]?.pendingForks += 1 }
     } else if leased {
       guard reserveCopy(pid) else {
-        ledger.giveBack(member.slot, .numproc, 1)
+        giveBack(member.slot, .numproc, 1)
         mirror(pid, .numproc)
-        return .privvmpages
+        return (.privvmpages, tightest(.privvmpages))
       }
     } else {
       members[pid]?.pendingForks += 1
@@ -66,20 +94,18 @@ extension Accounting {
   func forked(_ pid: Int32, child: Int32, execPath: String?) {
     guard let member = members[pid] else { return }
     if child > 0 {
-      if members[child] != nil {
-        return  // it said hello before its parent could speak
-      }
+      if host.owner[child] != nil { return }  // it said hello before its parent could speak
       if adopt(child, parent: pid, execPath: execPath) { return }
       noteIfUncoverable(child, execPath)
     } else if child == 0 {
       // libc keeps the number to itself (popen, system): whoever is there and unknown is it.
-      for one in Procfs.children(pid) where members[one] == nil {
+      for one in Procfs.children(pid) where host.owner[one] == nil {
         if adopt(one, parent: pid, execPath: execPath) { return }
       }
     }
     guard members[pid]!.pendingForks > 0 else { return }
     members[pid]?.pendingForks -= 1
-    ledger.giveBack(member.slot, .numproc, 1)
+    giveBack(member.slot, .numproc, 1)
     mirror(pid, .numproc)
     settleLease(pid)
   }
@@ -91,7 +117,7 @@ extension Accounting {
     members[pid]?.dropPage()
     members[pid]?.execPath = nil
     members[pid]?.coverage = .joined
-    ledger.set(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
+    put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
     trimLease(pid)
   }
@@ -110,9 +136,7 @@ extension Accounting {
     for r in Accounting.things {
       mirror(pid, r)
       let want = Accounting.batch[r] ?? 0
-      if let amount = ledger.grant(member.slot, r, least: 0, want: want, severity: .hard), amount > 0 {
-        addCredit(pid, r, amount)
-      }
+      if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
     }
   }
 
@@ -128,44 +152,47 @@ extension Accounting {
     // The number first, then whether the question is still open: a question closed between costs a closer look, no more.
     var all = Descriptors.number(pid) ?? 0
     if member.question >= 0, Descriptors.isOpen(pid, member.question) { all -= 1 }
-    guard all > Descriptors.fromOutside(pid, own: ownPid, fds: outsideFds) else {
-      for r in Accounting.descriptions { ledger.set(member.slot, r, to: 0) }
+    let outside = root.outsides
+    guard all > outside.reduce(0, { $0 + Descriptors.fromOutside(pid, $1) }) else {
+      for r in Accounting.descriptions { put(member.slot, r, to: 0) }
       return
     }
     // A sure upper estimate of each; which are shared, and with whom, the next recount will say.
     let one = Descriptors.count(
-      [.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: ownPid, outsideFds: outsideFds
+      [.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: outside
     ).perProcess[0]
-    ledger.set(member.slot, .numtcpsock, to: one.tcpSockets)
-    ledger.set(member.slot, .numothersock, to: one.otherSockets)
-    ledger.set(member.slot, .numfile, to: one.files)
+    put(member.slot, .numtcpsock, to: one.tcpSockets)
+    put(member.slot, .numothersock, to: one.otherSockets)
+    put(member.slot, .numfile, to: one.files)
     for r in Accounting.descriptions {
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
-    if Accounting.descriptions.contains(where: { usedTotal($0) > ledger[$0].maxheld }) { recountDescriptions() }
+    if Accounting.descriptions.contains(where: { r in upwards.contains { $0.usedTotal(r) > $0.ledger[r].maxheld } }) {
+      recountDescriptions()
+    }
   }
 
   /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
-  func ended(_ pid: Int32) {
+  func ended(_ pid: Int32, moved: Bool = false) {
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
     for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r)) }
-    if member.coverage != .joined { noteIfUncoverable(pid, member.execPath) }
+    if member.coverage != .joined, !moved { noteIfUncoverable(pid, member.execPath) }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
-      ledger.set(member.slot, r, to: 0)
+      put(member.slot, r, to: 0)
       // Children may hold what it opened: whether they do, a recount knows.
-      if mayLeave, used > 0, liveMembers > 1 { ledger.set(estate, r, to: ledger.granted(estate, r) + used) }
+      if mayLeave, used > 0, liveMembers > 1 { put(estate, r, to: ledger.granted(estate, r) + used) }
     }
     if mayLeave, liveMembers > 1 {
       for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
     }
-    ledger.set(member.slot, .privvmpages, to: 0)
-    ledger.set(member.slot, .numproc, to: 1)
+    put(member.slot, .privvmpages, to: 0)
+    put(member.slot, .numproc, to: 1)
     members[pid]?.dropPage()
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
-    if !Procfs.exists(pid) { reaped(pid) }
+    if moved || !Procfs.exists(pid) { reaped(pid) }
   }
 
   private func mark(_ member: Member, _ resource: Resource) {
@@ -177,12 +204,22 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
-    ledger.leave(member.slot)
-    unwatch(member.pidfd)
+    if host.owner[pid] === self { host.owner[pid] = nil }
+    leaveBooks(member.slot)
+    host.events.add(.leave, of: self, pid: pid)
+    host.unwatch(member.pidfd)
     close(member.pidfd)
+    host.removeIfOver(self)
   }
 
   // MARK: What the shim is not in
+
+  /// Of the levels above and this, the one with the least room: it is what refuses.
+  func tightest(_ resource: Resource) -> Accounting {
+    upwards.min { $0.ledger.room(resource, .hard) < $1.ledger.room(resource, .hard) } ?? self
+  }
+
+  var outsides: [(pid: Int32, fds: [Int32])] { subtree.flatMap { $0.outside.map { ($0.pid, $0.fds) } } }
 
   func noteIfUncoverable(_ pid: Int32, _ path: String?) {
     guard let path, let found = Executable.resolve(path), let reason = Executable.reasonUncovered(found) else { return }
@@ -191,7 +228,8 @@ extension Accounting {
 
   func note(_ pid: Int32, _ executable: String, _ reason: String) {
     guard !uncovered.contains(where: { $0.pid == pid && $0.executable == executable }) else { return }
-    uncovered.append(Uncovered(pid: pid, executable: executable, reason: reason))
+    uncovered.append(Report.Uncovered(pid: pid, executable: executable, reason: reason))
+    host.events.add(.uncovered, of: self, pid: pid, "\(executable): \(reason)")
   }
 
   /// The audit: finds children that nobody announced and images that never said hello, keeps those ahead that cannot ask.
@@ -202,7 +240,7 @@ extension Accounting {
         if !Procfs.exists(pid) { reaped(pid) }  // kernels before 6.9 do not say
         continue
       }
-      for child in Procfs.children(pid) where members[child] == nil { adopt(child, parent: pid) }
+      for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }
       if let page = member.page, page.pointee.raw_calls != 0 {
         note(pid, Procfs.executable(pid) ?? "?", "raw system calls")
       }
@@ -221,7 +259,7 @@ extension Accounting {
     members[pid]?.dropPage()
     note(pid, path, reason)
     if let member = members[pid] {
-      ledger.set(member.slot, .numproc, to: Procfs.tasks(pid) ?? 1)
+      put(member.slot, .numproc, to: Procfs.tasks(pid) ?? 1)
     }
   }
 }
@@ -233,7 +271,7 @@ extension Accounting {
   /// Zombies that nobody in the beancounter can reap any more are their new parent's, which is outside.
   public func leaveZombiesToInit() {
     for member in Array(members.values) where member.isZombie {
-      if let parent = Procfs.stat(member.pid)?.parent, members[parent] == nil { reaped(member.pid) }
+      if let parent = Procfs.stat(member.pid)?.parent, host.owner[parent] == nil { reaped(member.pid) }
     }
   }
 

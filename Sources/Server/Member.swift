@@ -15,7 +15,6 @@ struct Member {
   let pid: Int32
   let slot: Ledger.Slot
   var pidfd: Int32
-  var parent: Int32
   var page: UnsafeMutablePointer<bc_page>?
   var coverage = Coverage.expected
   /// Pages that RLIMIT_DATA lets it have; 0 while memory has no bound.

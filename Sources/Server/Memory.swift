@@ -1,6 +1,8 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
+internal import Wire
 
 /// Leases: RLIMIT_DATA of each member, granted and taken back by prlimit(2). Amounts in pages.
 extension Accounting {
@@ -9,12 +11,15 @@ extension Accounting {
   static let slack: Int64 = 256
   static let machinePages = Int64(sysconf(Int32(_SC_PHYS_PAGES)))
 
-  public var leased: Bool { ledger[.privvmpages].bounds.ceiling(.hard) != Bounds.unlimited }
+  public var leased: Bool { isBounded(.privvmpages) }
+  private var memoryCeiling: Int64 {
+    upwards.reduce(Bounds.unlimited) { min($0, $1.ledger[.privvmpages].bounds.ceiling(.hard)) }
+  }
 
   /// The lease COMMAND starts with, in bytes; nil where memory has no bound.
   public func firstLease(uncoverable: Bool) -> UInt64? {
     guard leased else { return nil }
-    let ceiling = ledger[.privvmpages].bounds.ceiling(.hard)
+    let ceiling = memoryCeiling
     return UInt64(uncoverable ? ceiling : min(ceiling, Accounting.headRoom)) * 4096
   }
 
@@ -25,14 +30,38 @@ extension Accounting {
     return pages - min(member.exempt, Procfs.noReservePages(member.pid) ?? 0)
   }
 
-  /// Σ data pages now; moves maxheld.
+  /// Σ data pages now; moves maxheld, here and above.
   @discardableResult func observeMemory() -> Int64 {
-    let total = members.values.reduce(0) { $0 + ($1.isZombie ? 0 : dataPages($1)) }
+    let held = memoryHeld()
+    ledger.observe(.privvmpages, held: held)
+    var above = parent
+    while let one = above {
+      one.ledger.observe(.privvmpages, held: one.memoryHeld())
+      above = one.parent
+    }
+    return held
+  }
+
+  private func memoryHeld() -> Int64 {
+    let total = subtree.reduce(0) { sum, one in
+      one.members.values.reduce(sum) { $0 + ($1.isZombie ? 0 : one.dataPages($1)) }
+    }
     // Never more than the leases, which the kernel enforces: members are not read at one instant, and a child of vfork
     // shows its parent's memory as its own.
-    let held = min(total, ledger[.privvmpages].granted)
-    ledger.observe(.privvmpages, held: leased ? held : total)
-    return leased ? held : total
+    return leased ? min(total, ledger[.privvmpages].granted) : total
+  }
+
+  /// Memory has got its first bound, or lost its last, while members run.
+  func leasesChanged(were: Bool) {
+    for member in Array(members.values) where !member.isZombie {
+      member.page?.pointee.flags = pageFlags
+      if leased, !were { trimLease(member.pid) }
+      if !leased, were {
+        _ = clinux_prlimit(member.pid, member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max, nil)
+        members[member.pid]?.lease = 0
+        put(member.slot, .privvmpages, to: 0)
+      }
+    }
   }
 
   /// Books and sets a lease. A fork under way will copy it, so each pending child is charged the same.
@@ -43,7 +72,7 @@ extension Accounting {
     if clinux_prlimit(pid, min(bytes, own), nil) == EPERM { member.setsOwnLease = true }
     member.lease = pages
     members[pid] = member
-    ledger.set(member.slot, .privvmpages, to: pages * (1 + member.pendingForks))
+    put(member.slot, .privvmpages, to: pages * (1 + member.pendingForks))
   }
 
   /// Takes back what a member does not use: exact, and needs no help from it (design §3).
@@ -65,7 +94,9 @@ extension Accounting {
 
   func recallMemory(except asker: Int32) {
     work.recalls += 1
-    for pid in members.keys.sorted() where pid != asker { recallLease(pid) }
+    // At the level whose bound is the tightest: what others below it do not use is room for all of them.
+    let level = upwards.min { $0.ledger.room(.privvmpages, .hard) < $1.ledger.room(.privvmpages, .hard) } ?? self
+    for one in level.subtree { for pid in one.members.keys.sorted() where pid != asker { one.recallLease(pid) } }
   }
 
   enum MemoryAnswer { case granted, unchanged, denied }
@@ -76,7 +107,7 @@ extension Accounting {
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
     let factor = 1 + member.pendingForks
-    func room() -> Int64 { ledger.room(.privvmpages, .hard) / factor }
+    func room() -> Int64 { self.room(.privvmpages, .hard) / factor }
     let comfortable = now + max(want, min(now / 2, room() / 2), Accounting.slack)
     let need = now + least - member.lease
     if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
@@ -92,6 +123,7 @@ extension Accounting {
     setLease(pid, lease)
     let others = observeMemory() - now
     if least > 0, want == least { ledger.observe(.privvmpages, held: others + now + least) }
+    host.state?.isDirty = true
     return .granted
   }
 
@@ -114,8 +146,7 @@ extension Accounting {
 
   /// The largest lease that the member, its children under way and one more could each have.
   private func shareWithChildren(_ member: Member) -> Int64 {
-    let others = ledger[.privvmpages].granted - ledger.granted(member.slot, .privvmpages)
-    return (ledger[.privvmpages].bounds.ceiling(.hard) - others) / (2 + member.pendingForks)
+    (room(.privvmpages, .hard) + ledger.granted(member.slot, .privvmpages)) / (2 + member.pendingForks)
   }
 
   /// The new, lower lease may already have been passed while it was set.
@@ -141,8 +172,8 @@ extension Accounting {
   func raiseForImage(_ pid: Int32, uncoverable: Bool) {
     guard leased, let member = members[pid] else { return }
     let goal = uncoverable ? Int64.max : Accounting.headRoom
-    if ledger.room(.privvmpages, .hard) < Accounting.headRoom - member.lease || uncoverable { recallMemory(except: pid) }
-    let room = max(0, ledger.room(.privvmpages, .hard))
+    if room(.privvmpages, .hard) < Accounting.headRoom - member.lease || uncoverable { recallMemory(except: pid) }
+    let room = max(0, room(.privvmpages, .hard))
     if goal > member.lease { setLease(pid, min(goal, member.lease + room)) }
   }
 
@@ -150,7 +181,7 @@ extension Accounting {
   func trimLease(_ pid: Int32) {
     guard leased, let member = members[pid] else { return }
     let now = dataPages(member)
-    setLease(pid, min(now + Accounting.slack, max(now, member.lease + ledger.room(.privvmpages, .hard))))
+    setLease(pid, min(now + Accounting.slack, max(now, member.lease + room(.privvmpages, .hard))))
     recallAbove(pid, now)
   }
 
@@ -160,7 +191,7 @@ extension Accounting {
     let silent = members.values.filter { $0.coverage == .uncovered && !$0.isZombie }
     guard !silent.isEmpty else { return }
     for member in silent { recallLease(member.pid) }
-    let share = max(0, ledger.room(.privvmpages, .hard)) / Int64(silent.count)
+    let share = max(0, room(.privvmpages, .hard)) / Int64(silent.count)
     for member in silent { setLease(member.pid, (members[member.pid]?.lease ?? 0) + share) }
   }
 }

@@ -1,68 +1,67 @@
 internal import Beancounters
 internal import CLinux
-internal import Recount
+internal import Command
 internal import Wire
 
 /// The event loop: one thread, one epoll, no lock. Deaths are handled before questions, so that what a dead process held
 /// is back before anybody asks for it.
 public final class Server {
-  public let accounting: Accounting
+  public let host = Host()
   public let path: String
-  public let token: String
-  private let tokenWords: (UInt64, UInt64)
+  /// The library that members preload.
+  public let shim: String
   private let epoll: Int32
   private let listeners: [Int32]
   private let timer: Int32
-  private let directory: String
   private var pids: [Int32: Int32] = [:]  // pidfd → pid
   private var waiting: Set<Int32> = []  // connections whose question has not come yet
+  private var replies: [Int32: Reply] = [:]  // … and those with more to say than fits at once
+  private var followers: Set<Int32> = []
   private var extra: [Int32: () -> Void] = [:]
   private var events: [epoll_event]
+  private let cleanUp: () -> Void
 
   private static let tickMilliseconds = 20
 
-  /// Throws the errno of what failed.
-  public init(settings: Settings, outsideFds: [Int32]) throws(Errno) {
-    let accounting = Accounting(settings: settings, outsideFds: outsideFds)
-    var random = [UInt8](repeating: 0, count: 24)
-    guard getrandom(&random, random.count, 0) == random.count else { throw Errno.last }
-    func word(_ from: Int) -> UInt64 { random[from..<(from + 8)].reduce(0) { $0 << 8 | UInt64($1) } }
-    let words = (word(0), word(8))
-    let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(temporary.count < 60 ? temporary : "/tmp")/bc-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw Errno.last }
-    let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    chmod(directory, 0o711)  // members may change their uid: they are admitted by token, not by file mode
-    let path = directory + "/s"
-    let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-    let listeners = [try Server.listen(path, abstract: false), try Server.listen(path, abstract: true)]
-    chmod(path, 0o666)
-    let timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK))
+  /// Listens at `path`, and at the same name as an abstract socket, which a chroot does not hide. `inherited` is a listening
+  /// SOCK_SEQPACKET socket that somebody else made (sd_listen_fds). Throws the errno of what failed.
+  public init(path: String, shim: String, inherited: Int32? = nil, cleanUp: @escaping () -> Void = {}) throws(Errno) {
+    self.path = path
+    self.shim = shim
+    self.cleanUp = cleanUp
+    epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    var first = inherited ?? -1
+    if first < 0 { first = try Server.listen(path, abstract: false) }
+    listeners = [first, try Server.listen(path, abstract: true)]
+    chmod(path, 0o666)  // admitted by token and credentials, not by file mode
+    timer = timerfd_create(CLOCK_MONOTONIC, Int32(TFD_CLOEXEC) | Int32(TFD_NONBLOCK))
     var period = itimerspec()
     period.it_interval.tv_nsec = Server.tickMilliseconds * 1_000_000
     period.it_value = period.it_interval
     timerfd_settime(timer, 0, &period, nil)
-
-    self.accounting = accounting
-    self.path = path
-    self.directory = directory
-    self.epoll = epoll
-    self.listeners = listeners
-    self.timer = timer
-    tokenWords = words
-    token = Server.hex(words.0) + Server.hex(words.1)
     events = Array(repeating: epoll_event(), count: 64)
     for fd in listeners + [timer] { add(fd, UInt32(EPOLLIN.rawValue)) }
-    accounting.unwatch = { [unowned self] in pids[$0] = nil }
-    accounting.watch = { [unowned self] pidfd, pid in
+    host.unwatch = { [unowned self] in pids[$0] = nil }
+    host.watch = { [unowned self] pidfd, pid in
       pids[pidfd] = pid
       add(pidfd, UInt32(EPOLLIN.rawValue))
     }
+    host.events.follow = { [unowned self] event in
+      guard !followers.isEmpty else { return }
+      let line = Array((event.json() + "\n").utf8)
+      for fd in followers { replies[fd]?.add(line) }
+      for fd in followers { push(fd) }
+    }
   }
 
-  private static func hex(_ word: UInt64) -> String {
-    let digits = String(word, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
+  /// In a directory of its own, for one run.
+  public static func ofOneRun(shim: String) throws(Errno) -> Server {
+    let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var template = Array("\(temporary.utf8.count < 60 ? temporary : "/tmp")/bc-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw Errno.last }
+    let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    chmod(directory, 0o711)  // members may change their uid
+    return try Server(path: directory + "/s", shim: shim) { rmdir(directory) }
   }
 
   private static func listen(_ path: String, abstract: Bool) throws(Errno) -> Int32 {
@@ -74,6 +73,11 @@ public final class Server {
   private func add(_ fd: Int32, _ mask: UInt32) {
     var event = epoll_event(events: mask, data: epoll_data_t(fd: fd))
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)
+  }
+
+  private func change(_ fd: Int32, _ mask: UInt32) {
+    var event = epoll_event(events: mask, data: epoll_data_t(fd: fd))
+    epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event)
   }
 
   /// Another descriptor to wait for in the same loop.
@@ -96,22 +100,23 @@ public final class Server {
       } else if fd == timer {
         var times: UInt64 = 0
         _ = read(timer, &times, 8)
-        accounting.tick()
+        host.tick()
       } else if let react = extra[fd] {
         react()
       } else if waiting.contains(fd) {
         question(fd)
+      } else if replies[fd] != nil {
+        if event.events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
       }
     }
+    host.state?.flush(host.beancounters.values)
+    host.pages.refill()
   }
 
   private func death(_ pidfd: Int32, _ pid: Int32, _ mask: UInt32) {
-    accounting.ended(pid)
-    if mask & UInt32(EPOLLHUP.rawValue) != 0 { accounting.reaped(pid) }
-    if pids[pidfd] != nil {
-      var event = epoll_event(events: 0, data: epoll_data_t(fd: pidfd))  // from now on only EPOLLHUP: reaped (6.9)
-      epoll_ctl(epoll, EPOLL_CTL_MOD, pidfd, &event)
-    }
+    host.owner[pid]?.ended(pid)
+    if mask & UInt32(EPOLLHUP.rawValue) != 0 { host.owner[pid]?.reaped(pid) }
+    if pids[pidfd] != nil { change(pidfd, 0) }  // from now on only EPOLLHUP: reaped (6.9)
   }
 
   private func acceptAll(_ listener: Int32) {
@@ -123,35 +128,79 @@ public final class Server {
     }
   }
 
+  private static let longestQuestion = 65536
+  private let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: longestQuestion, alignment: 16)
+
   /// Reads and answers one question; false when it has not come yet.
   @discardableResult private func question(_ fd: Int32) -> Bool {
-    var request = bc_request()
-    let n = recv(fd, &request, MemoryLayout<bc_request>.size, Int32(MSG_TRUNC))
+    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
-    defer {
-      waiting.remove(fd)
+    waiting.remove(fd)
+    var peer = ucred()
+    var length = socklen_t(MemoryLayout<ucred>.size)
+    guard n > 0, n <= packet.count, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 else {
+      close(fd)
+      return true
+    }
+    if n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC {
+      answerMember(fd, packet.load(as: bc_request.self), peer.pid)
+    } else if peer.uid == geteuid() || peer.uid == 0 {
+      answerControl(fd, Array(packet[..<n]), peer.pid)
+    } else {
       close(fd)
     }
-    var peer = ucred()
-    var size = socklen_t(MemoryLayout<ucred>.size)
-    guard n == MemoryLayout<bc_request>.size, request.magic == BC_WIRE_MAGIC,
-      request.token.0 == tokenWords.0, request.token.1 == tokenWords.1,
-      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0, peer.pid > 0
-    else { return true }
+    return true
+  }
+
+  private func answerMember(_ fd: Int32, _ question: bc_request, _ pid: Int32) {
+    defer { close(fd) }
+    var request = question
+    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return }
     bc_request_clean(&request)
-    accounting.work.requests += 1
-    let (answer, descriptor) = accounting.answer(request, from: peer.pid)
+    one.work.requests += 1
+    let (answer, descriptor) = one.answer(request, from: pid)
+    host.state?.flush(host.beancounters.values)  // before the program hears of a denial
     if Int32(request.flags) & Int32(BC_FLAG_ONE_WAY) == 0 {
       withUnsafePointer(to: answer) { _ = clinux_send(fd, $0, MemoryLayout<bc_answer>.size, descriptor) }
     }
     if descriptor >= 0 { close(descriptor) }
-    return true
+  }
+
+  // MARK: bcctl and bcrun --server
+
+  private func answerControl(_ fd: Int32, _ bytes: [UInt8], _ pid: Int32) {
+    var reply = Reply()
+    let control = Control(server: self, pid: pid)
+    reply.add(Array(control.reply(to: bytes).utf8))
+    if control.follows {
+      followers.insert(fd)
+      reply.staysOpen = true
+    }
+    replies[fd] = reply
+    if pids[fd] == nil { add(fd, 0) }
+    push(fd)
+  }
+
+  private func push(_ fd: Int32) {
+    guard let done = replies[fd]?.send(to: fd) else { return }
+    switch done {
+    case .more: change(fd, UInt32(EPOLLOUT.rawValue))
+    case .sent: change(fd, 0)
+    case .ended, .broken: hangUp(fd)
+    }
+  }
+
+  private func hangUp(_ fd: Int32) {
+    replies[fd] = nil
+    followers.remove(fd)
+    close(fd)
   }
 
   /// Removes the socket from the file system.
   public func shutDown() {
+    host.state?.flush(host.beancounters.values)
     unlink(path)
-    rmdir(directory)
+    cleanUp()
   }
 }
 

@@ -1,24 +1,27 @@
-import Beancounters
 import CLinux
 import Command
 
+/// `bcd run …` is bcrun; anything else is the server that many share.
+let isRun = CommandLine.arguments.dropFirst().first == "run"
+
 func fail(_ message: String) -> Never {
-  let text = "bcrun: \(message)\n"
+  let text = "\(isRun ? "bcrun" : "bcd"): \(message)\n"
   _ = text.withCString { write(2, $0, strlen($0)) }
-  exit(125)
+  exit(isRun ? 125 : 1)
 }
 
-let parsed: Parsed
-do {
-  parsed = try parseOptions(Array(CommandLine.arguments.dropFirst()))
-} catch {
-  fail(error.message)
-}
-switch parsed {
-case .help:
-  helpText.withCString { _ = write(1, $0, strlen($0)) }
-case .version:
-  _ = write(1, "beancounter 0.1\n", 16)
-case .run(let options):
-  Run(options).go()
+func say(_ text: String) { text.withCString { _ = write(1, $0, strlen($0)) } }
+
+if isRun {
+  do {
+    switch try parseOptions(Array(CommandLine.arguments.dropFirst(2))) {
+    case .help: say(helpText)
+    case .version: say("beancounter 0.1\n")
+    case .run(let options): Run(options).go()
+    }
+  } catch {
+    fail(error.message)
+  }
+} else {
+  serve(Array(CommandLine.arguments.dropFirst()))
 }

@@ -66,6 +66,25 @@ static inline int clinux_errno(void) { return errno; }
 static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
 // Listens at a path, or at the same name with its first byte zero: an abstract one. A descriptor, or −1.
 int clinux_listen(const char *path, bool abstract);
+// A SOCK_SEQPACKET connection to the server at a path, or −1.
+int clinux_connect(const char *path);
+// clinux_spawn of a child that asks the server to let it in before it becomes argv[0]; EPERM when the server says no.
+int clinux_spawn_entering(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
+                          const char *server, const void *question, size_t size);
+static inline bool clinux_is_own_directory(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid() && (info.st_mode & 077) == 0;
+}
+// A listening SOCK_SEQPACKET socket somebody else made, from now on non-blocking and closed by exec; false for another.
+static inline bool clinux_prepare_inherited(int fd) {
+  int listens = 0, type = 0;
+  socklen_t n = sizeof listens;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 || !listens) return false;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET) return false;
+  return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
+}
+// Tells the service manager (sd_notify(3)); false where there is none.
+bool clinux_notify(const char *text);
 static inline const char *clinux_environment(size_t i) { return environ[i]; }
 // Ends this process the way COMMAND ended: by the same signal, without a second core.
 void clinux_die_of(int signal);

@@ -1,0 +1,157 @@
+public import Beancounters
+internal import CLinux
+internal import Command
+internal import Recount
+internal import Wire
+
+/// A charge, decided in the order of design §4: batch, exactly n, recall all, recount, deny.
+extension Accounting {
+  enum Outcome {
+    case granted(Int64)
+    /// By this beancounter, or by one above it.
+    case refused(Accounting)
+  }
+
+  /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
+  func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
+    guard let slot = members[pid]?.slot, n >= 0 else { return self }
+    switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
+    case .granted(let amount):
+      addCredit(pid, resource, amount)
+      noteBarrier(resource, pid, severity)
+      return nil
+    case .refused(let level):
+      return level
+    }
+  }
+
+  /// At least n units for one slot of these books, at every level or at none.
+  func obtain(_ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64, _ severity: Severity) -> Outcome {
+    var want = n + batch
+    var tries: [ObjectIdentifier: Int] = [:]
+    while true {
+      guard let level = refusing(resource, n, severity) else { break }
+      want = n
+      let stage = tries[ObjectIdentifier(level), default: 0]
+      tries[ObjectIdentifier(level)] = stage + 1
+      switch stage {
+      case 0: level.recall(resource)
+      case 1:
+        // Where nothing is uncertain the estimate is the truth: there is nothing to find.
+        if level.isCertain(resource) { return .refused(level) }
+        level.recount(resource)
+      // A question of another process may have been open during the scan and counted: look once more.
+      case 2 where !level.isCertain(resource): level.recount(resource)
+      default: return .refused(level)
+      }
+    }
+    let amount = upwards.reduce(want) { least, level in
+      min(least, level.ledger.offer(resource, least: n, want: want, severity: severity) ?? n)
+    }
+    put(slot, resource, to: ledger.granted(slot, resource) + amount)
+    return .granted(amount)
+  }
+
+  /// The lowest level whose bounds refuse n more.
+  private func refusing(_ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
+    upwards.first { $0.ledger.room(resource, severity) < n }
+  }
+
+  /// All members' unspent credit of one resource comes back: a memory operation each, whatever state they are in.
+  func recall(_ resource: Resource) {
+    work.recalls += 1
+    for one in subtree {
+      var back: [(Ledger.Slot, Int64)] = []
+      for member in one.members.values {
+        guard let cell = member.cell(resource) else { continue }
+        let granted = one.ledger.granted(member.slot, resource)
+        one.observePeak(member, resource, grantedBefore: granted)
+        let credit = member.takeCredit(resource, granted: granted)
+        bc_store(&cell.pointee.low, 0)
+        bc_store(&cell.pointee.granted, granted - credit)
+        back.append((member.slot, credit))
+      }
+      for (slot, credit) in back { one.giveBack(slot, resource, credit) }
+    }
+  }
+
+  func verify(_ pid: Int32, _ resource: Resource) {
+    if resource == .numproc { recountTasks(only: pid) } else { recount(resource) }
+  }
+
+  // MARK: Denials
+
+  struct DenialKey: Hashable {
+    var resource: Resource
+    var pid: Int32
+    var call: String
+    var error: String
+  }
+
+  /// Different denials that are told apart; a program that varies more is summed up under its first.
+  private static let mostDenials = 4096
+
+  /// A refusal that a program saw: counted where it was decided, told here and there.
+  func deny(_ resource: Resource, by level: Accounting, pid: Int32, error: Int32, call: String, detail: String, amount: Int64) {
+    level.ledger.refuse(resource)
+    host.state?.isDirty = true
+    host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")
+    let comm = record(resource, pid: pid, error: error, call: call, detail: detail, amount: amount)
+    if level !== self {
+      level.record(resource, pid: pid, error: error, call: call, detail: detail, amount: amount, comm: comm)
+    }
+  }
+
+  @discardableResult private func record(
+    _ resource: Resource, pid: Int32, error: Int32, call: String, detail: String, amount: Int64, comm: String? = nil
+  ) -> String {
+    let error = errnoName(error)
+    let key = DenialKey(resource: resource, pid: pid, call: call, error: error)
+    if let i = denialPlaces[key] ?? (denials.count >= Accounting.mostDenials ? denials.firstIndex { $0.resource == resource } : nil) {
+      denials[i].count += 1
+      changedDenials.insert(i)
+      return denials[i].comm
+    }
+    let comm = comm ?? Procfs.stat(pid)?.comm ?? "?"
+    denialPlaces[key] = denials.count
+    changedDenials.insert(denials.count)
+    denials.append(
+      .init(
+        resource: resource, count: 1, errno: error, pid: pid, comm: comm, call: call, detail: detail, amount: amount))
+    return comm
+  }
+
+  func resume(_ earlier: [Report.Denial]) {
+    denials = earlier
+    for (i, d) in earlier.enumerated() {
+      denialPlaces[DenialKey(resource: d.resource, pid: d.pid, call: d.call, error: d.errno)] = i
+    }
+  }
+
+  private func noteBarrier(_ resource: Resource, _ pid: Int32, _ severity: Severity) {
+    guard severity != .hard else { return }
+    for level in upwards where level.ledger[resource].granted > level.ledger[resource].bounds.barrier {
+      host.events.add(.barrier, of: level, resource, pid: pid)
+    }
+  }
+
+  // MARK: New bounds while it runs
+
+  /// New bounds, also below what is held: what exists stays, new charges fail. Credit that is out beyond the new barrier
+  /// comes back at once.
+  public func setBounds(_ bounds: [Resource: Bounds]) {
+    for (resource, bound) in bounds {
+      let wasLeased = leased
+      settings.bounds[resource] = bound
+      ledger.setBounds(bound, of: resource)
+      host.events.add(.set, of: self, resource)
+      if ledger[resource].granted > bound.ceiling(.hard) {
+        if Accounting.things.contains(resource) { recall(resource) }
+        if resource == .privvmpages, wasLeased { recallMemory(except: 0) }
+        if ledger[resource].granted > bound.ceiling(.hard) { host.events.add(.over, of: self, resource) }
+      }
+      if resource == .privvmpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
+    }
+    host.state?.save(self)
+  }
+}

@@ -1,0 +1,29 @@
+internal import CLinux
+internal import Wire
+
+/// Pages of cells, made ahead while nobody waits: a process that joins then gets one at once.
+final class MemberPages {
+  private static let ahead = 4
+  private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
+
+  /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is the caller's.
+  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? { ready.popLast() ?? MemberPages.make() }
+
+  func refill() {
+    while ready.count < MemberPages.ahead, let one = MemberPages.make() { ready.append(one) }
+  }
+
+  private static func make() -> (Int32, UnsafeMutablePointer<bc_page>)? {
+    let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
+    guard fd >= 0 else { return nil }
+    let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
+    guard ftruncate(fd, Int(BC_PAGE_SIZE) + Int(BC_OWNED_FDS) * 2) == 0, clinux_seal(fd, sealed) == 0,
+      let memory = mmap(nil, Int(BC_PAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED | Int32(MAP_POPULATE), fd, 0),
+      memory != UnsafeMutableRawPointer(bitPattern: -1)
+    else {
+      close(fd)
+      return nil
+    }
+    return (fd, memory.bindMemory(to: bc_page.self, capacity: 1))
+  }
+}

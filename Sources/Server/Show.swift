@@ -1,0 +1,100 @@
+internal import Beancounters
+internal import CLinux
+public import Command
+internal import Recount
+
+/// What is shown of a beancounter: its rows, its members, its report.
+extension Accounting {
+  /// Rows as they are now. `recount`: asks the kernel first, so that held is exact.
+  public func rows(recount: Bool) -> [Report.Row] {
+    let held = recount ? heldNow() : nil
+    return Resource.shown.map { r in
+      let now = held?[r] ?? (Accounting.things.contains(r) ? usedTotal(r) : 0)
+      return Report.Row(
+        resource: r, held: now, maxheld: max(ledger[r].maxheld, now), bounds: ledger[r].bounds, failcnt: ledger[r].failcnt,
+        status: status(r))
+    }
+  }
+
+  /// `exact`, `estimate`, `view` or `unseen`.
+  func status(_ resource: Resource) -> String {
+    guard Resource.enforced.contains(resource) else { return "unseen" }
+    // Members that cannot ask are looked at from time to time only.
+    return uncovered.isEmpty ? "exact" : "estimate"
+  }
+
+  public func report(command: [String], exit: Report.Exit, seconds: Double) -> Report {
+    Report(
+      id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true), denials: denials,
+      uncovered: uncovered, remaining: liveMembers, server: work)
+  }
+
+  func json(whole: Bool) -> String {
+    var fields = [
+      #""id":\#(id)"#, #""name":\#(jsonString(name))"#, #""parent":\#(parent.map { jsonString($0.name) } ?? "null")"#,
+      #""members":\#(liveMembers)"#, #""resources":\#(Report.array(rows(recount: true).map(Report.object)))"#,
+    ]
+    if whole {
+      let processes = members.values.sorted { $0.pid < $1.pid }.map { member in
+        #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"coverage":"\#(coverage(member))"}"#
+      }
+      fields += [
+        #""processes":\#(Report.array(processes))"#, #""denials":\#(Report.array(denials.map(Report.object)))"#,
+        #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#, #""server":\#(Report.object(work))"#,
+        #""mode":{\#(modes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
+      ]
+    }
+    return "{" + fields.joined(separator: ",") + "}"
+  }
+
+  private func coverage(_ member: Member) -> String {
+    if member.isZombie { return "zombie" }
+    switch member.coverage {
+    case .expected: return "expected"
+    case .joined: return "joined"
+    case .uncovered: return "uncovered"
+    }
+  }
+
+  /// Fast while estimates decide, slow where the next charge will recall or recount.
+  private var modes: [(name: String, mode: String)] {
+    Accounting.things.filter(isBounded).map { ($0.name, room($0, .hard) > 0 ? "fast" : "slow") }
+  }
+
+  /// Who holds a resource now, the greatest first: JSON objects.
+  func holders(_ resource: Resource) -> [String] {
+    if resource == .privvmpages { observeMemory() } else { recount(resource) }
+    let held = subtree.flatMap { one in
+      one.members.values.filter { !$0.isZombie || resource == .numproc }.map { member in
+        (member, resource == .privvmpages ? one.dataPages(member) : member.used(resource, granted: one.ledger.granted(member.slot, resource)))
+      }
+    }
+    return held.filter { $0.1 > 0 }.sorted { ($1.1, $0.0.pid) < ($0.1, $1.0.pid) }.map { member, amount in
+      let items =
+        Accounting.descriptions.contains(resource)
+        ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") } : []
+      let list = items.map { #"{"fd":\#($0.fd),"what":\#(jsonString($0.name))}"# }
+      return #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"amount":\#(amount),"#
+        + #""items":\#(Report.array(list)),"stack":null}"#
+    }
+  }
+}
+
+extension Events.Event {
+  func json() -> String {
+    var broken = tm()
+    var seconds = seconds
+    gmtime_r(&seconds, &broken)
+    var text = [CChar](repeating: 0, count: 32)
+    let n = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &broken)
+    let stamp = String(decoding: text[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let fraction = String(1000 + milliseconds).dropFirst()
+    var fields = [
+      #""time":"\#(stamp).\#(fraction)Z""#, #""beancounter":\#(jsonString(beancounter))"#, #""event":"\#(kind.rawValue)""#,
+    ]
+    if let resource { fields.append(#""resource":"\#(resource.name)""#) }
+    if let pid { fields.append(#""pid":\#(pid)"#) }
+    fields.append(#""text":\#(jsonString(self.text))"#)
+    return "{" + fields.joined(separator: ",") + "}"
+  }
+}

@@ -1,0 +1,17 @@
+import ArgumentParser
+
+struct BeancountersCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "beancounters", abstract: "The text of /proc/user_beancounters, Version 2.5.",
+    discussion: "Exactly as the 64-bit OpenVZ kernel printed it, for tools that read that file.")
+
+  @Argument(help: "A name or an id; without one, all.", completion: .beancounters)
+  var name: String?
+  @OptionGroup var server: ServerOptions
+
+  func run() throws {
+    let answer = try server.control().ask(["user_beancounters"] + (name.map { [$0] } ?? []))
+    try Reply.check(answer)
+    try output(answer)
+  }
+}

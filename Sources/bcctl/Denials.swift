@@ -1,0 +1,46 @@
+import ArgumentParser
+import Command
+
+struct DenialsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "denials", abstract: "Who was refused what, and where in the program.")
+
+  @Argument(help: "A name or an id.", completion: .beancounters)
+  var name: String
+  @OptionGroup var json: JSONOption
+  @OptionGroup var server: ServerOptions
+
+  func run() throws {
+    let answer = try server.control().ask(["denials", name])
+    if json.isOn { return try outputJSON(answer) }
+    let denials = try Reply.read(answer, as: Reply.Denials.self).denials
+    try output(denials.flatMap(Denials.lines).map { $0 + "\n" }.joined())
+  }
+}
+
+/// Denials of one kind together, as in the end report, with the stack below.
+enum Denials {
+  static func lines(_ denial: Reply.Denial) -> [String] {
+    let detail = denial.detail.map { $0.isEmpty ? "" : Display.quoted($0) } ?? ""
+    let amount = denial.amount > 1 ? ", \(denial.amount) at once" : ""
+    let line =
+      "  \(Display.visible(denial.resource)) x\(denial.count) (\(Display.visible(denial.errno))): "
+      + "\(Display.visible(denial.comm))[\(denial.pid)] \(Display.visible(denial.call))(\(detail))\(amount)"
+    return [line] + (denial.frames ?? []).map { "    " + $0.text }
+  }
+}
+
+extension Reply.Frame {
+  /// `cache_load cache.c:88`; without debugging information, `cache_load libcache.so+0x1000`.
+  var text: String {
+    var words = [Display.visible(function ?? "??")]
+    if let file {
+      words.append(Display.visible(basename(file)) + (line.map { ":\($0)" } ?? ""))
+    } else if let module {
+      words.append(Display.visible(basename(module)) + (offset.map { "+0x" + String($0, radix: 16) } ?? ""))
+    }
+    return words.joined(separator: " ")
+  }
+
+  private func basename(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+}

@@ -1,0 +1,99 @@
+import CLinux
+import Command
+import Recount
+import Server
+
+/// The server in this very process, for as long as the run lasts.
+final class PrivateServer: Place {
+  private let server: Server
+  private let books: Accounting
+
+  init(name: String, settings: Settings, outside: [Int32]) {
+    do {
+      server = try Server.ofOneRun(shim: Shim.path())
+    } catch {
+      fail("the accounting server cannot start: \(error)")
+    }
+    do {
+      books = try server.host.create(name: name, settings: settings, outside: [Outside(pid: getpid(), fds: outside)])
+    } catch {
+      server.shutDown()
+      fail("--name \(name): \(error.text)")
+    }
+  }
+
+  var membership: (server: String, token: String, shim: String) { (server.path, books.token.text, server.shim) }
+
+  func spawn(_ launch: Launch) -> (Int32, Int32) {
+    let path = Executable.resolve(launch.options.command[0])
+    let uncoverable = path.flatMap(Executable.reasonUncovered) != nil
+    var before: UInt64 = .max
+    // The child inherits its first lease: there is no moment without one.
+    let lease = books.firstLease(uncoverable: uncoverable)
+    if let lease, clinux_prlimit(0, lease, &before) != 0 { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
+    var child: Int32 = 0
+    var mask = launch.mask
+    let error = clinux_spawn(&child, launch.argv, launch.words, &mask, launch.options.workdir)
+    if lease != nil { _ = clinux_prlimit(0, before, nil) }
+    guard error == 0 else { return (error, 0) }
+    if let lease { books.prepare(lease: Int64(lease / 4096)) }
+    books.adopt(child, parent: getpid(), execPath: launch.options.command[0])
+    return (0, child)
+  }
+
+  private var watched = false
+
+  func wait(for fd: Int32, _ ready: () -> Void) {
+    if !watched { server.watch(fd) {} }
+    watched = true
+    server.step()
+    ready()
+  }
+
+  /// What looks alive gets 50 ms before it counts as outliving COMMAND.
+  func settle() {
+    var quiet = 0
+    for _ in 0..<100 {
+      server.step(timeout: 0)
+      books.tick()
+      if books.memberCount == 0 { return }
+      quiet = books.anyoneEnding() ? 0 : quiet + 1
+      if quiet > 25 { return }
+      server.step(timeout: 2)
+    }
+    books.leaveZombiesToInit()
+  }
+
+  func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
+    let made = books.report(command: options.command, exit: exit, seconds: seconds)
+    return (made.verdict, made.text(as: options.format, verbose: options.verbose))
+  }
+
+  func abandon() { server.shutDown() }
+
+  /// Where processes outlive COMMAND, a copy of this one goes on serving them, away from the terminal, until the last is
+  /// gone.
+  func leave() {
+    guard books.liveMembers > 0 else { return server.shutDown() }
+    guard clinux_fork() == 0 else { return }
+    setsid()
+    let null = clinux_open("/dev/null", O_RDWR)
+    for fd: Int32 in 0...2 { dup2(null, fd) }
+    while books.memberCount > 0 || !books.children.isEmpty { server.step() }
+    server.shutDown()
+    exit(0)
+  }
+}
+
+enum Shim {
+  /// Beside this program, where the build put it or an installation did.
+  static func path() -> String {
+    let own = Procfs.executable(getpid()) ?? ""
+    let folder = own.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+    for place in ["beancounter_Wire.resources/libbeancounter.so", "libbeancounter.so", "../lib/libbeancounter.so"] {
+      let path = folder + "/" + place
+      if access(path, R_OK) == 0 { return path }
+    }
+    fail("libbeancounter.so is not beside \(own): run `swift build -c release` again")
+  }
+}
