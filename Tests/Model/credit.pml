@@ -126,8 +126,15 @@ idle:
     :: atomic { !hush && own[m] > 0 -> own[m]--; busy++; goto give }
     // Shared by dup or fork since: closing it may or may not have freed the description; here it did.
     :: atomic { !hush && own[m] > 0 -> own[m]--; busy++ }
+#ifndef M_UNCERTAIN_WITHOUT_PENDING
+      atomic { pending[m]++; note() }
+#endif
       truth[m]--;
-      d_step { uncertain[m] = 1; busy-- }
+      uncertain[m] = 1;
+#ifndef M_UNCERTAIN_WITHOUT_PENDING
+      pending[m]--;
+#endif
+      busy--
     od;
 
 take:
@@ -311,6 +318,34 @@ inline thaw() {
   i = 0
 }
 
+// Whether what is out is what is held, so that a recount would find nothing. In this order: what was pending for any member
+// has ended, then of each member nothing is uncertain or unspent, and it lives.
+inline certain() {
+#ifndef M_CERTAIN_LOOKS_AT_PENDING_LAST
+  sure[0] = pending[0] == 0;
+  sure[1] = pending[1] == 0;
+#else
+  d_step { sure[0] = 1; sure[1] = 1 }
+#endif
+  i = 0;
+  do
+  :: i < 2 ->
+    sure[i] = sure[i] && !uncertain[i];
+#ifdef M_CERTAIN_LOOKS_AT_PENDING_LAST
+    sure[i] = sure[i] && pending[i] == 0;
+#endif
+#ifndef M_CERTAIN_WITH_CREDIT
+    sure[i] = sure[i] && credit[i] == 0;
+#endif
+#ifndef M_CERTAIN_OF_THE_DEAD
+    sure[i] = sure[i] && (alive[i] || ended[i]);
+#endif
+    i++
+  :: else -> break
+  od;
+  d_step { c = sure[0] && sure[1]; sure[0] = 0; sure[1] = 0; i = 0 }
+}
+
 inline recount() {
 #ifdef M_COUNT_BEFORE_FREEZE
   count();
@@ -356,12 +391,14 @@ idle:
   od;
 
 decision:
-#ifndef M_ZOMBIES_ASK
   if
+#ifdef M_ZOMBIES_ASK
+  :: true
+#else
   :: atomic { ended[m] -> ask[q] = 0; goto decided } // died between its question and the answer
   :: !ended[m]
-  fi;
 #endif
+  fi;
   d_step { decision_begins(); note() }
   grant();
   if
@@ -375,6 +412,8 @@ decision:
 #ifdef M_DENY_ON_ESTIMATE
   goto deny;
 #endif
+  certain();
+  if :: c -> c = 0; goto deny :: else fi;
   recount();
   grant();
   if :: amount -> goto give :: else fi;
