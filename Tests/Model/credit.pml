@@ -9,7 +9,8 @@
 // Laws, asserted where something they speak of changes:
 //   low      truth + unspent credit ≤ granted, for each member: the estimate never lies low
 //   barrier  Σ granted ≤ barrier
-//   denial   denied only if, at some instant of the decision, Σ truth + n > barrier; with STOPS, Σ (truth + pending) + n
+//   denial   denied only if, at some instant of the decision, Σ truth + Σ reserved + n > barrier, where reserved is charged and
+//            on its way into the kernel; with STOPS, Σ of each member's greatest truth + pending in that time, + n
 //   sure     what is not marked as uncertain is exact once nothing is under way
 //   found    a recount while nothing is under way makes granted − credit = truth
 //   lost     when all have died, granted = 0
@@ -51,6 +52,7 @@ byte need;
 byte peak[2]; // truth + pending at its highest
 #else
 bit fits;
+byte reserved[2]; // units charged for, the system call not yet done: held, as in the kernels
 #endif
 bit hush;
 byte busy; // threads that are not idle, while all live
@@ -63,9 +65,13 @@ inline note() {
 }
 inline decision_begins() { need = n }
 inline decision_ends() { need = 0; peak[0] = 0; peak[1] = 0 }
+inline reserve(u) { skip }
+inline forget() { skip }
 inline fitted() { assert(peak[0] + peak[1] + need > BARRIER) }
 #else
-inline note() { fits = fits && truth[0] + truth[1] + need <= BARRIER }
+inline forget() { reserved[m] = 0 }
+inline reserve(u) { reserved[m] = reserved[m] + u; note() }
+inline note() { fits = fits && truth[0] + truth[1] + reserved[0] + reserved[1] + need <= BARRIER }
 inline decision_begins() { need = n; fits = 1 }
 inline decision_ends() { need = 0; fits = 0 }
 inline fitted() { assert(!fits) }
@@ -86,7 +92,7 @@ inline take_n() {
   atomic { pending[m] = pending[m] + begun(n); note() }
   atomic { credit[m] = credit[m] - n; seen = credit[m] }
   if
-  :: seen >= 0 -> seen = 0; goto call
+  :: atomic { seen >= 0 -> reserve(n); seen = 0; goto call }
   :: else -> d_step { credit[m] = credit[m] + n; seen = 0 }
   fi;
   pending[m] = pending[m] - begun(n)
@@ -106,7 +112,7 @@ inline take_n() {
   :: seen < n -> break
   :: else ->
     if
-    :: atomic { credit[m] == seen -> credit[m] = credit[m] - n; seen = 0; goto call }
+    :: atomic { credit[m] == seen -> credit[m] = credit[m] - n; reserve(n); seen = 0; goto call }
     :: atomic { credit[m] != seen -> seen = credit[m] }
     fi
   od;
@@ -148,8 +154,8 @@ refused:
 
 call:
     if
-    :: d_step { truth[m] = truth[m] + n; own[m] = own[m] + n; note(); low(m) }
-    :: d_step { credit[m] = credit[m] + n; low(m) } // the kernel refused
+    :: d_step { truth[m] = truth[m] + n; own[m] = own[m] + n; reserve(-n); low(m) }
+    :: d_step { credit[m] = credit[m] + n; reserve(-n); low(m) } // the kernel refused
     fi;
     d_step { pending[m] = pending[m] - begun(n); n = 0; busy-- }
     goto idle;
@@ -177,7 +183,7 @@ give:
 // SIGKILL between any two steps.
 proctype Death(byte m) {
 end:
-  d_step { !hush && alive[m] -> alive[m] = 0; truth[m] = 0; own[m] = 0 }
+  d_step { !hush && alive[m] -> alive[m] = 0; truth[m] = 0; own[m] = 0; forget() }
 }
 
 inline give_back(i, c) {
@@ -319,13 +325,17 @@ inline thaw() {
 }
 
 // Whether what is out is what is held, so that a recount would find nothing. In this order: what was pending for any member
-// has ended, then of each member nothing is uncertain or unspent, and it lives.
+// has ended and left no credit, then nothing is uncertain, and all live.
 inline certain() {
 #ifndef M_CERTAIN_LOOKS_AT_PENDING_LAST
   sure[0] = pending[0] == 0;
   sure[1] = pending[1] == 0;
 #else
   d_step { sure[0] = 1; sure[1] = 1 }
+#endif
+#ifndef M_CERTAIN_WITH_CREDIT
+  sure[0] = sure[0] && credit[0] == 0;
+  sure[1] = sure[1] && credit[1] == 0;
 #endif
   i = 0;
   do
@@ -334,16 +344,14 @@ inline certain() {
 #ifdef M_CERTAIN_LOOKS_AT_PENDING_LAST
     sure[i] = sure[i] && pending[i] == 0;
 #endif
-#ifndef M_CERTAIN_WITH_CREDIT
-    sure[i] = sure[i] && credit[i] == 0;
-#endif
 #ifndef M_CERTAIN_OF_THE_DEAD
     sure[i] = sure[i] && (alive[i] || ended[i]);
 #endif
     i++
   :: else -> break
   od;
-  d_step { c = sure[0] && sure[1]; sure[0] = 0; sure[1] = 0; i = 0 }
+  i = 0;
+  d_step { c = sure[0] && sure[1]; sure[0] = 0; sure[1] = 0 }
 }
 
 inline recount() {
