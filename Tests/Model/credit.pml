@@ -65,7 +65,7 @@ inline note() {
 }
 inline decision_begins() { need = n }
 inline decision_ends() { need = 0; peak[0] = 0; peak[1] = 0 }
-inline reserve(u) { skip }
+inline reserve(u) { note() }
 inline forget() { skip }
 inline fitted() { assert(peak[0] + peak[1] + need > BARRIER) }
 #else
