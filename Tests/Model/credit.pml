@@ -3,6 +3,7 @@
 // Sources/Server/Accounting.swift. Operations are not numbered: the members go on for ever, in a finite set of states.
 //
 //   -DTHREADS=3  the first member has two threads
+//   -DLIVE_BY_ONES  nobody dies and every charge is of one unit, so that three threads fit into memory
 //   -DSTOPS      a member may be stopped between any two steps, so the server cannot wait for what is pending
 //   -DM_…        one defect, for which there must be a counterexample (Tests/Model/check --mutants)
 //
@@ -128,7 +129,9 @@ proctype Thread(byte t) {
 idle:
     do
     :: atomic { !hush -> n = 1; busy++; goto take }
+#ifndef LIVE_BY_ONES
     :: atomic { !hush -> n = 2; busy++; goto take }
+#endif
     :: atomic { !hush && own[m] > 0 -> own[m]--; busy++; goto give }
     // Shared by dup or fork since: closing it may or may not have freed the description; here it did.
     :: atomic { !hush && own[m] > 0 -> own[m]--; busy++ }
@@ -473,8 +476,10 @@ init {
     :: k < THREADS -> run Thread(k); k++
     :: else -> break
     od;
+#ifndef LIVE_BY_ONES
     run Death(0);
     run Death(1);
+#endif
     run Server()
   }
 }
