@@ -327,9 +327,14 @@ inline thaw() {
   i = 0
 }
 
-// Whether what is out is what is held, so that a recount would find nothing. In this order: what was pending for any member
-// has ended and left no credit, then nothing is uncertain, and all live.
+// Whether what is out is what is held, so that a recount would find nothing. Cells are frozen for it, or what is given back
+// could be spent again unseen. In this order: what was pending for any member has ended and has given nothing back, then
+// nothing is uncertain, and all live.
 inline certain() {
+#ifndef M_CERTAIN_WITHOUT_FREEZING
+  d_step { c = credit[0]; credit[0] = FROZEN; give_back(0, c) }
+  d_step { c = credit[1]; credit[1] = FROZEN; give_back(1, c) }
+#endif
 #ifndef M_CERTAIN_LOOKS_AT_PENDING_LAST
   sure[0] = pending[0] == 0;
   sure[1] = pending[1] == 0;
@@ -337,8 +342,8 @@ inline certain() {
   d_step { sure[0] = 1; sure[1] = 1 }
 #endif
 #ifndef M_CERTAIN_WITH_CREDIT
-  sure[0] = sure[0] && credit[0] == 0;
-  sure[1] = sure[1] && credit[1] == 0;
+  sure[0] = sure[0] && (credit[0] == 0 || credit[0] == FROZEN);
+  sure[1] = sure[1] && (credit[1] == 0 || credit[1] == FROZEN);
 #endif
   i = 0;
   do
@@ -354,7 +359,7 @@ inline certain() {
   :: else -> break
   od;
   i = 0;
-  d_step { c = sure[0] && sure[1]; sure[0] = 0; sure[1] = 0 }
+  d_step { c = sure[0] && sure[1] && total + n > BARRIER; sure[0] = 0; sure[1] = 0 }
 }
 
 inline recount() {
@@ -424,7 +429,16 @@ decision:
   goto deny;
 #endif
   certain();
-  if :: c -> c = 0; goto deny :: else fi;
+  if
+  :: c ->
+#ifndef M_CERTAIN_WITHOUT_FREEZING
+    d_step { credit[0] = credit[0] - FROZEN; low(0) }
+    d_step { credit[1] = credit[1] - FROZEN; low(1) }
+#endif
+    c = 0;
+    goto deny
+  :: else
+  fi;
   recount();
   grant();
   if :: amount -> goto give :: else fi;
