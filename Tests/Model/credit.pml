@@ -286,18 +286,13 @@ inline thaw() {
   :: i < 2 ->
     c = pending[i];
     d_step {
-#ifdef M_PENDING_LOOKED_AT_BEFORE
-      c = before[i];
-#endif
 #ifndef M_PENDING_LOOKED_AT_AFTER
       c = (before[i] > c -> before[i] : c);
 #endif
 #ifdef M_PENDING_IGNORED
       c = 0;
 #endif
-#ifndef M_DEAD_ARE_PENDING
       c = (alive[i] -> c : 0);
-#endif
       c = (sure[i] -> 0 : c);
       c = (counted[i] + c < granted[i] -> counted[i] + c : granted[i]);
       c = (counted[i] > c -> counted[i] : c);
