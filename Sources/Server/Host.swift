@@ -15,6 +15,11 @@ public final class Host {
   public var state: State?
   let pages = MemberPages()
   var isSettling = false
+  private var moment = 0
+  func nextMoment() -> Int {
+    moment += 1
+    return moment
+  }
 
   public init() {}
 
