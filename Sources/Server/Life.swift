@@ -89,6 +89,13 @@ extension Accounting {
     subtree.allSatisfy { $0.members.keys.allSatisfy { kill($0, 0) == 0 || clinux_errno() != ESRCH } }
   }
 
+  /// It was killed while it forked: a child may be there that nobody noted, and that is not its child any more.
+  private func findLost(_ parent: Int32) {
+    for pid in Procfs.processes() where host.owner[pid] == nil {
+      if Procfs.environment(pid, "BC_TOKEN") == token.text { adopt(pid, parent: parent) }
+    }
+  }
+
   /// It has entered another beancounter.
   private func moveAway(_ pid: Int32) {
     guard members[pid] != nil else { return }
@@ -198,6 +205,7 @@ extension Accounting {
     if member.page != nil {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
     }
+    if isForking(member) { findLost(pid) }
     if member.coverage != .joined, !moved { noteIfUncoverable(pid, member.execPath) }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {

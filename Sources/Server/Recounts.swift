@@ -52,10 +52,11 @@ extension Accounting {
     giveBack(member.slot, resource, member.takeCredit(resource, granted: granted, leaving: bc_frozen()))
   }
 
-  /// … and what makes it unsure from now on is a matter for the next count.
-  private func freezeToCount(_ member: Member, _ resource: Resource) {
-    freeze(member, resource)
-    if let cell = member.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 0) }
+  /// … and what makes it unsure from now on is a matter for the next count. First all are frozen, for their peaks are worth
+  /// nothing once one of them has forgotten that it is unsure.
+  private func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) {
+    for (one, member) in members { one.freeze(member, resource) }
+    for (_, member) in members { if let cell = member.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 0) } }
   }
 
   /// What was given back while the cell was frozen is credit again.
@@ -115,7 +116,7 @@ extension Accounting {
     var total: Int64 = 0
     for pid in only.map({ [$0] }) ?? Array(members.keys) { takeNotes(of: pid) }
     let counted = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
-    for member in counted { freezeToCount(member, .numproc) }
+    freezeToCount(counted.map { (self, $0) }, .numproc)
     drain([.numproc], counted)
     for member in counted {
       let tasks = Procfs.tasks(member.pid) ?? 0
@@ -134,7 +135,7 @@ extension Accounting {
     // Parents first: what a child inherited is put down to whoever opened it.
     let living = tree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
       .sorted { $0.member.pid < $1.member.pid }
-    for (one, member) in living { for r in Accounting.descriptions { one.freezeToCount(member, r) } }
+    for r in Accounting.descriptions { freezeToCount(living, r) }
     drain(Accounting.descriptions, living.map(\.member))
     let before = living.map { m in Accounting.descriptions.map { pendingNow(m.member, $0) } }
     let found = Descriptors.count(
@@ -160,7 +161,7 @@ extension Accounting {
     let tree = root.subtree
     let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
     let living = all.filter { !$0.member.isZombie }
-    for (one, member) in living { one.freezeToCount(member, resource) }
+    freezeToCount(living, resource)
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
     let (counts, orphaned) = root.count(resource, all.map(\.member.pid))
