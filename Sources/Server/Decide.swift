@@ -18,6 +18,8 @@ extension Accounting {
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
+      // What is there already may be in the books of somebody else too.
+      if severity == .force, let cell = members[pid]?.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
       addCredit(pid, resource, amount)
       noteBarrier(resource, pid, severity)
       return nil

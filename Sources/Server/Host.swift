@@ -13,6 +13,8 @@ public final class Host {
   var unwatch: (Int32) -> Void = { _ in }  // pidfd, about to be closed
   /// What outlives this process; nil for a private server, which has nobody to tell.
   public var state: State?
+  /// How many questions of each process have been put and not answered: sockets that are the shim's.
+  var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
   var isSettling = false
   private var moment = 0

@@ -141,10 +141,16 @@ extension Accounting {
     let found = Descriptors.count(
       living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
       outside: root.outsides)
+    let questions = host.questions()
     for one in tree { for r in Accounting.descriptions { one.put(one.estate, r, to: 0) } }
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: Accounting.descriptions.count)
     for (i, (one, member)) in living.enumerated() {
-      let count = found.perProcess[i]
+      var count = found.perProcess[i]
+      // A process with a page shows its questions there, and they were left out.
+      if member.page == nil, let asked = questions[member.pid] {
+        count.files = max(0, count.files - asked)
+        count.otherSockets = max(0, count.otherSockets - asked)
+      }
       one.members[member.pid]?.holdsShared = found.shares[i]
       let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
       for (k, r) in Accounting.descriptions.enumerated() {

@@ -46,6 +46,7 @@ public final class Server {
       pids[pidfd] = pid
       add(pidfd, UInt32(EPOLLIN.rawValue))
     }
+    host.questions = { [unowned self] in openQuestions() }
     host.events.follow = { [unowned self] event in
       guard !followers.isEmpty else { return }
       let line = Array((event.json() + "\n").utf8)
@@ -129,6 +130,22 @@ public final class Server {
       waiting.insert(fd)
       if !question(fd) { add(fd, UInt32(EPOLLIN.rawValue)) }
     }
+  }
+
+  private func openQuestions() -> [Int32: Int64] {
+    for listener in listeners {
+      while case let fd = clinux_accept(listener), fd >= 0 {
+        waiting.insert(fd)
+        add(fd, UInt32(EPOLLIN.rawValue))
+      }
+    }
+    var questions: [Int32: Int64] = [:]
+    for fd in waiting {
+      var peer = ucred()
+      var length = socklen_t(MemoryLayout<ucred>.size)
+      if getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 { questions[peer.pid, default: 0] += 1 }
+    }
+    return questions
   }
 
   private static let longestQuestion = 65536
