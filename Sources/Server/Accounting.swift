@@ -34,6 +34,9 @@ public final class Accounting {
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
   let born = Int64(time(nil))
   var denialPlaces: [DenialKey: Int] = [:]
+  var observed = Observed()
+  /// What its excess over oomguarpages adds to its members' `oom_score_adj`.
+  var badness = 0
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [

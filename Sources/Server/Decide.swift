@@ -152,6 +152,8 @@ extension Accounting {
         if resource == .privvmpages, wasLeased { recallMemory(except: 0) }
         if ledger[resource].granted > bound.ceiling(.hard) { host.events.add(.over, of: self, resource) }
       }
+      if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 { recallMemory(except: 0) }
+      if resource == .oomguarpages { observe() }
       if resource == .privvmpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
     }
     host.state?.save(self)

@@ -15,6 +15,7 @@ public final class Host {
   public var state: State?
   let pages = MemberPages()
   var isSettling = false
+  var guarantee = Guarantee()
 
   public init() {}
 

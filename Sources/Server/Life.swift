@@ -278,6 +278,7 @@ extension Accounting {
     lookAtMaxima()
     keepAhead()
     if leased { observeMemory() }
+    observeIfDue()
   }
 
   /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.

@@ -65,8 +65,18 @@ final class PrivateServer: Place {
   }
 
   func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
+    books.sawResident(peakOfOne: peakOfCommand)
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
     return (made.verdict, made.text(as: options.format, verbose: options.verbose))
+  }
+
+  /// ru_maxrss of what was waited for, in pages. It begins with the memory of this process, in which COMMAND was spawned
+  /// (fs/exec.c exec_mmap), so a figure below our own says nothing: 0.
+  private var peakOfCommand: Int64 {
+    var (children, own) = (rusage(), rusage())
+    guard getrusage(RUSAGE_CHILDREN, &children) == 0, getrusage(RUSAGE_SELF, &own) == 0, children.ru_maxrss > own.ru_maxrss
+    else { return 0 }
+    return Int64(children.ru_maxrss) * 1024 / Procfs.pageSize
   }
 
   func abandon() { server.shutDown() }
