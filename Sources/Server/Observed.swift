@@ -71,13 +71,15 @@ struct Observed {
   mutating func sawPeakOfOne() { hasPeakOfOne = true }
 
   /// `view`: the kernel's own figure, as of the last look. `estimate`: counted by other means. `unseen`: not all of it, or
-  /// members came and went between two looks and nothing at all was seen.
-  func status(_ resource: Resource, hasHadMembers: Bool) -> String {
+  /// members came and went between two looks and nothing at all was seen. A maximum from before the server was restarted is
+  /// an estimate.
+  func status(_ resource: Resource, maxheld: Int64, hasHadMembers: Bool) -> String {
     if resource == .vmguarpages { return "exact" }  // a guarantee holds nothing
     guard Observed.rows.contains(resource) else { return "unseen" }
-    let isOfOne = hasPeakOfOne && resource != .swappages && Observed.memory.contains(resource)
-    guard let last else { return isOfOne ? "estimate" : hasHadMembers ? "unseen" : "view" }
-    if Observed.memory.contains(resource) { return last.isSplit && !isOfOne ? "view" : "estimate" }
+    guard let last else { return maxheld > 0 ? "estimate" : hasHadMembers ? "unseen" : "view" }
+    if Observed.memory.contains(resource) {
+      return last.isSplit && !(hasPeakOfOne && resource != .swappages) ? "view" : "estimate"
+    }
     if Observed.buffers.contains(resource) { return last.hidden == 0 ? "view" : "unseen" }
     return "estimate"
   }

@@ -20,7 +20,8 @@ extension Accounting {
   /// `exact`, `estimate`, `view` or `unseen`.
   func status(_ resource: Resource) -> String {
     guard Resource.charged.contains(resource) else {
-      return observed.status(resource, hasHadMembers: ledger[.numproc].maxheld > 0)
+      return observed.status(
+        resource, maxheld: ledger[resource].maxheld, hasHadMembers: ledger[.numproc].maxheld > 0)
     }
     // Members that cannot ask are looked at from time to time only.
     return uncovered.isEmpty ? "exact" : "estimate"
