@@ -55,6 +55,7 @@ extension Accounting {
     return barrier == 0 || barrier == Bounds.unlimited ? nil : barrier
   }
 
+  /// Called after every look: with a barrier set there is one at least each half second, unless looking is dear.
   /// A member has the greatest bonus of all the levels that it is in.
   func protectOthers(from held: Observed.Held) {
     let excess = outOfMemoryGuarantee.map { held.total(.oomguarpages) - $0 } ?? 0

@@ -17,12 +17,19 @@ struct Observed {
   /// What each member holds.
   struct Held {
     var perMember: [Int32: [Resource: Int64]] = [:]
-    /// Of figures that were not the kernel's own.
+    /// Whether no page was counted in several processes.
     var isSplit = true
+    /// Sockets that could not be seen, and processes whose descriptors could not.
     var hidden = 0
 
     var totals: [Resource: Int64] {
       Dictionary(uniqueKeysWithValues: Observed.rows.map { ($0, total($0)) })
+    }
+
+    func only(_ belongs: (Int32) -> Bool) -> Held {
+      var part = self
+      part.perMember = perMember.filter { belongs($0.key) }
+      return part
     }
 
     func total(_ resource: Resource) -> Int64 { perMember.values.reduce(0) { $0 + ($1[resource] ?? 0) } }
@@ -30,7 +37,7 @@ struct Observed {
 
   /// The last look while there were members.
   private(set) var last: Held?
-  /// Whether some maximum is of one process that had ended, without the pages that it shared being split.
+  /// Whether a maximum is of one process that had ended: the pages that it shared were not split.
   private var hasPeakOfOne = false
 
   // When to look, in milliseconds of `Clock`.
@@ -86,16 +93,21 @@ struct Observed {
 }
 
 extension Accounting {
-  /// What the kernel shows of this beancounter and all below, now. Moves maxheld; carries out what is guaranteed.
+  /// What the kernel shows of this beancounter and all below, now. Moves maxheld, here and below; carries out what is
+  /// guaranteed.
   @discardableResult func observe() -> Observed.Held {
     let now = Clock.milliseconds()
     let held = look()
-    guard liveMembers(below: true) > 0 else { return held }
-    for r in Observed.rows where held.total(r) > ledger[r].maxheld {
-      ledger.observe(r, held: held.total(r))
-      host.state?.isDirty = true
+    let took = Clock.milliseconds() - now
+    for one in subtree {
+      let part = one === self ? held : held.only { [host] pid in host.owner[pid]?.upwards.contains { $0 === one } ?? false }
+      guard !part.perMember.isEmpty else { continue }
+      for r in Observed.rows where part.total(r) > one.ledger[r].maxheld {
+        one.ledger.observe(r, held: part.total(r))
+        host.state?.isDirty = true
+      }
+      one.observed.looked(part, at: now, milliseconds: took)
     }
-    observed.looked(held, at: now, milliseconds: Clock.milliseconds() - now)
     protectOthers(from: held)
     return held
   }
@@ -103,7 +115,7 @@ extension Accounting {
   /// From the tick.
   func observeIfDue() {
     let isDue = observed.isDue(
-      at: Clock.milliseconds(), hasMembers: !members.isEmpty || !children.isEmpty && liveMembers(below: true) > 0,
+      at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 },
       isBounded: Observed.rows.contains(where: isBounded))
     if isDue { observe() }
   }
@@ -117,8 +129,6 @@ extension Accounting {
     }
   }
 
-  private func liveMembers(below: Bool) -> Int { subtree.reduce(0) { $0 + $1.liveMembers } }
-
   private func look() -> Observed.Held {
     let living = subtree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
       .sorted { $0.member.pid < $1.member.pid }
@@ -131,8 +141,9 @@ extension Accounting {
     let buffers = SocketBuffers.of(pids, holdings)
     let files = living.map { $0.of.ledger.granted($0.member.slot, .numfile) }
     let objects = KernelMemory.count(pids, files: zip(living, files).map { $0.member.used(.numfile, granted: $1) }, holdings)
+    let residents = residents(pids)
     for (i, pid) in pids.enumerated() {
-      let memory = Resident.of(pid) ?? Resident(physical: 0, swapped: 0, isSplit: true)
+      let memory = residents[i]
       held.isSplit = held.isSplit && memory.isSplit
       let (sizes, sockets) = (KernelMemory.Sizes.here, buffers.perProcess[i])
       held.perMember[pid] = [
@@ -143,5 +154,11 @@ extension Accounting {
     }
     held.hidden = buffers.hidden + holdings.readable.count { !$0 }
     return held
+  }
+
+  /// Memory in use of each process, in order. Pages are split among all processes of the machine that map them; to split
+  /// them among beancounters instead, this is the place.
+  private func residents(_ pids: [Int32]) -> [Resident] {
+    pids.map { Resident.of($0) ?? Resident(physical: 0, swapped: 0, isSplit: true) }
   }
 }
