@@ -28,6 +28,11 @@ public struct Resident: Equatable, Sendable {
     return Resident(physical: pages(rss), swapped: pages(kilobytes("VmSwap", text) ?? 0), isSplit: false)
   }
 
+  /// The most pages it had in RAM since its image started, shared ones in full (VmHWM); nil when it has gone.
+  public static func peak(_ pid: Int32) -> Int64? {
+    Procfs.status(pid, "VmHWM").map { $0 * 1024 / Procfs.pageSize }
+  }
+
   /// Splitting gives halves of pages: what has begun counts.
   private static func pages(_ kilobytes: Int64) -> Int64 { (kilobytes * 1024 + Procfs.pageSize - 1) / Procfs.pageSize }
 

@@ -73,10 +73,10 @@ final class PrivateServer: Place {
   /// ru_maxrss of what was waited for, in pages. It begins with the memory of this process, in which COMMAND was spawned
   /// (fs/exec.c exec_mmap), so a figure below our own says nothing: 0.
   private var peakOfCommand: Int64 {
-    var (children, own) = (rusage(), rusage())
-    guard getrusage(RUSAGE_CHILDREN, &children) == 0, getrusage(RUSAGE_SELF, &own) == 0, children.ru_maxrss > own.ru_maxrss
-    else { return 0 }
-    return Int64(children.ru_maxrss) * 1024 / Procfs.pageSize
+    var children = rusage()
+    guard getrusage(RUSAGE_CHILDREN, &children) == 0, let own = Resident.peak(getpid()) else { return 0 }
+    let pages = Int64(children.ru_maxrss) * 1024 / Procfs.pageSize
+    return pages > own ? pages : 0
   }
 
   func abandon() { server.shutDown() }

@@ -18,12 +18,15 @@ import Testing
     let idle = try Holder("")
     let before = try #require(Resident.of(idle.pid))
     let holder = try Holder("m = bytearray(b'x') * \(pages * 4096)")
+    let past = try Holder("m = bytearray(b'x') * \(pages * 4096)\ndel m")
     let resident = try #require(Resident.of(holder.pid))
     #expect(resident.isSplit && before.isSplit)
     let inUse = resident.physical + resident.swapped
     #expect(inUse >= pages)
     #expect(inUse <= pages + 4 * (before.physical + before.swapped))
-    #expect(Resident.of(-1) == nil)
+    #expect(try #require(Resident.peak(past.pid)) >= pages)
+    #expect(try #require(Resident.of(past.pid)).physical < pages)
+    #expect(Resident.of(-1) == nil && Resident.peak(-1) == nil)
   }
 
   /// What a fork shares is counted once, not in each.
