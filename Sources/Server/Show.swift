@@ -8,7 +8,8 @@ extension Accounting {
   /// Rows as they are now. `recount`: asks the kernel first, so that held is exact.
   public func rows(recount: Bool) -> [Report.Row] {
     if recount { observed.wasAskedFor(at: Clock.milliseconds()) }
-    let held = recount ? heldNow().merging(observe().totals) { $1 } : nil
+    var held = recount ? heldNow() : nil
+    if recount, subtree.contains(where: { $0.liveMembers > 0 }) { held?.merge(observe().totals) { $1 } }
     return Resource.shown.map { r in
       let now = held?[r] ?? (Accounting.things.contains(r) ? usedTotal(r) : 0)
       return Report.Row(
