@@ -133,6 +133,18 @@ extension RealPrograms {
       #expect(r.ended.output == own + own)
     }
 
+    /// A guarantee is kept as far as the beancounter above has room.
+    @Test func guaranteedMemoryIsBoundedFromAbove() throws {
+      let bcd = try Bcd()
+      _ = try bcd.lines("create", "above", "privvmpages=90M")
+      _ = try bcd.lines("create", "child", "--parent", "above", "privvmpages=40M", "vmguarpages=200M")
+      let got = try bcd.lines("enter", "child", "--", tool("python3"), program("guaranteed.py"), "300").last
+      #expect(45...90 ~= got.flatMap { Int($0) } ?? -1)
+      #expect(try bcd.field("above", "privvmpages.f") == "1")
+      #expect(try bcd.field("child", "privvmpages.f") == "0")
+      try bcd.end()
+    }
+
     /// privvmpages below what vmguarpages promises: no refusal up to the promise, and one beyond it.
     @Test func guaranteedMemoryIsNotRefused() throws {
       let python = try tool("python3")
