@@ -53,8 +53,22 @@ struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n
 void charge_force(unsigned resource, int64_t n, const char *call) {
   struct bc_page *page = member_page();
   if (!page) return;
-  if (!credit_take(bc_page_cell(page, resource), n) && credit_ask(&page, resource, n, BC_FORCE, 0, call, NULL)) return;
   struct bc_cell *cell = bc_page_cell(page, resource);
   __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // somebody else may have it charged too
-  credit_settle(cell);
+  for (int i = 0; i < 8; i++) {
+    int64_t seen = bc_load(&cell->credit);
+    // Without a word on the least credit: this makes no maximum.
+    while (seen >= n && !bc_cas(&cell->credit, &seen, seen - n)) {}
+    if (seen >= n) return;
+    struct bc_request request = {.kind = BC_CHARGE, .resource = (uint8_t)resource, .severity = BC_FORCE, .amount = n};
+    struct bc_answer answer;
+    ask_text(request.call, sizeof request.call, call);
+    if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error || answer.flags & BC_ANSWER_UNCHARGED) return;
+    if (answer.flags & BC_ANSWER_REJOIN) {
+      page = member_rejoin(page);
+      if (!page) return;
+      cell = bc_page_cell(page, resource);
+      __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST);
+    }
+  }
 }

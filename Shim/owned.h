@@ -75,6 +75,13 @@ static inline void uncertain(struct bc_page *page, unsigned resource) {
   __atomic_store_n(&bc_page_cell(page, resource)->uncertain, 1, __ATOMIC_SEQ_CST);
 }
 
+// It is no longer surely ours alone.
+static inline void owned_share(struct bc_page *page, int fd) {
+  uint16_t *word = owned_word(page, fd);
+  uint16_t was = word ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
+  if (unlikely((was & 7) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
+}
+
 static inline struct release release_of(struct bc_page *page, int fd) {
   struct release r = {page, owned_take(page, fd)};
   if (likely(r.what == BC_OWNED_FILE)) {

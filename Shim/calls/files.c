@@ -79,9 +79,7 @@ EXPORT(void, closefrom, (int first)) {
 // Two descriptors of one description: closing either is no longer sure to free it, nor what is locked through it.
 static void shared(int fd) {
   struct bc_page *page = member_joined();
-  uint16_t *word = page ? owned_word(page, fd) : NULL;
-  uint16_t was = word ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
-  if (unlikely((was & 7) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
+  if (page) owned_share(page, fd);
 }
 
 SAME_PROTOTYPE(dup, int, (int));

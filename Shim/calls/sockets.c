@@ -102,6 +102,31 @@ static void received(const struct msghdr *message, const char *call) {
   }
 }
 
+// What is sent is no longer surely ours alone: closing it may leave it to whoever receives it.
+static void sent(const struct msghdr *message) {
+  struct bc_page *page = member_joined();
+  for (struct cmsghdr *c = page ? CMSG_FIRSTHDR(message) : NULL; c; c = CMSG_NXTHDR((struct msghdr *)message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(sizeof(int))) continue;
+    const int *fds = (const int *)(const void *)CMSG_DATA(c);
+    for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) owned_share(page, fds[i]);
+  }
+}
+
+SAME_PROTOTYPE(sendmsg, ssize_t, (int, const struct msghdr *, int));
+EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
+  ssize_t n = NEXT(sendmsg)(fd, message, flags);
+  if (unlikely(n >= 0 && message->msg_control && message->msg_controllen)) sent(message);
+  return n;
+}
+
+SAME_PROTOTYPE(sendmmsg, int, (int, struct mmsghdr *, unsigned, int));
+EXPORT(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned length, int flags)) {
+  int n = NEXT(sendmmsg)(fd, messages, length, flags);
+  for (int i = 0; i < n; i++)
+    if (messages[i].msg_hdr.msg_control && messages[i].msg_hdr.msg_controllen) sent(&messages[i].msg_hdr);
+  return n;
+}
+
 SAME_PROTOTYPE(recvmsg, ssize_t, (int, struct msghdr *, int));
 EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
   ssize_t n = NEXT(recvmsg)(fd, message, flags);

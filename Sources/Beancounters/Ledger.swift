@@ -59,11 +59,19 @@ public struct Ledger: Sendable {
     members -= 1
   }
 
+  /// The most that a charge of this severity may bring a resource to. Memory up to the barrier of vmguarpages is guaranteed:
+  /// the bounds of privvmpages refuse none of it, only those of a beancounter above can. No barrier guarantees nothing.
+  public func ceiling(_ resource: Resource, _ severity: Severity) -> Int64 {
+    let ceiling = accounts[resource.rawValue].bounds.ceiling(severity)
+    guard resource == .privvmpages else { return ceiling }
+    let guarantee = accounts[Resource.vmguarpages.rawValue].bounds.barrier
+    return guarantee == Bounds.unlimited ? ceiling : max(ceiling, guarantee)
+  }
+
   /// What a charge of this severity could still be granted; negative when use is above a lowered bound.
   public func room(_ resource: Resource, _ severity: Severity) -> Int64 {
-    let account = accounts[resource.rawValue]
-    let ceiling = account.bounds.ceiling(severity)
-    return ceiling == Bounds.unlimited ? Bounds.unlimited : ceiling - account.granted
+    let ceiling = ceiling(resource, severity)
+    return ceiling == Bounds.unlimited ? Bounds.unlimited : ceiling - accounts[resource.rawValue].granted
   }
 
   /// Grants at least `least` and at most `want`, or nothing. Batches never reach between barrier and limit, and take at

@@ -74,9 +74,15 @@ public enum Resource: Int, CaseIterable, Sendable {
   /// The rows that outputs have.
   public static let shown = allCases
 
-  /// The rows that this version charges and enforces.
-  public static let enforced: [Resource] = [
+  /// The rows that this version charges: a call is refused that would pass their bounds.
+  public static let charged: [Resource] = [
     .lockedpages, .privvmpages, .shmpages, .numproc, .numtcpsock, .numflock, .numpty, .numsiginfo, .numothersock, .numfile,
     .numinotify,
   ]
+
+  /// The rows whose bounds are acted on: those charged, and the two guarantees.
+  public static let enforced = allCases.filter { charged.contains($0) || [.vmguarpages, .oomguarpages].contains($0) }
+
+  /// Rows whose barrier is no bound: it guarantees something, or is 0 in every configuration and compared with nothing.
+  public static let withoutBarrier: [Resource] = [.physpages, .vmguarpages, .oomguarpages, .swappages]
 }

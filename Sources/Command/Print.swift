@@ -6,10 +6,17 @@ extension Report {
   static let mostLines = 20
 
   /// The report for people: a line on how COMMAND ended, a table, and what went wrong. Ends with a newline. Without
-  /// `verbose`, at most 20 lines and only the rows with a bound, a denial or any use. `color` marks denials in red.
+  /// `verbose`, at most 20 lines and only the rows with a bound, a denial or any use; of those that are only seen, the
+  /// use of physpages alone. `color` marks denials in red.
   public func text(verbose: Bool, color: Bool = false) -> String {
     var lines = [headline]
-    let rows = verbose ? rows : rows.filter { !$0.bounds.isUnlimited || $0.failcnt > 0 || $0.maxheld > 0 }
+    let rows =
+      verbose
+      ? rows
+      : rows.filter { row in
+        let matters = Resource.charged.contains(row.resource) || row.resource == .physpages
+        return !row.bounds.isUnlimited || row.failcnt > 0 || row.maxheld > 0 && matters
+      }
     if !rows.isEmpty { lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"])) }
     lines += rows.map { line(for: $0, verbose: verbose, color: color) }
     lines += denials.map { red("  " + line(for: $0), color) }

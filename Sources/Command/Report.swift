@@ -116,7 +116,9 @@ extension Report {
   public var verdict: [Options.FailOn] {
     var happened: [Options.FailOn] = []
     if !denials.isEmpty { happened.append(.denial) }
-    if rows.contains(where: { $0.failcnt > 0 || $0.maxheld > $0.bounds.barrier }) { happened.append(.barrier) }
+    if rows.contains(where: {
+      $0.failcnt > 0 || $0.maxheld > $0.bounds.barrier && !Resource.withoutBarrier.contains($0.resource)
+    }) { happened.append(.barrier) }
     if !uncovered.isEmpty { happened.append(.uncovered) }
     return happened
   }

@@ -34,6 +34,9 @@ public final class Accounting {
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
   let born = Int64(time(nil))
   var denialPlaces: [DenialKey: Int] = [:]
+  var observed = Observed()
+  /// What its excess over oomguarpages adds to its members' `oom_score_adj`.
+  var badness = 0
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [
@@ -124,13 +127,14 @@ public final class Accounting {
         guard resource == .numproc else { return sum + used }
         return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
       }
+      if one.isUnsure(resource) { return sum }  // what may be counted twice is no maximum
       return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
 
   private func isUnsure(_ resource: Resource) -> Bool {
-    members.values.contains { member in member.cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false }
+    subtree.contains { one in one.members.values.contains { $0.isUnsure(resource) } }
   }
 
   /// Before a maximum rests on them: estimates become counts.
@@ -160,15 +164,13 @@ public final class Accounting {
   /// not known: they count with the least of what they had at their own last look and have now, for no figure is invented.
   /// `gone`: it has ended, so what the others have now may have come after.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
-    // What may be counted twice is no maximum: where somebody is unsure, a recount says.
-    if resource != .numproc, root.subtree.contains(where: { $0.isUnsure(resource) }) { return }
     let twice = resource == .numproc ? Int64(member.ahead.count) : 0
     let peak = member.peak(resource, granted: grantedBefore) - twice
     let now = member.used(resource, granted: grantedBefore)
     for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
-      let total = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
+      let total = gone || resource == .numproc || level.isUnsure(resource) ? 0 : level.usedTotal(resource) - own + now
       let then = level.leastUsed(resource, since: member) + peak
       level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
       host.state?.isDirty = true
@@ -182,9 +184,10 @@ public final class Accounting {
 
   // MARK: Cells
 
-  func addCredit(_ pid: Int32, _ resource: Resource, _ amount: Int64) {
+  /// `forced`: what it is for may be in the books of somebody else too, and makes no maximum.
+  func addCredit(_ pid: Int32, _ resource: Resource, _ amount: Int64, forced: Bool = false) {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
-    observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount)
+    if !forced { observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount) }
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, max(0, before) + amount)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))

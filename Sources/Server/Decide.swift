@@ -18,9 +18,7 @@ extension Accounting {
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
-      // What is there already may be in the books of somebody else too.
-      if severity == .force, let cell = members[pid]?.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
-      addCredit(pid, resource, amount)
+      addCredit(pid, resource, amount, forced: severity == .force)
       noteBarrier(resource, pid, severity)
       return nil
     case .refused(let level):
@@ -158,6 +156,8 @@ extension Accounting {
         if resource == .privvmpages, wasLeased { recallMemory(except: 0) }
         if ledger[resource].granted > bound.ceiling(.hard) { host.events.add(.over, of: self, resource) }
       }
+      if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 { recallMemory(except: 0) }
+      if resource == .oomguarpages { observe() }
       if resource == .privvmpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
     }
     host.state?.save(self)

@@ -22,6 +22,7 @@ public final class Host {
     moment += 1
     return moment
   }
+  var guarantee = Guarantee()
 
   public init() {}
 

@@ -50,7 +50,7 @@ extension Accounting {
   }
 
   /// A child of it may be running whose note is not written yet.
-  private func isForking(_ member: Member) -> Bool {
+  func isForking(_ member: Member) -> Bool {
     member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
   }
 
@@ -295,6 +295,7 @@ extension Accounting {
     lookAtMaxima()
     keepAhead()
     if leased { observeMemory() }
+    observeIfDue()
   }
 
   /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.

@@ -77,11 +77,15 @@ struct Member {
     return granted - (credit >= 0 && credit <= granted ? credit : 0)
   }
 
-  /// The most it had in use since the server last looked.
+  /// Some of what it has charged may be in the books of somebody else too, or gone.
+  func isUnsure(_ resource: Resource) -> Bool { cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false }
+
+  /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
     let low = bc_load(&cell.pointee.low)
-    return max(granted - (low >= 0 && low <= granted ? low : 0), used(resource, granted: granted))
+    let most = granted - (low >= 0 && low <= granted ? low : 0)
+    return isUnsure(resource) ? most : max(most, used(resource, granted: granted))
   }
 
   /// Takes the unspent credit; a corrupted word is worth nothing, so it costs only this member.

@@ -13,7 +13,7 @@ extension Accounting {
 
   public var leased: Bool { isBounded(.privvmpages) }
   private var memoryCeiling: Int64 {
-    upwards.reduce(Bounds.unlimited) { min($0, $1.ledger[.privvmpages].bounds.ceiling(.hard)) }
+    upwards.reduce(Bounds.unlimited) { min($0, $1.ledger.ceiling(.privvmpages, .hard)) }
   }
 
   /// The lease COMMAND starts with, in bytes; nil where memory has no bound.

@@ -131,6 +131,7 @@ extension Accounting {
   /// counted as one.
   func recountDescriptions() {
     work.recounts += 1
+    root.knowEveryone()
     let tree = root.subtree
     // Parents first: what a child inherited is put down to whoever opened it.
     let living = tree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
@@ -138,9 +139,23 @@ extension Accounting {
     for r in Accounting.descriptions { freezeToCount(living, r) }
     drain(Accounting.descriptions, living.map(\.member))
     let before = living.map { m in Accounting.descriptions.map { pendingNow(m.member, $0) } }
-    let found = Descriptors.count(
-      living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
-      outside: root.outsides)
+    func count() -> Descriptions {
+      Descriptors.count(
+        living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
+        outside: root.outsides)
+    }
+    func ending() -> Int {
+      living.count { Procfs.stat($0.member.pid).map { "ZX".contains($0.state) } ?? true }
+    }
+    var found = count()
+    // What somebody held together with one that died while it was counted may have been counted twice.
+    var gone = 0
+    for _ in 0..<3 {
+      let now = ending()
+      if now == gone { break }
+      gone = now
+      found = count()
+    }
     let questions = host.questions()
     for one in tree { for r in Accounting.descriptions { one.put(one.estate, r, to: 0) } }
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: Accounting.descriptions.count)
@@ -164,6 +179,7 @@ extension Accounting {
   /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is put down to the first.
   private func recountOther(_ resource: Resource) {
     work.recounts += 1
+    root.knowEveryone()
     let tree = root.subtree
     let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
     let living = all.filter { !$0.member.isZombie }
@@ -185,6 +201,16 @@ extension Accounting {
       }
     }
     root.observe(resource, counted: totals)
+  }
+
+  /// A child that only its parent knows of may be the last that holds what the parent opened.
+  private func knowEveryone() {
+    takeNotes()
+    for one in subtree {
+      for member in Array(one.members.values) where one.isForking(member) {
+        if Procfs.stat(member.pid).map({ "ZX".contains($0.state) }) ?? true { one.ended(member.pid) }
+      }
+    }
   }
 
   private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphaned: Int64) {

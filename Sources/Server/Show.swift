@@ -7,7 +7,9 @@ internal import Recount
 extension Accounting {
   /// Rows as they are now. `recount`: asks the kernel first, so that held is exact.
   public func rows(recount: Bool) -> [Report.Row] {
-    let held = recount ? heldNow() : nil
+    if recount { observed.wasAskedFor(at: Clock.milliseconds()) }
+    var held = recount ? heldNow() : nil
+    if recount, subtree.contains(where: { $0.liveMembers > 0 }) { held?.merge(observe().totals) { $1 } }
     return Resource.shown.map { r in
       let now = held?[r] ?? (Accounting.things.contains(r) ? usedTotal(r) : 0)
       return Report.Row(
@@ -18,7 +20,10 @@ extension Accounting {
 
   /// `exact`, `estimate`, `view` or `unseen`.
   func status(_ resource: Resource) -> String {
-    guard Resource.enforced.contains(resource) else { return "unseen" }
+    guard Resource.charged.contains(resource) else {
+      return observed.status(
+        resource, maxheld: ledger[resource].maxheld, hasHadMembers: ledger[.numproc].maxheld > 0)
+    }
     // Members that cannot ask are looked at from time to time only.
     return uncovered.isEmpty ? "exact" : "estimate"
   }
@@ -63,6 +68,11 @@ extension Accounting {
 
   /// Who holds a resource now, the greatest first: JSON objects.
   func holders(_ resource: Resource) -> [String] {
+    if Observed.rows.contains(resource) {
+      return observe().perMember.map { ($0, $1[resource, default: 0]) }.filter { $0.1 > 0 }
+        .sorted { ($1.1, $0.0) < ($0.1, $1.0) }.map { pid, amount in holder(pid, amount) }
+    }
+    guard Resource.charged.contains(resource) else { return [] }
     if resource == .privvmpages { observeMemory() } else { recount(resource) }
     let held = subtree.flatMap { one in
       one.members.values.filter { !$0.isZombie || resource == .numproc }.map { member in
@@ -74,9 +84,13 @@ extension Accounting {
         Accounting.descriptions.contains(resource)
         ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") } : []
       let list = items.map { #"{"fd":\#($0.fd),"what":\#(jsonString($0.name))}"# }
-      return #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"amount":\#(amount),"#
-        + #""items":\#(Report.array(list)),"stack":null}"#
+      return holder(member.pid, amount, items: list)
     }
+  }
+
+  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = []) -> String {
+    #"{"pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"amount":\#(amount),"#
+      + #""items":\#(Report.array(items)),"stack":null}"#
   }
 }
 

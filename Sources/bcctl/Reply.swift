@@ -144,11 +144,11 @@ extension Reply.Beancounter {
 }
 
 extension Reply.Row {
-  /// The bound that a charge meets first, nil when there is none. The barriers of the two guarantees bound nothing
-  /// (OpenVZ: they say what is safe from overcommitment and from the OOM killer).
+  /// The bound that a charge meets first, nil when there is none. Some barriers bound nothing (OpenVZ: those of the
+  /// guarantees say what is safe from overcommitment and from the OOM killer, those of RAM and swap are 0 by convention).
   var bound: Int64? {
-    let isGuarantee = resource == Resource.vmguarpages.name || resource == Resource.oomguarpages.name
-    return [isGuarantee ? nil : barrier, limit].compactMap { $0 }.min()
+    let isBarrier = !Resource.withoutBarrier.contains { $0.name == resource }
+    return [isBarrier ? barrier : nil, limit].compactMap { $0 }.min()
   }
 
   /// `held` as a share of that bound; nil without one. A bound of nothing is reached from the start.

@@ -6,8 +6,9 @@ struct ShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "One beancounter: every row with its status, its processes, and the server's work.",
     discussion: """
-      The status of a row says what its figures are: exact, an estimate (never too low), a view (the kernel's figure, \
-      which nothing here enforces), or unseen. The mode is fast while an estimate within the barrier is enough, and slow \
+      The status of a row says what its figures are: exact, an estimate (held is never too low, but for kmemsize), a view \
+      (the kernel's figure at a look, which no call is refused for), or unseen: not all of it can be seen here, or nobody \
+      looked. The mode is fast while an estimate within the barrier is enough, and slow \
       while every charge needs an exact count.
       """)
 

@@ -11,17 +11,25 @@ import Testing
     private let input = Pipe(), output = Pipe()
     var pid: Int32 { process.processIdentifier }
 
-    init(_ script: String) throws {
+    /// What it said after "ready".
+    let numbers: [Int64]
+
+    /// `says`: expressions that it prints once it is ready.
+    init(_ script: String, says: String = "''") throws {
       process.executableURL = URL(filePath: "/usr/bin/python3")
       process.arguments = [
         "-c",
         "import ctypes, fcntl, mmap, os, pty, signal, sys, time\nlibc = ctypes.CDLL(None, use_errno=True)\n" + script
-          + "\nprint('ready', flush=True)\nsys.stdin.readline()",
+          + "\nprint('ready', \(says), flush=True)\nsys.stdin.readline()",
       ]
       process.standardInput = input
       process.standardOutput = output
       try process.run()
-      let said = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+      var said = ""
+      while !said.hasSuffix("\n"), case let more = output.fileHandleForReading.availableData, !more.isEmpty {
+        said += String(decoding: more, as: UTF8.self)
+      }
+      numbers = said.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap { Int64($0) } ?? []
       try #require(said.hasPrefix("ready"), "the holder did not get ready")
     }
 

@@ -1,0 +1,49 @@
+private import CLinux
+
+/// The four rows of socket buffers, in bytes, as OpenVZ put kinds of sockets to them.
+public struct SocketBuffers: Equatable, Sendable {
+  /// tcpsndbuf: TCP, to be sent or to be acknowledged.
+  public var tcpSend: Int64 = 0
+  /// tcprcvbuf: TCP, received and not read.
+  public var tcpReceive: Int64 = 0
+  /// othersockbuf: what UNIX sockets sent and nobody has read, what other sockets send, netlink both ways.
+  public var other: Int64 = 0
+  /// dgramrcvbuf: UDP, raw and packet sockets, received and not read.
+  public var datagramReceive: Int64 = 0
+
+  public init() {}
+
+  mutating func add(_ socket: SocketMemory) {
+    switch socket.kind {
+    case .tcp, .tcp6:
+      tcpSend += socket.queued
+      tcpReceive += socket.receive
+    case .udp, .udp6, .raw, .raw6, .packet:
+      other += socket.send
+      datagramReceive += socket.receive
+    case .local: other += socket.send  // the reader's queue is the sender's memory (net/unix/af_unix.c)
+    case .netlink: other += socket.send + socket.receive
+    }
+  }
+
+  public struct Held: Sendable {
+    /// Of each process, in order.
+    public var perProcess: [SocketBuffers]
+    /// Sockets that are not in the figures: of another network namespace, of a protocol that sock_diag does not know.
+    public var hidden: Int
+  }
+
+  public static func of(_ pids: [Int32], _ holdings: Holdings) -> Held {
+    var held = Held(perProcess: Array(repeating: SocketBuffers(), count: pids.count), hidden: 0)
+    let (memory, refused) = SocketMemory.all(Set(holdings.sockets.values.compactMap(\.kind)))
+    lazy var here = Procfs.link("/proc/self/ns/net")
+    for (inode, socket) in holdings.sockets {
+      if let found = memory[inode] {
+        held.perProcess[socket.holder].add(found)
+      } else if socket.kind.map(refused.contains) ?? true || Procfs.link("/proc/\(pids[socket.holder])/ns/net") != here {
+        held.hidden += 1
+      }
+    }
+    return held
+  }
+}
