@@ -33,6 +33,9 @@ extern _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")
 extern enum standing standing;
 // The flags of the page this process, or the one it was forked from, last joined with; BC_ANSWER_KNOWN once there was one.
 extern uint32_t known_flags;
+// From which place in its page on an opened path is looked at closely: near the end always, everywhere with --meminfo.
+extern unsigned look_from;
+enum { LOOK_PAGE = 4096, LOOK_BYTES = 8 };
 extern char server_path[108];
 extern uint64_t member_token[2];
 

@@ -14,6 +14,7 @@ public final class Host {
   /// What outlives this process; nil for a private server, which has nobody to tell.
   public var state: State?
   let pages = MemberPages()
+  let views = ViewFiles()
   var isSettling = false
 
   public init() {}

@@ -155,6 +155,7 @@ extension Accounting {
     (leased ? UInt32(BC_ANSWER_LEASED) : 0)
       | (settings.allowOnServerLoss ? UInt32(BC_ANSWER_ALLOW_ON_LOSS) : 0)
       | (settings.openvzErrno ? UInt32(BC_ANSWER_OPENVZ_ERRNO) : 0)
+      | (settings.meminfo ? UInt32(BC_ANSWER_MEMINFO) : 0)
   }
 
   /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.

@@ -1,0 +1,80 @@
+// What only looks at a path: the views are there too.
+#define _GNU_SOURCE
+#include "next.h"
+#include "owned.h"
+#include "views.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void patch(struct stat *info, enum view v, const char *path) {
+  info->st_mode = view_mode(v);
+  info->st_ino = view_inode(path);
+}
+
+static void patch64(struct stat64 *info, enum view v, const char *path) {
+  info->st_mode = view_mode(v);
+  info->st_ino = view_inode(path);
+}
+
+static void patchx(struct statx *info, enum view v, const char *path) {
+  info->stx_mode = (uint16_t)view_mode(v);
+  info->stx_ino = view_inode(path);
+}
+
+// `like`: the arguments again, with the path of a file that is there.
+#define STATS(name, params, args, like, patch)                           \
+  SAME_PROTOTYPE(name, int, params);                                     \
+  EXPORT(int, name, params) {                                            \
+    int error = NEXT(name) args;                                         \
+    if (likely(error == 0)) return 0;                                    \
+    enum view v = view_there(path);                                      \
+    if (!v || (error = NEXT(name) like) != 0) return error;              \
+    patch(info, v, path);                                                \
+    return 0;                                                            \
+  }
+#define OLD_STATS(name, params, args, like, patch) extern int name params; STATS(name, params, args, like, patch)
+STATS(stat, (const char *path, struct stat *info), (path, info), (view_like(v), info), patch)
+STATS(lstat, (const char *path, struct stat *info), (path, info), (view_like(v), info), patch)
+STATS(stat64, (const char *path, struct stat64 *info), (path, info), (view_like(v), info), patch64)
+STATS(lstat64, (const char *path, struct stat64 *info), (path, info), (view_like(v), info), patch64)
+STATS(fstatat, (int at, const char *path, struct stat *info, int flags), (at, path, info, flags),
+      (at, view_like(v), info, flags), patch)
+STATS(fstatat64, (int at, const char *path, struct stat64 *info, int flags), (at, path, info, flags),
+      (at, view_like(v), info, flags), patch64)
+STATS(statx, (int at, const char *path, int flags, unsigned mask, struct statx *info), (at, path, flags, mask, info),
+      (at, view_like(v), flags, mask, info), patchx)
+
+// What stat(2) was to a program linked before glibc 2.33.
+OLD_STATS(__xstat, (int version, const char *path, struct stat *info), (version, path, info),
+          (version, view_like(v), info), patch)
+OLD_STATS(__lxstat, (int version, const char *path, struct stat *info), (version, path, info),
+          (version, view_like(v), info), patch)
+OLD_STATS(__xstat64, (int version, const char *path, struct stat64 *info), (version, path, info),
+          (version, view_like(v), info), patch64)
+OLD_STATS(__lxstat64, (int version, const char *path, struct stat64 *info), (version, path, info),
+          (version, view_like(v), info), patch64)
+OLD_STATS(__fxstatat, (int version, int at, const char *path, struct stat *info, int flags), (version, at, path, info, flags),
+          (version, at, view_like(v), info, flags), patch)
+OLD_STATS(__fxstatat64, (int version, int at, const char *path, struct stat64 *info, int flags),
+          (version, at, path, info, flags), (version, at, view_like(v), info, flags), patch64)
+
+__attribute__((noinline, cold)) static int looked(const char *path, int mode, int error) {
+  enum view v = view_there(path);
+  if (!v) return error;
+  if (mode & (v == VIEW_FILE ? W_OK | X_OK : W_OK | R_OK)) return errno = EACCES, -1;
+  return 0;
+}
+
+#define LOOKS(name, params, args)                                        \
+  SAME_PROTOTYPE(name, int, params);                                     \
+  EXPORT(int, name, params) {                                            \
+    int error = NEXT(name) args;                                         \
+    return likely(error == 0) ? 0 : looked(path, mode, error);           \
+  }
+LOOKS(access, (const char *path, int mode), (path, mode))
+LOOKS(faccessat, (int at, const char *path, int mode, int flags), (at, path, mode, flags))
+LOOKS(euidaccess, (const char *path, int mode), (path, mode))
+LOOKS(eaccess, (const char *path, int mode), (path, mode))
