@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static void patch(struct stat *info, enum view v, const char *path) {
@@ -78,3 +79,22 @@ LOOKS(access, (const char *path, int mode), (path, mode))
 LOOKS(faccessat, (int at, const char *path, int mode, int flags), (at, path, mode, flags))
 LOOKS(euidaccess, (const char *path, int mode), (path, mode))
 LOOKS(eaccess, (const char *path, int mode), (path, mode))
+
+// No attributes, and no link: what the kernel says of a file of /proc that is like it.
+#define LIKE(name, ret, params, args, like)                              \
+  SAME_PROTOTYPE(name, ret, params);                                     \
+  EXPORT(ret, name, params) {                                            \
+    ret n = NEXT(name) args;                                             \
+    if (likely(n >= 0)) return n;                                        \
+    enum view v = view_there(path);                                      \
+    return v ? NEXT(name) like : n;                                      \
+  }
+LIKE(getxattr, ssize_t, (const char *path, const char *name, void *value, size_t size), (path, name, value, size),
+     (view_like(v), name, value, size))
+LIKE(lgetxattr, ssize_t, (const char *path, const char *name, void *value, size_t size), (path, name, value, size),
+     (view_like(v), name, value, size))
+LIKE(listxattr, ssize_t, (const char *path, char *list, size_t size), (path, list, size), (view_like(v), list, size))
+LIKE(llistxattr, ssize_t, (const char *path, char *list, size_t size), (path, list, size), (view_like(v), list, size))
+LIKE(readlink, ssize_t, (const char *path, char *text, size_t size), (path, text, size), (view_like(v), text, size))
+LIKE(readlinkat, ssize_t, (int at, const char *path, char *text, size_t size), (at, path, text, size),
+     (at, view_like(v), text, size))

@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 /// A bcd of the test's own, and bcctl speaking with it.
-private final class Bcd {
+final class Bcd {
   static let release = "\(repository)/.build/release"
   let scratch = try! Scratch()
   let child: Child
