@@ -130,7 +130,7 @@ public final class Accounting {
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
-    guard !isCertain(resource) else { return }
+    guard !isCertain(resource), resource != .numsiginfo else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
@@ -151,7 +151,8 @@ public final class Accounting {
   /// not known: they count with the least of what they had at their own last look and have now, for no figure is invented.
   /// `gone`: it has ended, so what the others have now may have come after.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
-    let peak = member.peak(resource, granted: grantedBefore)
+    let twice = resource == .numproc ? Int64(member.ahead.count) : 0
+    let peak = member.peak(resource, granted: grantedBefore) - twice
     let now = member.used(resource, granted: grantedBefore)
     for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))

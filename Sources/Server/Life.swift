@@ -53,7 +53,6 @@ extension Accounting {
     member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
   }
 
-  /// maxheld of numproc, when no note stands for a child that has gone.
   /// A peak that lasts as long as a tick is not missed.
   private func lookAtMaxima() {
     observeTasks()
@@ -66,8 +65,14 @@ extension Accounting {
     }
   }
 
+  /// maxheld of numproc, when no note stands for a child that has gone.
   private func observeTasks() {
-    guard !host.isSettling, upwards.contains(where: { $0.ledger[.numproc].granted > $0.ledger[.numproc].maxheld && $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
+    guard !host.isSettling,
+      upwards.contains(where: { level in
+        let now = level.ledger[.numproc]
+        return now.granted > now.maxheld && level.usedTotal(.numproc) > now.maxheld
+      })
+    else { return }
     for _ in 0..<8 {
       settleTasks()
       let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
@@ -186,7 +191,6 @@ extension Accounting {
   func ended(_ pid: Int32, moved: Bool = false) {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
-    if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped
     if member.page != nil {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
@@ -232,6 +236,7 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
+    if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     if host.owner[pid] === self { host.owner[pid] = nil }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)

@@ -1,0 +1,74 @@
+// Processes that oscillate around one shared barrier: boundary MEMBERS HELD_EACH SECONDS ACTIVE sure|unsure
+// Every child opens HELD_EACH files for keeps; then, until the time is up, the ACTIVE first open and close one
+// more as fast as they can; `unsure` also shares it with a dup, so that only a recount knows that closing both has freed it.
+// With the barrier at MEMBERS × HELD_EACH + what fits, those opens cross it, back and forth. Prints
+//   operations N denied N seconds S
+// where an operation is one open with its close, or one refused open.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct shared {
+  _Atomic int ready, go, stop;
+  struct { _Atomic long operations, denied; char apart[48]; } each[];
+};
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void child(struct shared *shared, int i, int keep, int active, int unsure) {
+  for (int k = 0; k < keep; k++)
+    if (open("/dev/null", O_RDONLY) < 0) perror("boundary: a file for keeps"), _exit(1);
+  shared->ready++;
+  while (!shared->go) usleep(1000);
+  while (active && !shared->stop) {
+    int fd = open("/dev/null", O_RDONLY);
+    if (fd >= 0) {
+      if (unsure) close(dup(fd));
+      close(fd);
+    }
+    if (fd < 0 && errno == ENFILE) shared->each[i].denied++;
+    if (fd < 0 && errno != ENFILE) perror("boundary: open"), _exit(1);
+    shared->each[i].operations++;
+  }
+  while (!shared->stop) usleep(10000);
+  _exit(0);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 6) return fprintf(stderr, "boundary: give MEMBERS HELD_EACH SECONDS ACTIVE sure|unsure\n"), 2;
+  int members = atoi(argv[1]), keep = atoi(argv[2]), active = atoi(argv[4]), unsure = argv[5][0] == 'u';
+  double seconds = atof(argv[3]);
+  struct shared *shared = mmap(NULL, sizeof *shared + sizeof shared->each[0] * (size_t)members, PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return perror("boundary: mmap"), 1;
+  for (int i = 0; i < members; i++) {
+    pid_t pid = fork();
+    if (pid < 0) return perror("boundary: fork"), 1;
+    if (pid == 0) child(shared, i, keep, i < active, unsure);
+  }
+  for (double limit = now() + 60; shared->ready < members;) {
+    usleep(1000);
+    if (now() > limit) return fprintf(stderr, "boundary: %d of %d are ready after a minute\n", shared->ready, members), 1;
+  }
+  double start = now();
+  shared->go = 1;
+  usleep((useconds_t)(seconds * 1e6));
+  shared->stop = 1;
+  double took = now() - start;
+  long operations = 0, denied = 0;
+  for (int i = 0; i < members; i++) operations += shared->each[i].operations, denied += shared->each[i].denied;
+  int failed = 0, status;
+  while (wait(&status) > 0) failed |= status;
+  printf("operations %ld denied %ld seconds %.3f\n", operations, denied, took);
+  return failed != 0;
+}
