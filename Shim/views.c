@@ -107,6 +107,18 @@ __attribute__((cold)) enum view view_there(const char *path) {
   return v && ask_view(path, &answer, NULL) == 0 ? v : VIEW_NONE;
 }
 
+// The server names the file of each after its path.
+__attribute__((cold)) const char *view_behind(int fd, char room[VIEW_PATH]) {
+  static const char before[] = "/memfd:", after[] = " (deleted)";
+  char link[32];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  long n = RAW(SYS_readlinkat, AT_FDCWD, link, room, VIEW_PATH - 1);
+  long path = sizeof before - 1, end = n - (long)(sizeof after - 1);
+  if (n < 0 || end <= path || memcmp(room, before, (size_t)path) != 0) return NULL;
+  room[end] = 0;
+  return inside() && (named(room + path) || strcmp(room + path, "/proc/meminfo") == 0) ? room + path : NULL;
+}
+
 const char *view_like(enum view v) { return v == VIEW_FILE ? "/proc/version" : "/proc/sys"; }
 
 unsigned view_mode(enum view v) { return v == VIEW_FILE ? S_IFREG | 0400 : S_IFDIR | 0111; }

@@ -33,6 +33,10 @@ int view_before_freopen(const char *path, const char *mode);
 // After a stat(2) or access(2) that has failed: what is there instead. errno stays.
 enum view view_there(const char *path);
 
+// The path of the view behind a descriptor, in `room`; null where there is none.
+enum { VIEW_PATH = 64 };
+const char *view_behind(int fd, char room[VIEW_PATH]);
+
 // A file of the kernel's that is like it in all but its name and mode (a size of 0, owned by root), its mode, its number.
 const char *view_like(enum view v);
 unsigned view_mode(enum view v);

@@ -6,9 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+// By its descriptor too a view says the same. Few files have no name and this mode.
+#define MAY_BE_VIEW(mode, links) (unlikely((mode) == (S_IFREG | 0400) && (links) == 0))
 
 static void patch(struct stat *info, enum view v, const char *path) {
   info->st_mode = view_mode(v);
@@ -45,8 +49,26 @@ STATS(fstatat, (int at, const char *path, struct stat *info, int flags), (at, pa
       (at, view_like(v), info, flags), patch)
 STATS(fstatat64, (int at, const char *path, struct stat64 *info, int flags), (at, path, info, flags),
       (at, view_like(v), info, flags), patch64)
-STATS(statx, (int at, const char *path, int flags, unsigned mask, struct statx *info), (at, path, flags, mask, info),
-      (at, view_like(v), flags, mask, info), patchx)
+
+SAME_PROTOTYPE(statx, int, (int, const char *, int, unsigned, struct statx *));
+EXPORT(int, statx, (int at, const char *path, int flags, unsigned mask, struct statx *info)) {
+  int error = NEXT(statx)(at, path, flags, mask, info);
+  char room[VIEW_PATH];
+  enum view v;
+  if (error == 0) {
+    if (!(flags & AT_EMPTY_PATH) || !MAY_BE_VIEW(info->stx_mode, info->stx_nlink)) return 0;
+    if (path && *path) return 0;
+    path = view_behind(at, room);
+    v = path ? VIEW_FILE : VIEW_NONE;
+  } else {
+    v = view_there(path);
+  }
+  if (!v) return error;
+  bool meminfo = strcmp(path, "/proc/meminfo") == 0;
+  error = NEXT(statx)(AT_FDCWD, meminfo ? path : view_like(v), flags & ~AT_EMPTY_PATH, mask, info);
+  if (error == 0 && !meminfo) patchx(info, v, path);
+  return error;
+}
 
 // What stat(2) was to a program linked before glibc 2.33.
 OLD_STATS(__xstat, (int version, const char *path, struct stat *info), (version, path, info),
@@ -61,6 +83,31 @@ OLD_STATS(__fxstatat, (int version, int at, const char *path, struct stat *info,
           (version, at, view_like(v), info, flags), patch)
 OLD_STATS(__fxstatat64, (int version, int at, const char *path, struct stat64 *info, int flags),
           (version, at, path, info, flags), (version, at, view_like(v), info, flags), patch64)
+
+#define DESCRIBES(name, params, args, type, look, patch)                 \
+  __attribute__((noinline, cold)) static int view_##name(int fd, struct type *info) { \
+    char room[VIEW_PATH];                                                \
+    const char *path = view_behind(fd, room);                            \
+    struct type like;                                                    \
+    if (!path) return 0;                                                 \
+    bool meminfo = strcmp(path, "/proc/meminfo") == 0;                   \
+    if (look(meminfo ? path : view_like(VIEW_FILE), &like) != 0) return 0; \
+    *info = like;                                                        \
+    if (!meminfo) patch(info, VIEW_FILE, path);                          \
+    return 0;                                                            \
+  }                                                                      \
+  EXPORT(int, name, params) {                                            \
+    int error = NEXT(name) args;                                         \
+    if (error == 0 && MAY_BE_VIEW(info->st_mode, info->st_nlink)) return view_##name(fd, info); \
+    return error;                                                        \
+  }
+SAME_PROTOTYPE(fstat, int, (int, struct stat *));
+SAME_PROTOTYPE(fstat64, int, (int, struct stat64 *));
+extern int __fxstat(int, int, struct stat *), __fxstat64(int, int, struct stat64 *);
+DESCRIBES(fstat, (int fd, struct stat *info), (fd, info), stat, NEXT(stat), patch)
+DESCRIBES(fstat64, (int fd, struct stat64 *info), (fd, info), stat64, NEXT(stat64), patch64)
+DESCRIBES(__fxstat, (int version, int fd, struct stat *info), (version, fd, info), stat, NEXT(stat), patch)
+DESCRIBES(__fxstat64, (int version, int fd, struct stat64 *info), (version, fd, info), stat64, NEXT(stat64), patch64)
 
 __attribute__((noinline, cold)) static int looked(const char *path, int mode, int error) {
   enum view v = view_there(path);

@@ -46,7 +46,7 @@ extension Accounting {
     }
     members[pid]?.isViewing = true
     defer { members[pid]?.isViewing = false }
-    let file = host.views.file(text(view))
+    let file = host.views.file(text(view), named: "/proc/" + path)
     if file < 0 { answer.error = ENOMEM }
     return file
   }
@@ -127,9 +127,9 @@ final class ViewFiles {
   private static let remembered = 4096
 
   /// A sealed memfd, open for reading only, mode 0400: writes fail with EBADF. −1 where the system has no more to give. The
-  /// descriptor is the caller's.
-  func file(_ text: String) -> Int32 {
-    let whole = memfd_create("user_beancounters", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
+  /// descriptor is the caller's. By its name the shim knows it again, where a program asks fstat(2) what it has.
+  func file(_ text: String, named path: String) -> Int32 {
+    let whole = memfd_create(path, UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard whole >= 0 else { return -1 }
     defer { close(whole) }
     let bytes = Array(text.utf8)

@@ -109,7 +109,8 @@ extension RealPrograms {
       fopen of another: ENOENT, opendir of bc: EACCES, opendir of a file: ENOTDIR, opendir of another: ENOENT, stat: ok, \
       stat: mode 100400; size 0; owner 0:0, stat of its own: ok, stat of its own: mode 100400; size 0; owner 0:0, \
       stat of bc: ok, stat of bc: mode 40111; size 0; owner 0:0, stat of its folder: ok, \
-      stat of its folder: mode 40111; size 0; owner 0:0, stat of another: ENOENT, access: ok, access to read: ok, \
+      stat of its folder: mode 40111; size 0; owner 0:0, stat of another: ENOENT, \
+      fstat of /proc/user_beancounters: the same, fstat of /proc/meminfo: the same, access: ok, access to read: ok, \
       access to write: EACCES, access to run: EACCES, access to a folder: ok, access to list it: EACCES, \
       access to another: ENOENT, faccessat: ok, euidaccess: ok, readlink: EINVAL, readlink of another: ENOENT, \
       numbers in order: yes, lseek: ok, read again: the same, mapped: the same, shared and writable map: EACCES, \

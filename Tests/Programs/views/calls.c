@@ -30,6 +30,19 @@ static void streams(const char *what, const char *path, const char *mode) {
   if (file) fclose(file);
 }
 
+// By its path and by its descriptor, new ways and old.
+static void agrees(const char *path) {
+  struct stat named, opened;
+  struct statx more;
+  int fd = open(path, O_RDONLY);
+  int same = fd >= 0 && stat(path, &named) == 0 && fstat(fd, &opened) == 0 && named.st_dev == opened.st_dev &&
+             named.st_ino == opened.st_ino && named.st_mode == opened.st_mode && named.st_size == opened.st_size &&
+             statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &more) == 0 && more.stx_ino == opened.st_ino &&
+             more.stx_mode == opened.st_mode;
+  printf("fstat of %s: %s\n", path, same ? "the same" : "another");
+  if (fd >= 0) close(fd);
+}
+
 static void shows(const char *what, const char *path) {
   struct stat info;
   struct statx more;
@@ -123,6 +136,8 @@ int main(int count, char **word) {
   shows("stat of bc", "/proc/bc");
   shows("stat of its folder", own_folder);
   shows("stat of another", other);
+  agrees(all);
+  agrees("/proc/meminfo");
   said("access", access(all, F_OK) == 0);
   said("access to read", access(own, R_OK) == 0);
   said("access to write", access(all, W_OK) == 0);
