@@ -42,6 +42,10 @@ const char *view_like(enum view v);
 unsigned view_mode(enum view v);
 uint64_t view_inode(const char *path);
 
+// statx(2) as it was answered, by libc or the kernel, and as it is to be.
+struct statx;
+int view_statx(int error, int at, const char *path, int flags, unsigned mask, struct statx *info);
+
 // Whether /proc/meminfo is the beancounter's for this process.
 static inline bool view_has_meminfo(void) { return known_flags & BC_ANSWER_MEMINFO; }
 

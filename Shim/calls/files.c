@@ -222,6 +222,8 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
     release_end(r, (int)a, error == 0 || errno != EBADF);
     return error;
   }
+  if (number == SYS_statx) // libuv's too
+    return view_statx((int)NEXT(syscall)(number, a, b, c, d, e, f), (int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_joined();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);

@@ -50,13 +50,12 @@ STATS(fstatat, (int at, const char *path, struct stat *info, int flags), (at, pa
 STATS(fstatat64, (int at, const char *path, struct stat64 *info, int flags), (at, path, info, flags),
       (at, view_like(v), info, flags), patch64)
 
-SAME_PROTOTYPE(statx, int, (int, const char *, int, unsigned, struct statx *));
-EXPORT(int, statx, (int at, const char *path, int flags, unsigned mask, struct statx *info)) {
-  int error = NEXT(statx)(at, path, flags, mask, info);
+extern __typeof__(statx) bc_statx __asm__("statx");
+int view_statx(int error, int at, const char *path, int flags, unsigned mask, struct statx *info) {
+  if (likely(error == 0) && !(flags & AT_EMPTY_PATH && MAY_BE_VIEW(info->stx_mode, info->stx_nlink))) return 0;
   char room[VIEW_PATH];
   enum view v;
   if (error == 0) {
-    if (!(flags & AT_EMPTY_PATH) || !MAY_BE_VIEW(info->stx_mode, info->stx_nlink)) return 0;
     if (path && *path) return 0;
     path = view_behind(at, room);
     v = path ? VIEW_FILE : VIEW_NONE;
@@ -68,6 +67,11 @@ EXPORT(int, statx, (int at, const char *path, int flags, unsigned mask, struct s
   error = NEXT(statx)(AT_FDCWD, meminfo ? path : view_like(v), flags & ~AT_EMPTY_PATH, mask, info);
   if (error == 0 && !meminfo) patchx(info, v, path);
   return error;
+}
+
+SAME_PROTOTYPE(statx, int, (int, const char *, int, unsigned, struct statx *));
+EXPORT(int, statx, (int at, const char *path, int flags, unsigned mask, struct statx *info)) {
+  return view_statx(NEXT(statx)(at, path, flags, mask, info), at, path, flags, mask, info);
 }
 
 // What stat(2) was to a program linked before glibc 2.33.

@@ -113,6 +113,7 @@ extension Accounting {
     }
     adopt(pid, parent: 0)
     members[pid]?.isLoading = true
+    members[pid]?.hasEntered = true
     raiseForImage(pid, uncoverable: false)
     return nil
   }
@@ -147,7 +148,8 @@ extension Accounting {
     page.pointee.generation = 1
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
-    if ledger.granted(member.slot, .numfile) > 0 { chargeImage(pid) }
+    if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered { chargeImage(pid) }
+    members[pid]?.hasEntered = false
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)

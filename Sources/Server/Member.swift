@@ -60,6 +60,8 @@ struct Member {
   /// What it said it would run, until the new image says hello.
   var execPath: String?
   var isZombie = false
+  /// From outside, with descriptors that nobody has counted yet.
+  var hasEntered = false
   /// The descriptor of the question being answered: the shim's, not the program's.
   var question: Int32 = -1
   /// It waits for a view, with the charge of the file begun: that one will not end before it is answered.

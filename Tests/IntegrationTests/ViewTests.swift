@@ -79,7 +79,7 @@ extension RealPrograms {
       let own = try parsed(try bcd.bcctl("enter", "sub", "--", cat, Views.all).output)
       #expect(own["uid"] == "77")
       #expect(own["numproc"]?.split(separator: " ")[2...] == ["9", "9", "0"])
-      #expect(own["numfile"]?.hasPrefix("1 ") == true)
+      #expect(own["numfile"]?.hasPrefix("4 ") == true, "\(own["numfile"] ?? "")")
       let above = try bcd.bcctl("enter", "sub", "--", cat, "/proc/bc/7/resources")
       #expect(above.code == 1 && above.errors.contains("No such file or directory"))
       let other = try bcd.bcctl("enter", "web", "--", cat, "/proc/bc/77/resources")
@@ -159,6 +159,18 @@ extension RealPrograms {
       r.within()
     }
 
+    /// libuv asks through syscall(2).
+    @Test(.enabled(if: (try? tool("node")) != nil, "no node")) func nodeFindsThem() throws {
+      let script = """
+        fs = require('fs'); file = '\(Views.all)'; fd = fs.openSync(file)
+        console.log(fs.readFileSync(file).length, fs.statSync(file).mode.toString(8), fs.fstatSync(fd).ino == fs.statSync(file).ino,
+          fs.existsSync('/proc/bc/1/vmaux'), fs.existsSync('/proc/bc/2'))
+        """
+      let r = try bcrun(["--numfile", "100"], [tool("node"), "-e", script])
+      #expect(r.ended.output == "3263 100400 true true false\n", "\(r.ended.errors)")
+      r.within()
+    }
+
     @Test func saysWhenTheServerIsLost() throws {
       let bcd = try Bcd()
       let script = "read -r _ <\(Views.all) && echo first; read -r _; cat \(Views.all)"
@@ -221,6 +233,34 @@ extension RealPrograms {
         env: ["BC_SERVER": bcd.socket])
       #expect(r.lines.map { $0.split(separator: " ")[1] } == ["102400", "81920"], "\(r.errors)")
       try bcd.end()
+    }
+
+    /// A server that dies and comes back shows the same.
+    @Test func outlivesTheServer() throws {
+      let path = scratch.path, fifo = "\(path)/go"
+      let bcd = ["\(Bcd.release)/bcd", "--socket", "\(path)/s", "--state", "\(path)/state"]
+      func start() throws -> Child {
+        let one = try Child(bcd)
+        try one.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0 }
+        return one
+      }
+      mkfifo(fifo, 0o600)
+      let first = try start()
+      let script = "exec <\(fifo); for i in 1 2; do head -n 1 /proc/meminfo; head -n 2 \(Views.all) | tail -n 1; read -r _ || :; done"
+      let reader = try Child(
+        ["\(repository)/bcrun", "-q", "--server", "\(path)/s", "--name", "web", "-m", "512M", "--meminfo", "--", "bash", "-c", script])
+      let go = open(fifo, O_WRONLY)
+      try reader.until("first") { reader.output.hasSuffix("failcnt\n") }
+      first.kill(SIGKILL)
+      _ = try first.wait()
+      let second = try start()
+      write(go, "\n", 1)
+      try reader.until("second") { occurrences("failcnt\n", in: reader.output) == 2 }
+      close(go)
+      #expect(try reader.wait().code == 0)
+      #expect(occurrences("MemTotal:         524288 kB\n", in: reader.output) == 2, "\(reader.output)")
+      second.kill(SIGTERM)
+      _ = try second.wait()
     }
 
     @Test(arguments: [[], ["--privvmpages", "unlimited"], ["--numfile", "10"]]) func needsABound(options: [String]) throws {
