@@ -16,8 +16,9 @@ static inline void credit_lowest(struct bc_cell *cell, int64_t left) {
 
 // Takes n units and leaves the charge pending; false where the server must be asked.
 static inline bool credit_take(struct bc_cell *cell, int64_t n) {
-  __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
   int64_t seen = bc_load(&cell->credit);
+  if (unlikely(seen < n)) return false; // and nothing is pending that a recount would have to reckon with
+  __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
   for (;;) {
     int64_t left = seen - n;
     if (unlikely(left < 0)) break;

@@ -21,7 +21,7 @@ static void end(struct bc_page *page, unsigned resource, int64_t freed) {
 __attribute__((noinline)) struct release release_more(struct release r, int fd) {
   bool ranges = r.what & OWNED_RANGES;
   r.what &= 7;
-  if (r.what) begin(r.page, BC_NUMFILE);
+  begin(r.page, BC_NUMFILE); // also where it is not ours: a recount must not miss that something may be closing
   if (owned_second(r.what)) begin(r.page, owned_second(r.what));
   if (!ranges) return r;
   begin(r.page, BC_NUMFLOCK);
@@ -42,8 +42,8 @@ __attribute__((noinline)) void release_more_end(struct release r, int fd, bool c
   unsigned what = r.what % RELEASE_RANGES, ranges = r.what / RELEASE_RANGES, second = owned_second(what);
   if (what && !closed) owned_set(r.page, fd, what);
   if (second) end(r.page, second, closed);
-  if (what) end(r.page, BC_NUMFILE, closed);
-  else if (closed) unsure(r.page);
+  if (!what && closed) unsure(r.page);
+  end(r.page, BC_NUMFILE, closed && what);
   if (!ranges) return;
   if (!closed) uncertain(r.page, BC_NUMFLOCK); // they are held still, and no longer known one by one
   end(r.page, BC_NUMFLOCK, closed ? ranges : 0);

@@ -81,7 +81,7 @@ static inline struct release release_of(struct bc_page *page, int fd) {
     __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
     return r;
   }
-  return r.what ? release_more(r, fd) : r;
+  return release_more(r, fd);
 }
 
 static inline struct release release_begin(int fd) {

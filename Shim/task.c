@@ -89,6 +89,8 @@ void task_end(struct task t, pid_t child, const char *path) {
     ask(&request, &answer, NULL);
   }
   unbook(t);
+  // What another thread opened between the first mark and the fork is the child's too.
+  if (child != -1) member_before_fork();
   charge_end(t.charge, BC_NUMPROC, child == -1);
 }
 

@@ -29,28 +29,52 @@ CLOSES(close)
 CLOSES(__close)
 CLOSES(mq_close)
 
-static void forget_from(unsigned first, unsigned last, struct bc_page *page) {
-  for (unsigned fd = first; fd <= last && fd < BC_OWNED_FDS; fd++) {
-    // Walked rather than batched: a descriptor that is ours gives back its own kind of charge.
-    uint16_t *word = owned_word(page, (int)fd);
-    if (__atomic_load_n(word, __ATOMIC_RELAXED)) release_end(release_of(page, (int)fd), (int)fd, true);
+// What a range of descriptors has charged, by row: no longer ours before they are closed, so that a number that another
+// thread opens meanwhile is not taken for one of them.
+struct closing {
+  struct bc_page *page;
+  int32_t units[BC_RESOURCES];
+};
+
+static void range_begin(struct closing *r, unsigned first, unsigned last) {
+  *r = (struct closing){.page = member_joined()};
+  for (unsigned fd = first; r->page && fd <= last && fd < BC_OWNED_FDS; fd++) {
+    if (!__atomic_load_n(owned_word(r->page, (int)fd), __ATOMIC_RELAXED)) continue;
+    unsigned what = owned_take(r->page, (int)fd), rows[] = {BC_NUMFILE, owned_second(what & 7)};
+    if (what & OWNED_RANGES) uncertain(r->page, BC_NUMFLOCK);
+    for (int i = 0; what & 7 && i < (rows[1] ? 2 : 1); i++) {
+      __atomic_fetch_add(&bc_page_cell(r->page, rows[i])->pending, 1, __ATOMIC_SEQ_CST);
+      r->units[rows[i]]++;
+    }
   }
-  release_end((struct release){.page = page}, 0, true);
+}
+
+static void range_end(struct closing *r, bool closed) {
+  for (unsigned row = 0; r->page && row < BC_RESOURCES; row++) {
+    if (!r->units[row]) continue;
+    if (closed) credit_give(bc_page_cell(r->page, row), r->units[row]);
+    else uncertain(r->page, row);
+    __atomic_fetch_sub(&bc_page_cell(r->page, row)->pending, r->units[row], __ATOMIC_SEQ_CST);
+  }
+  if (r->page && closed) release_end(release_of(r->page, -1), -1, true); // some of them may have been shared
 }
 
 SAME_PROTOTYPE(close_range, int, (unsigned, unsigned, int));
 EXPORT(int, close_range, (unsigned first, unsigned last, int flags)) {
+  if (flags & (int)CLOSE_RANGE_CLOEXEC || first > last) return NEXT(close_range)(first, last, flags);
+  struct closing r;
+  range_begin(&r, first, last);
   int error = NEXT(close_range)(first, last, flags);
-  struct bc_page *page = member_joined();
-  if (error == 0 && page && !(flags & (int)CLOSE_RANGE_CLOEXEC)) forget_from(first, last, page);
+  range_end(&r, error == 0);
   return error;
 }
 
 SAME_PROTOTYPE(closefrom, void, (int));
 EXPORT(void, closefrom, (int first)) {
+  struct closing r;
+  range_begin(&r, first < 0 ? 0 : (unsigned)first, ~0u);
   NEXT(closefrom)(first);
-  struct bc_page *page = member_joined();
-  if (page) forget_from(first < 0 ? 0 : (unsigned)first, ~0u, page);
+  range_end(&r, true);
 }
 
 // Two descriptors of one description: closing either is no longer sure to free it, nor what is locked through it.

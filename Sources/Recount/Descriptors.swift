@@ -96,6 +96,29 @@ public enum Descriptors {
     syscall5(Int(SYS_kcmp), Int(a.pid), Int(b.pid), 0, Int(a.fd), Int(b.fd)) == 0
   }
 
+  /// By the kernel's own order of descriptions (kcmp(2): 1 less, 2 greater), so that equal ones are neighbours after
+  /// n log n comparisons; among equals the first process leads. What is closed meanwhile has no place in that order: it
+  /// goes, and the rest is sorted again.
+  private static func sortedByDescription(_ entries: ArraySlice<Entry>) -> [Entry] {
+    var entries = Array(entries)
+    for _ in 0..<4 {
+      var failed = false
+      entries.sort { a, b in
+        switch syscall5(Int(SYS_kcmp), Int(a.pid), Int(b.pid), 0, Int(a.fd), Int(b.fd)) {
+        case 1: return true
+        case 2: return false
+        case 0: return (a.process, a.fd) < (b.process, b.fd)
+        default:
+          failed = true
+          return (a.process, a.fd) < (b.process, b.fd)
+        }
+      }
+      guard failed else { break }
+      entries.removeAll { !same($0, $0) }
+    }
+    return entries
+  }
+
   /// `sockfs` names the protocol: no descriptor of another process has to be borrowed to ask. TCP, TCPv6, MPTCP, …
   private static func isTCP(_ entry: Entry) -> Bool {
     var name = [CChar](repeating: 0, count: 32)
@@ -123,13 +146,14 @@ public enum Descriptors {
         all[start].device != .max
       { end += 1 }
       // A socket has one description; anonymous inodes and files may have many.
-      var distinct: [Entry] = []
-      for entry in all[start..<end] {
-        if let first = distinct.first(where: { entry.isSocket || same($0, entry) }) {
+      let group = end - start > 2 && !all[start].isSocket ? sortedByDescription(all[start..<end]) : Array(all[start..<end])
+      var first: Entry?
+      for entry in group {
+        if let first, entry.isSocket || same(first, entry) {
           if first.process >= 0, first.process != entry.process { result.shares[first.process] = true }
           continue
         }
-        distinct.append(entry)
+        first = entry
         guard entry.process >= 0 else { continue }
         result.perProcess[entry.process].files += 1
         if entry.isMaster { result.perProcess[entry.process].terminals += 1 }

@@ -114,14 +114,23 @@ public final class Accounting {
     return children.reduce(here) { $0 + $1.usedTotal(resource) }
   }
 
-  private func usedTotal(_ resource: Resource, leastOf others: Int32) -> Int64 {
+  /// The least that all but one member had in use, all the time since that one was last looked at.
+  private func leastUsed(_ resource: Resource, since member: Member) -> Int64 {
     let here = members.values.reduce(ledger.granted(estate, resource)) { sum, one in
-      guard one.pid != others else { return sum }
+      guard one.pid != member.pid else { return sum }
       let used = one.used(resource, granted: ledger.granted(one.slot, resource))
-      if one.page == nil { return sum + (resource == .numproc ? 0 : used) }
+      if one.page == nil {
+        // A task that was there at the last look, and is now, was there all the time.
+        guard resource == .numproc else { return sum + used }
+        return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
+      }
       return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
     }
-    return children.reduce(here) { $0 + $1.usedTotal(resource, leastOf: others) }
+    return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
+  }
+
+  private func isUnsure(_ resource: Resource) -> Bool {
+    members.values.contains { member in member.cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false }
   }
 
   /// Before a maximum rests on them: estimates become counts.
@@ -151,6 +160,8 @@ public final class Accounting {
   /// not known: they count with the least of what they had at their own last look and have now, for no figure is invented.
   /// `gone`: it has ended, so what the others have now may have come after.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
+    // What may be counted twice is no maximum: where somebody is unsure, a recount says.
+    if resource != .numproc, root.subtree.contains(where: { $0.isUnsure(resource) }) { return }
     let twice = resource == .numproc ? Int64(member.ahead.count) : 0
     let peak = member.peak(resource, granted: grantedBefore) - twice
     let now = member.used(resource, granted: grantedBefore)
@@ -158,11 +169,15 @@ public final class Accounting {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
       let total = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
-      let then = level.usedTotal(resource, leastOf: member.pid) + peak
+      let then = level.leastUsed(resource, since: member) + peak
       level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
       host.state?.isDirty = true
     }
     members[member.pid]?.lastUsed[resource.rawValue] = now
+    if resource == .numproc {
+      members[member.pid]?.lookedAt = host.nextMoment()
+      if let cell = member.cell(.numproc) { bc_store(&cell.pointee.low, bc_load(&cell.pointee.credit)) }
+    }
   }
 
   // MARK: Cells

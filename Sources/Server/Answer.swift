@@ -20,6 +20,7 @@ extension Accounting {
       takeNotes(of: parent)  // it may be noted already
       if members[pid] == nil, !adopt(pid, parent: parent) { return (answer, -1) }
     }
+    if members[pid]?.isZombie == true { return (answer, -1) }  // what it asked for is nobody's now
     members[pid]?.question = request.socket
     takeNotes(of: pid)
     answer.own_limit = members[pid]?.ownLimit ?? -1

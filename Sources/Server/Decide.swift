@@ -15,7 +15,7 @@ extension Accounting {
   /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     makeSure(resource)
-    guard let slot = members[pid]?.slot, n >= 0 else { return self }
+    guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
       addCredit(pid, resource, amount)
@@ -39,7 +39,10 @@ extension Accounting {
       case 0: level.recall(resource)
       case 1:
         // Where nothing is uncertain the estimate is the truth: there is nothing to find.
-        if level.isCertain(resource) { return .refused(level) }
+        if level.isCertain(resource) {
+          level.ledger.observe(resource, held: level.usedTotal(resource))
+          return .refused(level)
+        }
         level.recount(resource)
       // A question of another process may have been open during the scan and counted: look once more.
       case 2 where !level.isCertain(resource): level.recount(resource)
@@ -95,6 +98,7 @@ extension Accounting {
 
   /// A refusal that a program saw: counted where it was decided, told here and there.
   func deny(_ resource: Resource, by level: Accounting, pid: Int32, error: Int32, call: String, detail: String, amount: Int64) {
+    guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
     level.ledger.refuse(resource)
     host.state?.isDirty = true
     host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")

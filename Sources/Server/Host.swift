@@ -16,6 +16,11 @@ public final class Host {
   let pages = MemberPages()
   let views = ViewFiles()
   var isSettling = false
+  private var moment = 0
+  func nextMoment() -> Int {
+    moment += 1
+    return moment
+  }
 
   public init() {}
 

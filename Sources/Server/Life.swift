@@ -16,6 +16,7 @@ extension Accounting {
     let slot = ledger.join()
     var member = Member(pid: pid, slot: slot, pidfd: pidfd)
     member.execPath = execPath
+    member.adopted = host.nextMoment()
     member.ownLimit = members[parent]?.ownLimit ?? -1
     host.owner[pid] = self
     members[pid] = member
@@ -128,9 +129,12 @@ extension Accounting {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return }
     if member.page != nil {
-      for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
+      for r in Accounting.things {
+        observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true)
+        giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r)))
+      }
     }
-    members[pid]?.dropPage()
+    members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
@@ -211,7 +215,7 @@ extension Accounting {
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
     put(member.slot, .numproc, to: 1)
-    members[pid]?.dropPage()
+    members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
     if moved || !Procfs.exists(pid) { reaped(pid) }
@@ -303,7 +307,10 @@ extension Accounting {
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {
     members[pid]?.coverage = .uncovered
     members[pid]?.isLoading = false
-    members[pid]?.dropPage()
+    if let member = members[pid] {
+      for r in Accounting.things { giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r))) }
+    }
+    members[pid]?.dropPage(host.pages)
     note(pid, path, reason)
     if let member = members[pid] {
       put(member.slot, .numproc, to: Procfs.tasks(pid) ?? 1)

@@ -50,6 +50,9 @@ struct Member {
   /// The parent that it joined ahead of.
   var aheadOf: Int32?
   /// In use when its cells were last looked at, by resource.
+  /// When it came, and when its tasks were last looked at, on the host's count of such moments.
+  var adopted = 0
+  var lookedAt = 0
   var lastUsed = [Int64](repeating: 0, count: Int(BC_RESOURCES.rawValue))
   /// The program that was last found to be one that the shim can enter, or not.
   var checkedPath: String?
@@ -92,9 +95,10 @@ struct Member {
     return credit >= 0 && credit <= granted ? credit : 0
   }
 
-  mutating func dropPage() {
+  /// Its page is no longer used; whoever is just reading it can finish.
+  mutating func dropPage(_ pages: MemberPages) {
     hadForked = hasForked
-    if let page { munmap(page, Int(BC_PAGE_SIZE)) }
+    if let page { pages.discard(page) }
     page = nil
   }
 }

@@ -12,7 +12,14 @@ final class MemberPages {
   /// Of the memfds, so that they are not taken for shared memory of the program's.
   private(set) var inodes: Set<UInt64> = []
 
+  private var discarded: [UnsafeMutablePointer<bc_page>] = []
+
+  /// Unmapped at the end of the round.
+  func discard(_ page: UnsafeMutablePointer<bc_page>) { discarded.append(page) }
+
   func refill() {
+    for page in discarded { munmap(page, Int(BC_PAGE_SIZE)) }
+    discarded = []
     while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
   }
 

@@ -21,9 +21,10 @@ extension Accounting {
   }
 
   func takeNotes(of pid: Int32) {
-    guard let page = members[pid]?.page else { return }
+    guard members[pid]?.page != nil else { return }
     if let member = members[pid], !host.isSettling { observePeak(member, .numproc, grantedBefore: ledger.granted(member.slot, .numproc)) }
     for i in 0..<UInt32(BC_NOTES) {
+      guard let page = members[pid]?.page else { return }
       let note = bc_load32(bc_page_note(page, i))
       guard note != BC_NOTE_FREE.rawValue, note != BC_NOTE_WRITING.rawValue else { continue }
       var path = bc_page_note_path(page, i)
@@ -33,6 +34,7 @@ extension Accounting {
       noted(pid, child: note, path: text.isEmpty ? nil : text)
     }
     // Those that joined ahead of their note have taken what was booked for them.
+    guard let page = members[pid]?.page else { return }
     let forking = Int64(max(0, Int(bc_load32(bc_page_forking(page))) - (members[pid]?.ahead.count ?? 0)))
     if members[pid]?.pendingForks != forking {
       members[pid]?.pendingForks = forking

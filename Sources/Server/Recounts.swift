@@ -17,28 +17,56 @@ extension Accounting {
     }
   }
 
-  /// Whether the estimate is the truth, so that a recount would find nothing.
+  /// Whether the estimate is the truth, so that a recount would find nothing: what was recalled is still gone, nothing is
+  /// on its way, nothing is unsure, everybody is there. Looked at with the cells frozen, for a unit that is given back must
+  /// not be spent again meanwhile (Tests/Model has the interleavings).
   func isCertain(_ resource: Resource) -> Bool {
     // Locks, signals and memory come back in ways that nobody sees.
     guard resource == .numproc || Accounting.descriptions.contains(resource) else { return false }
-    return subtree.allSatisfy { one in
-      one.ledger.granted(one.estate, resource) == 0
-        && one.members.values.allSatisfy { member in
-          guard let cell = member.cell(resource) else {
-            return member.coverage != .uncovered && (resource == .numproc || one.ledger.granted(member.slot, resource) == 0)
-          }
-          return bc_load32(&cell.pointee.uncertain) == 0 && bc_load32(&cell.pointee.pending) == 0
-            && !(resource == .numproc && member.hasThreads) && member.execPath == nil && member.pendingForks == 0 && member.page?.pointee.raw_calls == 0
-        }
+    let level = subtree
+    for one in level { for member in one.members.values { one.freeze(member, resource) } }
+    let certain = level.allSatisfy { one in
+      one.ledger.granted(one.estate, resource) == 0 && one.members.values.allSatisfy { one.isCertain($0, resource) }
     }
+    for one in level { for member in one.members.values { one.unfreeze(member, resource) } }
+    return certain
   }
 
+  private func isCertain(_ member: Member, _ resource: Resource) -> Bool {
+    guard !member.isZombie else { return true }
+    guard member.execPath == nil, member.pendingForks == 0, kill(member.pid, 0) == 0 else { return false }
+    guard let page = member.page, let cell = member.cell(resource) else {
+      return member.coverage != .uncovered && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
+    }
+    if resource == .numproc, member.hasThreads { return false }
+    // Pending first: whoever makes something unsure says so before it is no longer pending.
+    return bc_load32(&cell.pointee.pending) == 0 && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
+      && bc_load(&cell.pointee.credit) == bc_frozen() && bc_load32(&cell.pointee.uncertain) == 0 && page.pointee.raw_calls == 0
+  }
+
+  /// No charge can begin; what is unspent comes back.
   private func freeze(_ member: Member, _ resource: Resource) {
-    guard let cell = member.cell(resource) else { return }
+    guard member.page != nil else { return }
     let granted = ledger.granted(member.slot, resource)
     observePeak(member, resource, grantedBefore: granted)
-    _ = bc_exchange32(&cell.pointee.uncertain, 0)
     giveBack(member.slot, resource, member.takeCredit(resource, granted: granted, leaving: bc_frozen()))
+  }
+
+  /// … and what makes it unsure from now on is a matter for the next count.
+  private func freezeToCount(_ member: Member, _ resource: Resource) {
+    freeze(member, resource)
+    if let cell = member.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 0) }
+  }
+
+  /// What was given back while the cell was frozen is credit again.
+  private func unfreeze(_ member: Member, _ resource: Resource) {
+    guard let cell = member.cell(resource) else { return }
+    let released = max(0, min(bc_load(&cell.pointee.credit) - bc_frozen(), ledger.granted(member.slot, resource)))
+    bc_store(&cell.pointee.low, released)
+    bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
+    // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
+    let word = bc_add(&cell.pointee.credit, -bc_frozen())
+    if word - bc_frozen() < 0 || word - bc_frozen() > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
   }
 
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
@@ -54,12 +82,16 @@ extension Accounting {
   ) {
     var amount = counted
     if let cell = member.cell(resource) {
-      // What is pending may or may not have been counted; the estimate from before bounds it too.
+      // What is pending may or may not have been counted, and is two units for a pair; pages come by the thousand. The
+      // estimate from before bounds it too.
       let pending = Int64(max(0, Int(max(pendingBefore, bc_load32(&cell.pointee.pending))) - counterparts))
-      amount = max(counted, min(counted + pending, ledger.granted(member.slot, resource)))
+      let most = ledger.granted(member.slot, resource)
+      let isPages = resource == .shmpages || resource == .lockedpages
+      amount = max(counted, pending == 0 ? 0 : isPages ? most : min(counted + (resource == .numproc ? 1 : 2) * pending, most))
       bc_store(&cell.pointee.low, 0)
       bc_store(&cell.pointee.granted, amount)
-      _ = bc_exchange(&cell.pointee.credit, 0)
+      // Released while it was counted: it may have been counted all the same.
+      if bc_exchange(&cell.pointee.credit, 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
     put(member.slot, resource, to: amount)
   }
@@ -83,7 +115,7 @@ extension Accounting {
     var total: Int64 = 0
     for pid in only.map({ [$0] }) ?? Array(members.keys) { takeNotes(of: pid) }
     let counted = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
-    for member in counted { freeze(member, .numproc) }
+    for member in counted { freezeToCount(member, .numproc) }
     drain([.numproc], counted)
     for member in counted {
       let tasks = Procfs.tasks(member.pid) ?? 0
@@ -102,7 +134,7 @@ extension Accounting {
     // Parents first: what a child inherited is put down to whoever opened it.
     let living = tree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
       .sorted { $0.member.pid < $1.member.pid }
-    for (one, member) in living { for r in Accounting.descriptions { one.freeze(member, r) } }
+    for (one, member) in living { for r in Accounting.descriptions { one.freezeToCount(member, r) } }
     drain(Accounting.descriptions, living.map(\.member))
     let before = living.map { m in Accounting.descriptions.map { pendingNow(m.member, $0) } }
     let found = Descriptors.count(
@@ -128,7 +160,7 @@ extension Accounting {
     let tree = root.subtree
     let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
     let living = all.filter { !$0.member.isZombie }
-    for (one, member) in living { one.freeze(member, resource) }
+    for (one, member) in living { one.freezeToCount(member, resource) }
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
     let (counts, orphaned) = root.count(resource, all.map(\.member.pid))
