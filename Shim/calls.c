@@ -3,6 +3,7 @@
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
+#include "views.h"
 
 #include <aliases.h>
 #include <errno.h>
@@ -29,9 +30,16 @@
 #include <utmp.h>
 #include <utmpx.h>
 
+static int opened_special(struct charge c, int fd, const char *call, const char *path) {
+  int error = view_replace_meminfo(fd, path);
+  if (error) return error;
+  if (is_pty_path(path)) return opened_pty(c, fd, call, path);
+  return file_made(c, fd), 0;
+}
+
 __attribute__((noinline, cold)) static int descriptor_checked(struct bc_page *page, int fd, const char *call, const char *path) {
   struct charge c = {page, 0};
-  int error = opened_pty(c, fd, call, path);
+  int error = opened_special(c, fd, call, path);
   if (!error) return fd;
   RAW(SYS_close, fd);
   charge_end(c, BC_NUMFILE, 1);
@@ -40,7 +48,7 @@ __attribute__((noinline, cold)) static int descriptor_checked(struct bc_page *pa
 
 __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page, FILE *file, const char *call, const char *path) {
   struct charge c = {page, 0};
-  int error = opened_pty(c, fileno(file), call, path);
+  int error = opened_special(c, fileno(file), call, path);
   if (!error) return file;
   ((int (*)(FILE *))next_find("fclose"))(file);
   charge_end(c, BC_NUMFILE, 1);
@@ -52,10 +60,48 @@ __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, -1;                             \
     int fd = NEXT(name) args;                                                      \
-    if (!__builtin_constant_p(detail) && may_be_pty(detail, fd)) return descriptor_checked(c.page, fd, #name, detail); \
+    if (!__builtin_constant_p(detail) && likely(fd >= 0) && may_be_special(detail)) return descriptor_checked(c.page, fd, #name, detail); \
     file_made(c, fd);                                                              \
     return fd;                                                                     \
   }
+
+// The kernel has none, or keeps it from us: there may be a view.
+__attribute__((noinline, cold)) static int not_opened(struct bc_page *page, const char *path, int flags) {
+  int fd = view_open(path, flags);
+  file_made((struct charge){page, 0}, fd);
+  return fd;
+}
+
+__attribute__((noinline, cold)) static FILE *not_fopened(struct bc_page *page, const char *path, const char *mode) {
+  FILE *file = view_fopen(path, mode);
+  file_made((struct charge){page, 0}, file ? fileno(file) : -1);
+  return file;
+}
+
+#define OPENX(name, params, args)                                                  \
+  EXPORT(int, name, params) {                                                      \
+    struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
+    if (unlikely(c.error)) return errno = c.error, -1;                             \
+    int fd = NEXT(name) args;                                                      \
+    if (unlikely(fd < 0)) return not_opened(c.page, path, flags);                  \
+    if (may_be_special(path)) return descriptor_checked(c.page, fd, #name, path);  \
+    file_made(c, fd);                                                              \
+    return fd;                                                                     \
+  }
+#define OPENV(name, types, params, args) SAME_PROTOTYPE(name, int, types); OPENX(name, params, args)
+
+#define FOPEN(name, params, args) SAME_PROTOTYPE(name, FILE *, params); FOPENX(name, params, args)
+#define FOPENX(name, params, args)                                                 \
+  EXPORT(FILE *, name, params) {                                                   \
+    struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
+    if (unlikely(c.error)) return errno = c.error, NULL;                           \
+    FILE *file = NEXT(name) args;                                                  \
+    if (unlikely(!file)) return not_fopened(c.page, path, mode);                   \
+    if (may_be_special(path)) return stream_checked(c.page, file, #name, path);    \
+    file_made(c, fileno(file));                                                    \
+    return file;                                                                   \
+  }
+
 #define FDV(name, types, params, args, detail) SAME_PROTOTYPE(name, int, types); FDX(name, params, args, detail)
 #define FD(name, params, args, detail) SAME_PROTOTYPE(name, int, params); FDX(name, params, args, detail)
 
@@ -65,7 +111,7 @@ __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, NULL;                           \
     FILE *file = NEXT(name) args;                                                  \
-    if (!__builtin_constant_p(detail) && may_be_pty(detail, file ? fileno(file) : -1)) return stream_checked(c.page, file, #name, detail); \
+    if (!__builtin_constant_p(detail) && file && may_be_special(detail)) return stream_checked(c.page, file, #name, detail); \
     file_made(c, file ? fileno(file) : -1);                                        \
     return file;                                                                   \
   }

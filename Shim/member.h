@@ -22,17 +22,23 @@ struct membership {
   struct ranges ranges;
 };
 
+// Hidden by name: the flag of the build hides definitions only, and what may be another library's costs an instruction more.
+#define OURS __attribute__((visibility("hidden")))
+
 extern struct member_block {
   _Alignas(4096) struct membership it;
-} member_block;
+} member_block OURS;
 #define member (member_block.it)
 
 // In a child of vfork, which runs in its parent's memory: what it opens and closes is not its parent's.
 extern _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
 
-extern enum standing standing;
+extern enum standing standing OURS;
 // The flags of the page this process, or the one it was forked from, last joined with; BC_ANSWER_KNOWN once there was one.
-extern uint32_t known_flags;
+extern uint32_t known_flags OURS;
+// From which place in its page on an opened path is looked at closely: near the end always, everywhere with --meminfo.
+extern unsigned look_from OURS;
+enum { LOOK_PAGE = 4096, LOOK_BYTES = 8 };
 extern char server_path[108];
 extern uint64_t member_token[2];
 

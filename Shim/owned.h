@@ -137,16 +137,17 @@ static inline void pair_end(struct charge_pair *p, const int *fds, int64_t n, bo
   charge_end(p->kind, owned_second(p->what), made ? 0 : n);
 }
 
-// A path that was opened may have been /dev/ptmx or /dev/pts/ptmx. It could be opened, so it can be read: before the
-// call a bad pointer would be for the kernel to refuse (EFAULT). Bytes behind its end are looked at within its page.
-static inline bool may_be_pty(const char *path, int fd) {
-  enum { PAGE = 4096, LOOK = 8 };
-  if (unlikely(fd < 0)) return false;
-  if (unlikely(((uintptr_t)path & (PAGE - 1)) > PAGE - LOOK)) return true;
+// A path that was opened may have been /dev/ptmx or /dev/pts/ptmx, or a view. It could be opened, so it can be read:
+// before the call a bad pointer would be for the kernel to refuse (EFAULT). Bytes behind its end are looked at within its
+// page.
+static inline bool may_be_special(const char *path) {
+  if (unlikely((unsigned)((uintptr_t)path & (LOOK_PAGE - 1)) >= look_from)) return true;
   uint32_t bytes;
   memcpy(&bytes, path + 3, sizeof bytes);
   return unlikely(bytes == (uint32_t)('v' | '/' << 8 | 'p' << 16 | 't' << 24));
 }
+
+static inline bool is_pty_path(const char *path) { return strnlen(path, 7) == 7 && memcmp(path + 3, "v/pt", 4) == 0; }
 
 // Charges one that was opened to numpty too, if it is a master. 0, or the errno to refuse with: then the descriptor is to be
 // closed, and the charge to be ended, by whoever opened it.

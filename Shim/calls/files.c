@@ -4,6 +4,7 @@
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
+#include "views.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -188,8 +189,15 @@ EXPORT(int, fcloseall, (void)) { return NEXT(fcloseall)(); }
     int old = fileno_unlocked(file);                                     \
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);  \
     if (unlikely(c.error)) return errno = c.error, NULL;                 \
+    int view = view_before_freopen(path, mode), why = errno;             \
+    char at[32];                                                         \
+    snprintf(at, sizeof at, "/proc/self/fd/%d", view);                   \
     struct release r = release_begin(old);                               \
-    FILE *made = NEXT(name)(path, mode, file);                           \
+    FILE *made = NEXT(name)(view < 0 ? path : at, mode, file);           \
+    if (view >= 0) RAW(SYS_close, view);                                 \
+    else if (!made && why) errno = why;                                  \
+    why = made && path ? view_replace_meminfo(fileno_unlocked(made), path) : 0; \
+    if (unlikely(why)) ((int (*)(FILE *))next_find("fclose"))(made), made = NULL, errno = why; \
     release_end(r, old, old >= 0);                                       \
     file_made(c, made ? fileno_unlocked(made) : -1);                     \
     return made;                                                         \
@@ -202,6 +210,7 @@ EXPORT(DIR *, opendir, (const char *path)) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "opendir", path);
   if (unlikely(c.error)) return errno = c.error, NULL;
   DIR *made = NEXT(opendir)(path);
+  if (!made) view_open(path, O_DIRECTORY); // no view can be listed: only says why
   file_made(c, made ? dirfd(made) : -1);
   return made;
 }
@@ -235,6 +244,8 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
     release_end(r, (int)a, error == 0 || errno != EBADF);
     return error;
   }
+  if (number == SYS_statx) // libuv's too
+    return view_statx((int)NEXT(syscall)(number, a, b, c, d, e, f), (int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_joined();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);

@@ -19,6 +19,13 @@ extension Options {
     return counted
   }
 
+  /// `--meminfo` shows a bound on memory: without one there is nothing to show. To be called once every file of `--config`
+  /// is read in.
+  public func checkMeminfo() throws(UsageError) {
+    guard meminfo, bounds[.privvmpages].map({ $0.ceiling(.hard) == Bounds.unlimited }) ?? true else { return }
+    throw UsageError("--meminfo: memory has no bound to show; give one, as --memory SIZE or --privvmpages BARRIER:LIMIT")
+  }
+
   /// The line for stderr, without the program's name; nil when there is nothing to say.
   public static func notEnforced(_ counted: [Resource]) -> String? {
     counted.isEmpty ? nil : "counted, not enforced: \(resourceNames(counted))"

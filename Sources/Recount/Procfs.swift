@@ -35,6 +35,22 @@ public enum Procfs {
     status(pid, "VmData").map { $0 * 1024 / pageSize }
   }
 
+  /// Pages of a process in memory, and swapped out (proc(5) status: RssAnon, RssFile, RssShmem, VmSwap).
+  public struct Resident: Sendable {
+    public var anonymous, file, shared, swapped: Int64
+  }
+
+  public static func resident(_ pid: Int32) -> Resident? {
+    func pages(_ key: String) -> Int64? { status(pid, key).map { $0 * 1024 / pageSize } }
+    guard let anonymous = pages("RssAnon"), let file = pages("RssFile"), let shared = pages("RssShmem"),
+      let swapped = pages("VmSwap")
+    else { return nil }
+    return Resident(anonymous: anonymous, file: file, shared: shared, swapped: swapped)
+  }
+
+  /// The machine's.
+  public static func meminfo() -> String? { read("/proc/meminfo", limit: 16384) }
+
   public struct Stat: Sendable {
     public var comm: String
     public var state: Character

@@ -93,6 +93,10 @@ extension Accounting {
     case BC_EXEC_FAILED:
       members[pid]?.execPath = nil
       members[pid]?.isLoading = false
+    case BC_VIEW:
+      let file = view(detail, for: pid, opens: request.amount == 1, &answer)
+      answer.granted = leaseToSet(pid)
+      return (answer, file)
     case BC_OWN_LIMIT:
       members[pid]?.ownLimit = request.amount
       if let lease = members[pid]?.lease, lease > 0 { setLease(pid, lease) }

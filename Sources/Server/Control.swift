@@ -104,6 +104,7 @@ final class Control {
     for word in words.dropFirst() {
       if word == "errno=openvz" { settings.openvzErrno = true }
       else if word == "on-server-loss=allow" { settings.allowOnServerLoss = true }
+      else if word == "meminfo" { settings.meminfo = true }
       else if word == "of-one-run" { settings.ofOneRun = true }
       else if word.hasPrefix("parent=") { parent = try host.find(word.dropFirst(7)) }
       else if word.hasPrefix("id=") {

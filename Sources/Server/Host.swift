@@ -16,6 +16,7 @@ public final class Host {
   /// How many questions of each process have been put and not answered: sockets that are the shim's.
   var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
+  let views = ViewFiles()
   var isSettling = false
   private var moment = 0
   func nextMoment() -> Int {

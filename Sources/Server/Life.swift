@@ -121,6 +121,7 @@ extension Accounting {
     }
     adopt(pid, parent: 0)
     members[pid]?.isLoading = true
+    members[pid]?.hasEntered = true
     raiseForImage(pid, uncoverable: false)
     return nil
   }
@@ -158,7 +159,8 @@ extension Accounting {
     page.pointee.generation = 1
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
-    if ledger.granted(member.slot, .numfile) > 0 { chargeImage(pid) }
+    if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered { chargeImage(pid) }
+    members[pid]?.hasEntered = false
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
@@ -171,6 +173,7 @@ extension Accounting {
     (leased ? UInt32(BC_ANSWER_LEASED) : 0)
       | (settings.allowOnServerLoss ? UInt32(BC_ANSWER_ALLOW_ON_LOSS) : 0)
       | (settings.openvzErrno ? UInt32(BC_ANSWER_OPENVZ_ERRNO) : 0)
+      | (settings.meminfo ? UInt32(BC_ANSWER_MEMINFO) : 0)
   }
 
   /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.

@@ -63,8 +63,12 @@ struct Member {
   /// What it said it would run, until the new image says hello.
   var execPath: String?
   var isZombie = false
+  /// From outside, with descriptors that nobody has counted yet.
+  var hasEntered = false
   /// The descriptor of the question being answered: the shim's, not the program's.
   var question: Int32 = -1
+  /// It waits for a view, with the charge of the file begun: that one will not end before it is answered.
+  var isViewing = false
 
   func cell(_ resource: Resource) -> UnsafeMutablePointer<bc_cell>? {
     page.map { bc_page_cell($0, UInt32(resource.rawValue)) }

@@ -73,7 +73,7 @@ extension Accounting {
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
   private func drain(_ resources: [Resource], _ members: [Member]) {
     func pending() -> Bool {
-      members.contains { m in resources.contains { r in m.cell(r).map { bc_load32(&$0.pointee.pending) > 0 } ?? false } }
+      members.contains { m in resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) } }
     }
     for _ in 0..<2000 where pending() { sched_yield() }
   }
@@ -219,7 +219,7 @@ extension Accounting {
     case .numsiginfo: return (Signals.held(pids).perProcess, 0)
     case .lockedpages: return LockedMemory.count(pids, known: segments)
     default:
-      guard let held = SharedMemory.count(pids, known: segments, without: host.pages.inodes, born: born) else { return ([], 0) }
+      guard let held = SharedMemory.count(pids, known: segments, without: host.pages.inodes.union(host.views.inodes), born: born) else { return ([], 0) }
       segments = held.segments
       return (held.perProcess, held.orphaned)
     }

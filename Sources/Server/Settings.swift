@@ -5,12 +5,15 @@ public struct Settings: Sendable {
   public var bounds: [Resource: Bounds]
   public var allowOnServerLoss: Bool
   public var openvzErrno: Bool
+  /// Members see the bound on memory in /proc/meminfo and its like.
+  public var meminfo: Bool
   /// Removed when its last member has gone and its report was asked for: the beancounter of one run.
   public var ofOneRun = false
 
-  public init(bounds: [Resource: Bounds], allowOnServerLoss: Bool = false, openvzErrno: Bool = false) {
+  public init(bounds: [Resource: Bounds], allowOnServerLoss: Bool = false, openvzErrno: Bool = false, meminfo: Bool = false) {
     self.bounds = bounds
     self.allowOnServerLoss = allowOnServerLoss
     self.openvzErrno = openvzErrno
+    self.meminfo = meminfo
   }
 }

@@ -28,7 +28,8 @@ public final class State {
   private static let schema = """
     PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA busy_timeout=0;
     CREATE TABLE IF NOT EXISTS beancounter(id INTEGER PRIMARY KEY, name TEXT NOT NULL, parent INTEGER, token TEXT NOT NULL,
-      openvz INTEGER NOT NULL, allow INTEGER NOT NULL, lives INTEGER NOT NULL DEFAULT 1) STRICT;
+      openvz INTEGER NOT NULL, allow INTEGER NOT NULL, lives INTEGER NOT NULL DEFAULT 1,
+      meminfo INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE IF NOT EXISTS resource(id INTEGER NOT NULL, resource TEXT NOT NULL, barrier INTEGER NOT NULL, "limit" INTEGER
       NOT NULL, maxheld INTEGER NOT NULL, failcnt INTEGER NOT NULL, PRIMARY KEY(id, resource)) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS denial(id INTEGER NOT NULL, n INTEGER NOT NULL, resource TEXT NOT NULL, errno TEXT NOT NULL,
@@ -51,6 +52,8 @@ public final class State {
       sqlite3_close(handle)
       throw Failure(text: "--state \(path): \(why); give a database that bcd made, or a new name")
     }
+    // A database from before --meminfo; one that has the column says so, which is as good.
+    sqlite3_exec(handle, "ALTER TABLE beancounter ADD COLUMN meminfo INTEGER NOT NULL DEFAULT 0", nil, nil, nil)
   }
 
   deinit {
@@ -126,7 +129,7 @@ public final class State {
   /// Those that were alive when the server last was, parents first.
   func alive() -> [Saved] {
     var found: [Saved] = []
-    run("SELECT id, name, parent, token, openvz, allow FROM beancounter WHERE lives=1 ORDER BY id") { row in
+    run("SELECT id, name, parent, token, openvz, allow, meminfo FROM beancounter WHERE lives=1 ORDER BY id") { row in
       guard let token = Token(text(row, 3)) else { return }
       found.append(
         Saved(
@@ -134,7 +137,8 @@ public final class State {
           parent: sqlite3_column_type(row, 2) == SQLITE_NULL || sqlite3_column_int64(row, 2) == 0 ? nil : Int(sqlite3_column_int64(row, 2)),
           token: token,
           settings: Settings(
-            bounds: [:], allowOnServerLoss: sqlite3_column_int64(row, 5) != 0, openvzErrno: sqlite3_column_int64(row, 4) != 0)))
+            bounds: [:], allowOnServerLoss: sqlite3_column_int64(row, 5) != 0, openvzErrno: sqlite3_column_int64(row, 4) != 0,
+            meminfo: sqlite3_column_int64(row, 6) != 0)))
     }
     for i in found.indices { found[i].settings.bounds = bounds(of: found[i].id) }
     var ordered: [Saved] = []
@@ -177,12 +181,14 @@ public final class State {
     together {
       run(
         """
-        INSERT INTO beancounter(id, name, parent, token, openvz, allow) VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET
-        name=excluded.name, parent=excluded.parent, token=excluded.token, openvz=excluded.openvz, allow=excluded.allow, lives=1
+        INSERT INTO beancounter(id, name, parent, token, openvz, allow, meminfo) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET
+        name=excluded.name, parent=excluded.parent, token=excluded.token, openvz=excluded.openvz, allow=excluded.allow,
+        meminfo=excluded.meminfo, lives=1
         """,
         [
           .number(Int64(one.id)), .text(one.name), .number(Int64(one.parent?.id ?? 0)), .text(one.token.text),
           .number(one.settings.openvzErrno ? 1 : 0), .number(one.settings.allowOnServerLoss ? 1 : 0),
+          .number(one.settings.meminfo ? 1 : 0),
         ])
       for resource in Resource.allCases {
         let account = one.ledger[resource]

@@ -9,6 +9,7 @@ func completed(_ options: Options) -> Options {
   do {
     let files = options.configFiles
     if !files.isEmpty { try options.read(configured: readConfigFiles(files), source: "bcctl bounds") }
+    try options.checkMeminfo()
     if let line = Options.notEnforced(try options.checkEnforced()) {
       _ = "bcrun: \(line)\n".withCString { write(2, $0, strlen($0)) }
     }

@@ -21,7 +21,8 @@ final class Run {
     let outside = Descriptors.open(of: getpid()).filter { clinux_is_open($0) }
     reportFd = Run.openReport(options)
     let settings = Settings(
-      bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss, openvzErrno: options.openvzErrno)
+      bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss, openvzErrno: options.openvzErrno,
+      meminfo: options.meminfo)
     let name = options.name ?? "bc-\(getpid())"
     if let server = options.server ?? getenv("BC_SERVER").map({ String(cString: $0) }) {
       place = SharedServer(path: server, name: name, parent: options.parent, settings: settings)

@@ -16,7 +16,7 @@ extension RealPrograms {
       let table = try String(contentsOfFile: "\(repository)" + "/Shim/calls.def", encoding: .utf8)
       let rows = table.split(separator: "\n").filter { !$0.hasPrefix("//") }.joined(separator: "\n")
       var listed = Set<String>()
-      for match in rows.matches(of: /\b(?:FD|FDV|FDX|FILEP|FILEPX|HAND)\((\w+)/) { listed.insert(String(match.1)) }
+      for match in rows.matches(of: /\b(?:FD|FDV|FDX|OPENV|OPENX|FILEP|FILEPX|FOPEN|FOPENX|HAND)\((\w+)/) { listed.insert(String(match.1)) }
       for match in rows.matches(of: /\bKEEP\(\w+, [^,]+,[^,]*, (\w+)/) { listed.insert(String(match.1)) }
       for match in rows.matches(of: /\bDROP\(\w+, [^,]+, (\w+)/) { listed.insert(String(match.1)) }
       let symbols = try run([tool("nm"), "-D", "--defined-only", library]).output

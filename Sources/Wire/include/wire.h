@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BC_WIRE_MAGIC 0x62633032u // "bc02": changes with every change of layout
+#define BC_WIRE_MAGIC 0x62633033u // "bc03": changes with every change of layout
 
 // Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
 enum bc_resource {
@@ -33,6 +33,7 @@ enum bc_kind {
   BC_EXEC,        // this process is about to run the image named in detail
   BC_EXEC_FAILED, // … and did not
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
+  BC_VIEW,        // the file of /proc named in detail, as the beancounter has it: whether it is there; amount 1: its text
 };
 
 // How a child comes to be, for BC_FORK.
@@ -69,6 +70,7 @@ struct bc_answer {
   int64_t own_limit; // the program's own RLIMIT_DATA, -1 when it never set one
   uint32_t flags;
   uint32_t reserved;
+  int64_t memory[2]; // to a BC_VIEW of meminfo: bytes of memory in all, and left
 };
 enum {
   BC_ANSWER_LEASED = 1,        // memory has a bound: ask before exec and fork
@@ -80,6 +82,7 @@ enum {
   BC_ANSWER_WITNESS = 64,      // registers and a slice of the stack are wanted, on the same connection
   BC_ANSWER_REJOIN = 128,      // the page is not one the server knows: join again
   BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
+  BC_ANSWER_MEMINFO = 1024,    // --meminfo: /proc/meminfo and its like show the beancounter's memory
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 

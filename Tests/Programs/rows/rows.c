@@ -165,6 +165,10 @@ static void unmake_file(struct made m) { fclose(m.file); }
 #define FD(name, params, args, detail) MAKES_FD(name)
 #define FDV(name, types, params, args, detail) MAKES_FD(name)
 #define FDX(name, params, args, detail) extern int name params; MAKES_FD(name)
+#define OPENV(name, types, params, args) MAKES_FD(name)
+#define OPENX(name, params, args) extern int name params; MAKES_FD(name)
+#define FOPEN(name, params, args) MAKES_FILE(name)
+#define FOPENX(name, params, args) extern FILE *name params; MAKES_FILE(name)
 #define FILEP(name, params, args, detail) MAKES_FILE(name)
 #define FILEPX(name, params, args, detail) extern FILE *name params; MAKES_FILE(name)
 #define KEEP(slot, ret, failure, name, params, args)                     \
@@ -191,6 +195,10 @@ static void drop_all(void) {
 #undef FD
 #undef FDV
 #undef FDX
+#undef OPENV
+#undef OPENX
+#undef FOPEN
+#undef FOPENX
 #undef FILEP
 #undef FILEPX
 #undef KEEP
@@ -198,6 +206,10 @@ static void drop_all(void) {
 #define FD(name, params, args, detail)
 #define FDV(name, types, params, args, detail)
 #define FDX(name, params, args, detail)
+#define OPENV(name, types, params, args)
+#define OPENX(name, params, args)
+#define FOPEN(name, params, args)
+#define FOPENX(name, params, args)
 #define FILEP(name, params, args, detail)
 #define FILEPX(name, params, args, detail)
 #define KEEP(slot, ret, failure, name, params, args)
@@ -230,6 +242,10 @@ static void each(void fd(const char *, struct made (*)(void), void (*)(struct ma
 #undef FD
 #undef FDV
 #undef FDX
+#undef OPENV
+#undef OPENX
+#undef FOPEN
+#undef FOPENX
 #undef FILEP
 #undef FILEPX
 #undef KEEP
@@ -237,6 +253,10 @@ static void each(void fd(const char *, struct made (*)(void), void (*)(struct ma
 #define FD(name, params, args, detail) fd(#name, make_##name, unmake_fd);
 #define FDV(name, types, params, args, detail) FD(name, params, args, detail)
 #define FDX(name, params, args, detail) FD(name, params, args, detail)
+#define OPENV(name, types, params, args) FD(name, params, args, path)
+#define OPENX(name, params, args) FD(name, params, args, path)
+#define FOPEN(name, params, args) FILEP(name, params, args, path)
+#define FOPENX(name, params, args) FILEP(name, params, args, path)
 #define FILEP(name, params, args, detail) fd(#name, make_##name, unmake_file);
 #define FILEPX(name, params, args, detail) FILEP(name, params, args, detail)
 #define KEEP(slot, ret, failure, name, params, args) keep(#name, keeps_##name, refused);
