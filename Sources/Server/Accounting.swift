@@ -119,22 +119,24 @@ public final class Accounting {
 
   /// The least that all but one member had in use, all the time since that one was last looked at.
   private func leastUsed(_ resource: Resource, since member: Member) -> Int64 {
-    let here = members.values.reduce(ledger.granted(estate, resource)) { sum, one in
+    let here = members.values.reduce(Int64(0)) { sum, one in
       guard one.pid != member.pid else { return sum }
       let used = one.used(resource, granted: ledger.granted(one.slot, resource))
+      if one.isUnsure(resource) { return sum }  // what may be counted twice is no maximum
       if one.page == nil {
         // A task that was there at the last look, and is now, was there all the time.
         guard resource == .numproc else { return sum + used }
         return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
       }
-      if one.isUnsure(resource) { return sum }  // what may be counted twice is no maximum
       return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
 
   private func isUnsure(_ resource: Resource) -> Bool {
-    subtree.contains { one in one.members.values.contains { $0.isUnsure(resource) } }
+    subtree.contains { one in
+      one.ledger.granted(one.estate, resource) > 0 || one.members.values.contains { $0.isUnsure(resource) }
+    }
   }
 
   /// Before a maximum rests on them: estimates become counts.

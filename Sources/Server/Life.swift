@@ -193,6 +193,7 @@ extension Accounting {
       [.init(pid: pid) { [self] in [members[pid]?.question ?? -1] }], outside: outside
     ).perProcess[0]
     let figures = [one.tcpSockets, one.otherSockets, one.files, one.terminals, one.inotify]
+    members[pid]?.hasInherited = true
     for (k, r) in Accounting.descriptions.enumerated() { put(member.slot, r, to: figures[k]) }
     for r in Accounting.descriptions {
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }

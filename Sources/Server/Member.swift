@@ -58,6 +58,8 @@ struct Member {
   var checkedPath: String?
   /// The last recount put down to it what others hold too.
   var holdsShared = false
+  /// What its image came with is in its books and in those of whoever opened it, until the next recount.
+  var hasInherited = false
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
@@ -82,7 +84,9 @@ struct Member {
   }
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
-  func isUnsure(_ resource: Resource) -> Bool { cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false }
+  func isUnsure(_ resource: Resource) -> Bool {
+    (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false
+  }
 
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {

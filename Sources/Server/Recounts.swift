@@ -167,6 +167,7 @@ extension Accounting {
         count.otherSockets = max(0, count.otherSockets - asked)
       }
       one.members[member.pid]?.holdsShared = found.shares[i]
+      one.members[member.pid]?.hasInherited = false
       let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
       for (k, r) in Accounting.descriptions.enumerated() {
         counted[k][ObjectIdentifier(one), default: 0] += figures[k]
