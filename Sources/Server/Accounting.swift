@@ -166,6 +166,7 @@ public final class Accounting {
   /// not known: they count with the least of what they had at their own last look and have now, for no figure is invented.
   /// `gone`: it has ended, so what the others have now may have come after.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
+    if member.hasInherited, Accounting.descriptions.contains(resource) { return }  // a recount tells what of it is its own
     let twice = resource == .numproc ? Int64(member.ahead.count) : 0
     let peak = member.peak(resource, granted: grantedBefore) - twice
     let now = member.used(resource, granted: grantedBefore)
