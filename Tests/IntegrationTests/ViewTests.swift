@@ -54,7 +54,14 @@ extension RealPrograms {
       let web = ["--server", bcd.socket, "--name", "web", "--numfile", "30:40", "--privvmpages", "64M"]
       let reader = try Background(web, [hold, Views.all, "10"])
       try reader.child.until("text") { reader.child.errors == "." }
-      #expect(try run(["\(Bcd.release)/bcctl", "beancounters", "web"], env: ["BC_SERVER": bcd.socket]).output == reader.child.output)
+      let outside = try run(["\(Bcd.release)/bcctl", "beancounters", "web"], env: ["BC_SERVER": bcd.socket]).output
+      // What is only looked at may have moved between the two looks.
+      func steady(_ text: String) -> [Substring] {
+        text.split(separator: "\n").filter { line in
+          !["kmemsize", "physpages", "oomguarpages", "dcachesize", "othersockbuf"].contains { line.contains($0) }
+        }
+      }
+      #expect(steady(outside) == steady(reader.child.output))
       let rows = try parsed(reader.child.output)
       #expect(rows["numfile"] == "10 10 30 40 0")
       #expect(rows["shmpages"]?.hasPrefix("0 0 ") == true)  // the texts are not memory that the program shares
