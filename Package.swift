@@ -28,10 +28,11 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     .target(name: "Beancounters", path: "Sources/Beancounters", swiftSettings: swift),
     .target(name: "Recount", dependencies: ["CLinux"], path: "Sources/Recount", swiftSettings: swift),
-    .target(name: "Command", dependencies: ["CLinux", "Beancounters"], path: "Sources/Command", swiftSettings: swift,
+    .target(name: "Command", dependencies: ["CLinux", "Beancounters", "Witness"], path: "Sources/Command", swiftSettings: swift,
       linkerSettings: [.linkedLibrary("m")]),
     .target(
-      name: "Server", dependencies: ["Beancounters", "Recount", "Command", "Wire", "CLinux", "CSQLite"], path: "Sources/Server",
+      name: "Server", dependencies: ["Beancounters", "Recount", "Command", "Wire", "Witness", "CWitness", "CLinux", "CSQLite"],
+      path: "Sources/Server",
       swiftSettings: swift),
     .executableTarget(
       name: "bcd", dependencies: ["Server", "Command", "Beancounters", "Recount", "CLinux"], path: "Sources/bcd", swiftSettings: swift,

@@ -33,7 +33,7 @@ public final class Accounting {
   var segments: Set<Int32> = []
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
   let born = Int64(time(nil))
-  var denialPlaces: [DenialKey: Int] = [:]
+  var blame = Blame()
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [

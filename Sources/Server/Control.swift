@@ -138,9 +138,10 @@ final class Control {
       + made.text(as: Options.Format(rawValue: words[0]) ?? .text, verbose: words[1] == "verbose")
   }
 
-  /// How many members there are, and whether one of them is a zombie or on its way out.
+  /// How many members, and stacks being read, there are, and whether one of them is on its way out.
   private func ending(_ one: Accounting) throws(Host.Refusal) -> String {
     one.tick()
-    return "\(one.memberCount) \(one.anyoneEnding() ? 1 : 0)\n"
+    let reading = one.stacksUnderWay
+    return "\(one.memberCount + reading) \(one.anyoneEnding() || reading > 0 ? 1 : 0)\n"
   }
 }

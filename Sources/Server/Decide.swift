@@ -81,55 +81,6 @@ extension Accounting {
     if resource == .numproc { recountTasks(only: pid) } else { recount(resource) }
   }
 
-  // MARK: Denials
-
-  struct DenialKey: Hashable {
-    var resource: Resource
-    var pid: Int32
-    var call: String
-    var error: String
-  }
-
-  /// Different denials that are told apart; a program that varies more is summed up under its first.
-  private static let mostDenials = 4096
-
-  /// A refusal that a program saw: counted where it was decided, told here and there.
-  func deny(_ resource: Resource, by level: Accounting, pid: Int32, error: Int32, call: String, detail: String, amount: Int64) {
-    level.ledger.refuse(resource)
-    host.state?.isDirty = true
-    host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")
-    let comm = record(resource, pid: pid, error: error, call: call, detail: detail, amount: amount)
-    if level !== self {
-      level.record(resource, pid: pid, error: error, call: call, detail: detail, amount: amount, comm: comm)
-    }
-  }
-
-  @discardableResult private func record(
-    _ resource: Resource, pid: Int32, error: Int32, call: String, detail: String, amount: Int64, comm: String? = nil
-  ) -> String {
-    let error = errnoName(error)
-    let key = DenialKey(resource: resource, pid: pid, call: call, error: error)
-    if let i = denialPlaces[key] ?? (denials.count >= Accounting.mostDenials ? denials.firstIndex { $0.resource == resource } : nil) {
-      denials[i].count += 1
-      changedDenials.insert(i)
-      return denials[i].comm
-    }
-    let comm = comm ?? Procfs.stat(pid)?.comm ?? "?"
-    denialPlaces[key] = denials.count
-    changedDenials.insert(denials.count)
-    denials.append(
-      .init(
-        resource: resource, count: 1, errno: error, pid: pid, comm: comm, call: call, detail: detail, amount: amount))
-    return comm
-  }
-
-  func resume(_ earlier: [Report.Denial]) {
-    denials = earlier
-    for (i, d) in earlier.enumerated() {
-      denialPlaces[DenialKey(resource: d.resource, pid: d.pid, call: d.call, error: d.errno)] = i
-    }
-  }
-
   private func noteBarrier(_ resource: Resource, _ pid: Int32, _ severity: Severity) {
     guard severity != .hard else { return }
     for level in upwards where level.ledger[resource].granted > level.ledger[resource].bounds.barrier {

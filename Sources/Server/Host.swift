@@ -14,6 +14,7 @@ public final class Host {
   /// What outlives this process; nil for a private server, which has nobody to tell.
   public var state: State?
   let pages = MemberPages()
+  public let witnesses = Witnesses()
   var isSettling = false
 
   public init() {}
@@ -79,7 +80,10 @@ public final class Host {
 
   public var inOrder: [Accounting] { beancounters.values.sorted { $0.id < $1.id } }
 
-  public func tick() { for one in beancounters.values { one.tick() } }
+  public func tick() {
+    for one in beancounters.values { one.tick() }
+    witnesses.tick()
+  }
 }
 
 /// Membership: whoever names it, and is let in by the kernel's credentials, belongs to the beancounter.

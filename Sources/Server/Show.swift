@@ -23,6 +23,9 @@ extension Accounting {
     return uncovered.isEmpty ? "exact" : "estimate"
   }
 
+  /// Stacks of its denials that are being read.
+  public var stacksUnderWay: Int { host.witnesses.underWay(self) }
+
   public func report(command: [String], exit: Report.Exit, seconds: Double) -> Report {
     Report(
       id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true), denials: denials,

@@ -65,8 +65,18 @@ final class PrivateServer: Place {
   }
 
   func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
+    waitForStacks()
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
     return (made.verdict, made.text(as: options.format, verbose: options.verbose))
+  }
+
+  /// Those of denials that came last are still being read: a second for all.
+  private func waitForStacks() {
+    var rounds = 0
+    while books.stacksUnderWay > 0, rounds < 100 {
+      server.step(timeout: 10)
+      rounds += 1
+    }
   }
 
   func abandon() { server.shutDown() }
