@@ -47,7 +47,7 @@ let package = Package(
     .executableTarget(
       name: "bcctl",
       dependencies: [
-        "Configuration", "Command", "Beancounters", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Configuration", "Command", "Beancounters", "Witness", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/bcctl", swiftSettings: swift,
       // Installed programs must not need the toolchain. What Foundation's archives need is not linked by itself.
       linkerSettings: [

@@ -34,6 +34,7 @@ public final class Accounting {
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
   let born = Int64(time(nil))
   var blame = Blame()
+  var obtained = Obtained()
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [

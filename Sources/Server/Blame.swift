@@ -28,8 +28,12 @@ struct Blame {
 
     init(_ key: Key, _ frames: [Frame]) {
       self.key = key
-      steps = frames.map { Step(name: $0.label, file: $0.file, line: $0.line) }
+      steps = Blame.steps(frames)
     }
+  }
+
+  static func steps(_ frames: [Frame]) -> [Step] {
+    frames.map { Step(name: $0.label, file: $0.file, line: $0.line) }
   }
 
   /// Where a denial of a key is counted until its stack is known: with the stack last seen.

@@ -59,6 +59,13 @@ final class Control {
         throw Host.Refusal(text: "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))")
       }
       return #"{"holders":\#(Report.array(one.holders(resource)))}"# + "\n"
+    case "mark":
+      try first().setMark()
+      return ok
+    case "diff":
+      let one = try first()
+      guard let text = one.grownSinceMark() else { throw Host.Refusal(text: "\(one.name) has no mark; set one with mark") }
+      return text + "\n"
     case "events", "events-follow":
       let of = words.isEmpty ? nil : try first().name
       follows = verb == "events-follow"

@@ -16,9 +16,11 @@ extension Accounting {
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     makeSure(resource)
     guard let slot = members[pid]?.slot, n >= 0 else { return self }
+    let had = ledger.granted(slot, resource)
     switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
       addCredit(pid, resource, amount)
+      sample(resource, pid, amount, had: had)
       noteBarrier(resource, pid, severity)
       return nil
     case .refused(let level):

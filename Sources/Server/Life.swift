@@ -127,6 +127,7 @@ extension Accounting {
     members[pid]?.dropPage()
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
+    obtained.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
     if !member.isLoading { trimLease(pid) }
@@ -231,6 +232,7 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
+    obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)

@@ -134,6 +134,7 @@ extension Accounting {
       return .granted
     }
     setLease(pid, lease)
+    sample(.privvmpages, pid, lease - member.lease, had: member.lease)
     let others = observeMemory() - now
     if least > 0, want == least { ledger.observe(.privvmpages, held: others + now + least) }
     host.state?.isDirty = true

@@ -69,16 +69,16 @@ extension Accounting {
     if resource == .privvmpages { observeMemory() } else { recount(resource) }
     let held = subtree.flatMap { one in
       one.members.values.filter { !$0.isZombie || resource == .numproc }.map { member in
-        (member, resource == .privvmpages ? one.dataPages(member) : member.used(resource, granted: one.ledger.granted(member.slot, resource)))
+        (one, member, resource == .privvmpages ? one.dataPages(member) : member.used(resource, granted: one.ledger.granted(member.slot, resource)))
       }
     }
-    return held.filter { $0.1 > 0 }.sorted { ($1.1, $0.0.pid) < ($0.1, $1.0.pid) }.map { member, amount in
+    return held.filter { $0.2 > 0 }.sorted { ($1.2, $0.1.pid) < ($0.2, $1.1.pid) }.map { one, member, amount in
       let items =
         Accounting.descriptions.contains(resource)
         ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") } : []
       let list = items.map { #"{"fd":\#($0.fd),"what":\#(jsonString($0.name))}"# }
       return #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"amount":\#(amount),"#
-        + #""items":\#(Report.array(list)),"stack":null}"#
+        + #""items":\#(Report.array(list)),"stacks":\#(Report.array(one.places(resource, of: member.pid, held: amount)))}"#
     }
   }
 }
