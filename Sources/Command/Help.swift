@@ -27,6 +27,10 @@ public let helpText = """
     -w, --workdir DIR                run COMMAND in DIR
     --errno posix|openvz             which error a denied call returns
     --on-server-loss deny|allow      charges when the server is lost (deny)
+    --fail RES@N|RES%P:SEED|RES:stack
+                                     fail the N-th charge, P percent of them, or
+                                     the first of each place, though there is
+                                     room; repeatable
 
   The report:
     --report[=FILE]                  write it to FILE (stderr)

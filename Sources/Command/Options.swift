@@ -26,6 +26,8 @@ public struct Options: Sendable {
   public internal(set) var allowOnServerLoss = false
   public internal(set) var openvzErrno = false
   public var bestEffort = false
+  /// Charges that fail on purpose.
+  public var failures: [Resource: Injection] = [:]
   public var command: [String] = []
   /// Where `command` begins in the arguments that were parsed. A String cannot hold bytes that are not UTF-8: who
   /// execs takes the words from argv itself, from here on.

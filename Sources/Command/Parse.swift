@@ -87,6 +87,9 @@ private struct OptionReader {
     case .failOn:
       guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
       if !options.failOn.contains(event) { options.failOn.append(event) }
+    case .fail:
+      guard let (resource, rule) = Injection.read(value), Resource.enforced.contains(resource) else { throw unreadable(found) }
+      options.failures[resource] = rule
     case .onServerLoss: set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
     case .errno: set(Configured(openvzErrno: try choice(found, no: "posix", yes: "openvz")))
     case .meminfo: options.meminfo = true

@@ -35,6 +35,7 @@ public final class Accounting {
   let born = Int64(time(nil))
   var blame = Blame()
   var obtained = Obtained()
+  var injecting: [Resource: Injecting]
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [
@@ -53,6 +54,7 @@ public final class Accounting {
     self.outside = outside
     self.host = host
     self.parent = parent
+    injecting = settings.failures.mapValues { Injecting($0) }
     ledger = Ledger(bounds: settings.bounds)
     estate = ledger.join()
     place = parent?.ledger.join()
@@ -173,6 +175,7 @@ public final class Accounting {
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, max(0, before) + amount)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
+    arm(cell, resource)
   }
 
   func mirror(_ pid: Int32, _ resource: Resource) {

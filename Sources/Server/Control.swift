@@ -112,7 +112,12 @@ final class Control {
       if word == "errno=openvz" { settings.openvzErrno = true }
       else if word == "on-server-loss=allow" { settings.allowOnServerLoss = true }
       else if word == "of-one-run" { settings.ofOneRun = true }
-      else if word.hasPrefix("parent=") { parent = try host.find(word.dropFirst(7)) }
+      else if word.hasPrefix("fail=") {
+        guard let (resource, rule) = Injection.read(String(word.dropFirst(5))) else {
+          throw Host.Refusal(text: "\(word); accepted: fail=RES@N, fail=RES%P:SEED, fail=RES:stack")
+        }
+        settings.failures[resource] = rule
+      } else if word.hasPrefix("parent=") { parent = try host.find(word.dropFirst(7)) }
       else if word.hasPrefix("id=") {
         guard let n = Int(word.dropFirst(3)) else { throw Host.Refusal(text: "\(word); accepted: 1 to \(Host.greatestId)") }
         id = n

@@ -17,7 +17,7 @@ extension Accounting {
     makeSure(resource)
     guard let slot = members[pid]?.slot, n >= 0 else { return self }
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
+    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
       addCredit(pid, resource, amount)
       sample(resource, pid, amount, had: had)
@@ -73,6 +73,7 @@ extension Accounting {
         let credit = member.takeCredit(resource, granted: granted)
         bc_store(&cell.pointee.low, 0)
         bc_store(&cell.pointee.granted, granted - credit)
+        one.arm(cell, resource)
         back.append((member.slot, credit))
       }
       for (slot, credit) in back { one.giveBack(slot, resource, credit) }

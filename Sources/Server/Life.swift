@@ -139,6 +139,7 @@ extension Accounting {
     guard var member = members[pid] else { return }
     member.coverage = .joined
     member.page = page
+    for r in Accounting.things { arm(bc_page_cell(page, UInt32(r.rawValue)), r) }
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
@@ -147,7 +148,7 @@ extension Accounting {
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
-      let want = Accounting.batch[r] ?? 0
+      let want = injects(r) ? 0 : Accounting.batch[r] ?? 0
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
     }
   }

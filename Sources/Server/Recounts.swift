@@ -57,6 +57,7 @@ extension Accounting {
       amount = max(counted, min(counted + pending, ledger.granted(member.slot, resource)))
       bc_store(&cell.pointee.low, 0)
       bc_store(&cell.pointee.granted, amount)
+      arm(cell, resource)
       _ = bc_exchange(&cell.pointee.credit, 0)
     }
     put(member.slot, resource, to: amount)

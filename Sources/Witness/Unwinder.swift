@@ -1,5 +1,5 @@
 import CWitness
-import Glibc
+private import Glibc
 
 /// Why a witness cannot be read.
 public enum WitnessError: Error, Equatable, CustomStringConvertible {

@@ -1,5 +1,5 @@
 import CWitness
-import Glibc
+private import Glibc
 
 /// Reads stacks in a process of its own: what it reads may have been forged, so that it, and not the server, would be
 /// what breaks. Two threads: one takes witnesses and lets members go on at once, the other unwinds at leisure.

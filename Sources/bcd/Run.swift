@@ -20,8 +20,9 @@ final class Run {
     self.options = options
     let outside = Descriptors.open(of: getpid()).filter { clinux_is_open($0) }
     reportFd = Run.openReport(options)
-    let settings = Settings(
+    var settings = Settings(
       bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss, openvzErrno: options.openvzErrno)
+    settings.failures = options.failures
     let name = options.name ?? "bc-\(getpid())"
     if let server = options.server ?? getenv("BC_SERVER").map({ String(cString: $0) }) {
       place = SharedServer(path: server, name: name, parent: options.parent, settings: settings)

@@ -17,6 +17,7 @@ final class SharedServer: Place {
     if settings.openvzErrno { words.append("errno=openvz") }
     if settings.allowOnServerLoss { words.append("on-server-loss=allow") }
     func amount(_ n: Int64) -> String { n == Bounds.unlimited ? "unlimited" : String(n) }
+    words += settings.failures.map { "fail=" + $1.text($0) }.sorted()
     words += settings.bounds.map { "\($0.name)=\(amount($1.barrier)):\(amount($1.limit))" }.sorted()
     let reply = SharedServer.ask(path, words)
     if let text = SharedServer.refusal(reply) { fail("--server \(path): \(text)") }

@@ -153,7 +153,7 @@ import Testing
       a = os.open('/dev/ptmx', os.O_RDWR); b = os.dup(a); c = pty.openpty()
       i = libc.inotify_init(); j = os.dup(i); k = libc.inotify_init()
       """)
-    let count = Descriptors.count([.init(pid: holder.pid) { [] }], outside: getpid(), outsideFds: []).perProcess[0]
+    let count = Descriptors.count([.init(pid: holder.pid) { [] }], outside: [(getpid(), [])]).perProcess[0]
     #expect(count.terminals == 2)
     #expect(count.inotify == 2)
   }

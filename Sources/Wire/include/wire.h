@@ -80,6 +80,7 @@ enum {
   BC_ANSWER_WITNESS = 64,      // registers and a slice of the stack are wanted, on the same connection
   BC_ANSWER_REJOIN = 128,      // the page is not one the server knows: join again
   BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
+  BC_ANSWER_SURE = 1024,       // what came is to be taken, though a new maximum would rest on it
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 
