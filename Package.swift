@@ -66,7 +66,7 @@ let package = Package(
     .testTarget(
       name: "BeancountersTests", dependencies: ["Beancounters"], path: "Tests/BeancountersTests", swiftSettings: swift),
     .testTarget(
-      name: "CommandTests", dependencies: ["Command", "Beancounters"], path: "Tests/CommandTests",
+      name: "CommandTests", dependencies: ["Command", "Beancounters", "Witness"], path: "Tests/CommandTests",
       resources: [.copy("Data")], swiftSettings: swift),
     .testTarget(
       name: "BcctlTests", dependencies: ["bcctl", "Beancounters"], path: "Tests/BcctlTests", swiftSettings: swift),

@@ -58,6 +58,7 @@ extension Accounting {
     _ resource: Resource, by level: Accounting, pid: Int32, error: Int32, call: String, detail: String, amount: Int64,
     injected: Bool = false
   ) {
+    guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
     if !injected { level.ledger.refuse(resource) }
     host.state?.isDirty = true
     host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")

@@ -275,7 +275,7 @@ extension RealPrograms {
       try b.until("ready") { b.output.contains("ready") }
       #expect(try bcctl("diff", "x").code == 1)  // there is no mark
       #expect(try bcctl("mark", "x").code == 0)
-      #expect(write(input, "700\n", 4) == 5)
+      #expect(write(input, "700\n", 4) == 4)
       try b.until("growth") { b.output.contains("grown") }
 
       var grown = ""
