@@ -31,6 +31,10 @@ public let helpText = """
                                      fail the N-th charge, P percent of them, or
                                      the first of each place, though there is
                                      room; repeatable
+    --torture RES                    run COMMAND again and again, each time with
+                                     the next charge failing; 124 if it crashes
+                                     or leaves descriptors open
+    --torture-round N                one of those runs again
 
   The report:
     --report[=FILE]                  write it to FILE (stderr)

@@ -121,6 +121,7 @@ extension Report {
     put("server.switches.toSlow", server.toSlow)
     put("server.switches.toFast", server.toFast)
     put("remaining", remaining)
+    put("left_open", leftOpen)
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -104,6 +104,8 @@ public struct Report: Sendable {
   /// Processes of the beancounter that outlive COMMAND.
   public var remaining: Int
   public var server: Work
+  /// Descriptors that processes had open when they ended, of those charged to them: an upper estimate.
+  public var leftOpen: Int64 = 0
 
   public init(
     id: Int, name: String, command: [String], exit: Exit, seconds: Double, rows: [Row], denials: [Denial],

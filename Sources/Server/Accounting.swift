@@ -35,6 +35,8 @@ public final class Accounting {
   let born = Int64(time(nil))
   var blame = Blame()
   var obtained = Obtained()
+  /// Descriptors charged to processes when they ended.
+  var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]
 
   /// Units granted ahead. None of pages: they are asked for exactly.

@@ -196,6 +196,7 @@ extension Accounting {
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
+      if !moved, r != .numpty, r != .numinotify { leftOpen += used }
       put(member.slot, r, to: 0)
       // Children may hold what it opened: whether they do, a recount knows.
       if mayLeave, used > 0, liveMembers > 1 { put(estate, r, to: ledger.granted(estate, r) + used) }

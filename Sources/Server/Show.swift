@@ -27,9 +27,11 @@ extension Accounting {
   public var stacksUnderWay: Int { host.witnesses.underWay(self) }
 
   public func report(command: [String], exit: Report.Exit, seconds: Double) -> Report {
-    Report(
+    var report = Report(
       id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true), denials: denials,
       uncovered: uncovered, remaining: liveMembers, server: work)
+    report.leftOpen = leftOpen
+    return report
   }
 
   func json(whole: Bool) -> String {

@@ -227,7 +227,7 @@ func example() -> Report {
         "denial.0.frame.1.module=/usr/bin/worker", "denial.0.frame.1.offset=8192",
         "uncovered=1", "uncovered.0.pid=4712", "uncovered.0.executable=/usr/bin/busybox", "uncovered.0.reason=static",
         "server.requests=17", "server.recalls=1", "server.recounts=1", "server.switches.toSlow=1",
-        "server.switches.toFast=0", "remaining=0",
+        "server.switches.toFast=0", "remaining=0", "left_open=0",
       ])
   }
 

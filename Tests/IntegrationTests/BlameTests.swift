@@ -255,6 +255,25 @@ extension RealPrograms {
       #expect(ended.errors.contains("RES@N"))
     }
 
+    @Test("every charge fails in turn: crashes and what is left open are found, and one round can be had again") func torture() throws {
+      let clumsy = try build(program("blame/clumsy.c"), as: "clumsy")
+      let all = try run(["\(repository)/bcrun", "--torture", "numfile", "--", clumsy])
+      #expect(all.code == 124)
+      let source = program("blame/clumsy.c")
+      #expect(all.errors.contains("bcrun: 3 charges of numfile failed in turn; 2 findings\n"), "\(all.errors)")
+      #expect(all.errors.contains("exited 3, not 0: round 1\n"))
+      #expect(try all.errors.contains("round 2: 1 open at the end, not 0, after fopen  main clumsy.c:\(line("line: leaks", of: source))\n"))
+      #expect(
+        try all.errors.contains(
+          "round 3: killed by signal 11 (Segmentation fault) after fopen  main clumsy.c:\(line("line: crashes", of: source))\n"))
+      #expect(try run(["\(repository)/bcrun", "-q", "--torture", "numfile", "--torture-round", "3", "--", clumsy]).signal == SIGSEGV)
+      #expect(try run(["\(repository)/bcrun", "-q", "--torture", "numfile", "--torture-round", "4", "--", clumsy]).code == 0)
+      let careful = try run(["\(repository)/bcrun", "--torture", "numfile", "--", tool("cat"), "/etc/hostname"])
+      #expect(careful.code == 0, "\(careful.errors)")
+      #expect(careful.errors.contains("no findings"))
+      #expect(try run(["\(repository)/bcrun", "--torture-round", "1", "--", "true"]).code == 125)
+    }
+
     // MARK: Holders
 
     @Test("who holds, and what has grown since a mark, by place") func holders() throws {
