@@ -37,7 +37,7 @@ public struct Report: Sendable {
     public var amount: Int64
     /// Where it was refused, innermost first; empty when the stack is not known.
     public var frames: [Frame]
-    /// Of `count`, those whose stack was read and is this one; the others were counted with the stack last seen.
+    /// Of `count`, those whose stack was read and is this one; the others got their share of those that were not.
     public var witnessed: Int64
     /// Refused because a test asked for it (`--fail`): there was room, and failcnt does not count it.
     public var injected: Bool

@@ -4,7 +4,7 @@ internal import Recount
 internal import Witness
 
 /// Where living members obtained what is bounded: the stacks of grants, sampled by amount. An estimate without bias of
-/// what each place was granted, beyond the first grant of each image, which is spent on starting and is never a leak.
+/// how much each place made its process grow, beyond the first grant of each image, which is spent on starting and is no leak.
 struct Obtained {
   struct Place: Hashable {
     var pid: Int32
@@ -35,11 +35,20 @@ struct Obtained {
   /// Different places of one resource; what comes after is not told apart.
   private static let mostPlaces = 4096
 
+  /// The most that has been out to a member: credit that is recalled and granted again is obtained once.
+  private var most: [Resource: [Int32: Int64]] = [:]
   private(set) var found: [Resource: [Place: Found]] = [:]
   private var samplers: [Resource: Sampled] = [:]
   private var random = SystemRandomNumberGenerator()
   private(set) var mark: Mark?
   private var atMark: [Resource: [Place: Int64]] = [:]
+
+  /// What of a grant takes a member beyond all it ever had. The first grant to an image is none.
+  mutating func growth(_ resource: Resource, _ pid: Int32, from had: Int64, by amount: Int64) -> Int64 {
+    let before = max(had, most[resource]?[pid] ?? 0)
+    most[resource, default: [:]][pid] = max(before, had + amount)
+    return had > 0 ? max(0, had + amount - before) : 0
+  }
 
   /// How many points fall on a grant, and the units that each stands for.
   mutating func points(in amount: Int64, of resource: Resource) -> (points: Int, interval: Int64) {
@@ -69,6 +78,7 @@ struct Obtained {
 
   /// Its image has gone, and what it says of places with it.
   mutating func forget(_ pid: Int32) {
+    for resource in most.keys { most[resource]?[pid] = nil }
     for resource in found.keys { found[resource] = found[resource]?.filter { $0.key.pid != pid } }
     for resource in atMark.keys { atMark[resource] = atMark[resource]?.filter { $0.key.pid != pid } }
   }
@@ -90,8 +100,8 @@ struct Obtained {
 extension Accounting {
   /// A grant to a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
-    guard had > 0, amount > 0, isBounded(resource) else { return }
-    let (points, interval) = obtained.points(in: amount, of: resource)
+    guard amount > 0, isBounded(resource) else { return }
+    let (points, interval) = obtained.points(in: obtained.growth(resource, pid, from: had, by: amount), of: resource)
     guard points > 0 else { return }
     let note = { [unowned self] (frames: [Frame]) in
       guard members[pid] != nil else { return }
