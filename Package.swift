@@ -28,10 +28,11 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     .target(name: "Beancounters", path: "Sources/Beancounters", swiftSettings: swift),
     .target(name: "Recount", dependencies: ["CLinux"], path: "Sources/Recount", swiftSettings: swift),
-    .target(name: "Command", dependencies: ["CLinux", "Beancounters"], path: "Sources/Command", swiftSettings: swift,
+    .target(name: "Command", dependencies: ["CLinux", "Beancounters", "Witness"], path: "Sources/Command", swiftSettings: swift,
       linkerSettings: [.linkedLibrary("m")]),
     .target(
-      name: "Server", dependencies: ["Beancounters", "Recount", "Command", "Wire", "CLinux", "CSQLite"], path: "Sources/Server",
+      name: "Server", dependencies: ["Beancounters", "Recount", "Command", "Wire", "Witness", "CWitness", "CLinux", "CSQLite"],
+      path: "Sources/Server",
       swiftSettings: swift),
     .executableTarget(
       name: "bcd", dependencies: ["Server", "Command", "Beancounters", "Recount", "CLinux"], path: "Sources/bcd", swiftSettings: swift,
@@ -46,7 +47,7 @@ let package = Package(
     .executableTarget(
       name: "bcctl",
       dependencies: [
-        "Configuration", "Command", "Beancounters", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Configuration", "Command", "Beancounters", "Witness", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Sources/bcctl", swiftSettings: swift,
       // Installed programs must not need the toolchain. What Foundation's archives need is not linked by itself.
       linkerSettings: [
@@ -65,7 +66,7 @@ let package = Package(
     .testTarget(
       name: "BeancountersTests", dependencies: ["Beancounters"], path: "Tests/BeancountersTests", swiftSettings: swift),
     .testTarget(
-      name: "CommandTests", dependencies: ["Command", "Beancounters"], path: "Tests/CommandTests",
+      name: "CommandTests", dependencies: ["Command", "Beancounters", "Witness"], path: "Tests/CommandTests",
       resources: [.copy("Data")], swiftSettings: swift),
     .testTarget(
       name: "BcctlTests", dependencies: ["bcctl", "Beancounters"], path: "Tests/BcctlTests", swiftSettings: swift),

@@ -7,6 +7,7 @@
 __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned resource, int64_t n, unsigned severity,
                                                int refusal, const char *call, const char *detail) {
   struct bc_cell *cell = bc_page_cell(*where, resource);
+  bool sure = false;
   do {
     struct bc_request request = {
         .kind = bc_load(&cell->credit) >= n ? BC_VERIFY : BC_CHARGE,
@@ -22,6 +23,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
       case ASK_ANSWERED:
         if (answer.error) return refusal;
         if (answer.flags & BC_ANSWER_UNCHARGED) return CREDIT_PASS;
+        sure = answer.flags & BC_ANSWER_SURE;
         if (answer.flags & BC_ANSWER_REJOIN) {
           *where = member_rejoin(*where);
           if (!*where) return CREDIT_PASS;
@@ -33,7 +35,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
       case ASK_LOST:
         return ask_allowed_on_loss() ? CREDIT_PASS : refusal;
     }
-  } while (!credit_take(cell, n)); // another thread may have spent what came
+  } while (!(sure ? credit_take_sure(cell, n) : credit_take(cell, n))); // another thread may have spent what came
   return 0;
 }
 

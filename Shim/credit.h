@@ -34,6 +34,16 @@ static inline bool credit_take(struct bc_cell *cell, int64_t n) {
   return false;
 }
 
+// The same where the server has said that it may.
+static inline bool credit_take_sure(struct bc_cell *cell, int64_t n) {
+  __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
+  int64_t seen = bc_load(&cell->credit);
+  while (seen >= n)
+    if (bc_cas(&cell->credit, &seen, seen - n)) return true;
+  credit_settle(cell);
+  return false;
+}
+
 static inline void credit_give(struct bc_cell *cell, int64_t n) { bc_add(&cell->credit, n); }
 
 // Asks until the units are there. 0, CREDIT_PASS, or the errno of the denial; the charge is pending only after 0.

@@ -128,3 +128,8 @@ bool clinux_notify(const char *text) {
   close(fd);
   return sent;
 }
+
+long clinux_children_peak(void) {
+  struct rusage children;
+  return getrusage(RUSAGE_CHILDREN, &children) == 0 ? children.ru_maxrss : 0;
+}

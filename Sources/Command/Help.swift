@@ -27,6 +27,14 @@ public let helpText = """
     -w, --workdir DIR                run COMMAND in DIR
     --errno posix|openvz             which error a denied call returns
     --on-server-loss deny|allow      charges when the server is lost (deny)
+    --fail RES@N|RES%P:SEED|RES:stack
+                                     fail the N-th charge, P percent of them, or
+                                     the first of each place, though there is
+                                     room; repeatable
+    --torture RES                    run COMMAND again and again, each time with
+                                     the next charge failing; 124 if it crashes
+                                     or leaves descriptors open
+    --torture-round N                one of those runs again
 
   The report:
     --report[=FILE]                  write it to FILE (stderr)

@@ -5,7 +5,7 @@ struct LongOption {
   enum Key: Equatable {
     case limit, memory, memoryReservation, pidsLimit, config, profile
     case name, parent, server, environment, workdir, meminfo
-    case report, reportFormat, quiet, verbose, failOn, onServerLoss, errno, bestEffort, help, version
+    case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureRound, onServerLoss, errno, bestEffort, help, version
     case resource(Resource)
   }
 
@@ -46,6 +46,9 @@ struct LongOption {
       LongOption("quiet", "q", .none, key: .quiet),
       LongOption("verbose", "v", .none, key: .verbose),
       LongOption("fail-on", key: .failOn),
+      LongOption("fail", key: .fail),
+      LongOption("torture", key: .torture),
+      LongOption("torture-round", key: .tortureRound),
       LongOption("on-server-loss", key: .onServerLoss),
       LongOption("errno", key: .errno),
       LongOption("best-effort", nil, .none, key: .bestEffort),
@@ -68,6 +71,9 @@ struct LongOption {
     case .report: "a file, as --report=FILE, or none for stderr"
     case .reportFormat: "text, json or kv"
     case .failOn: "denial, barrier or uncovered"
+    case .fail: Injection.accepted
+    case .torture: "one of \(resourceNames(Resource.enforced))"
+    case .tortureRound: "a number from 1, together with --torture RES"
     case .onServerLoss: "deny or allow"
     case .errno: "posix or openvz"
     case .resource(let resource): BoundsChange.accepted(resource.unit)

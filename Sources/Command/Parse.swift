@@ -26,6 +26,10 @@ public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
     }
   }
   var options = reader.options
+  if let round = options.tortureRound {
+    guard let resource = options.torture else { throw UsageError("--torture-round: only together with --torture RES") }
+    options.failures[resource] = .nth(round)
+  }
   options.resolve([])
   options.commandStart = getopt.position
   options.command = Array(arguments.dropFirst(options.commandStart))
@@ -87,6 +91,15 @@ private struct OptionReader {
     case .failOn:
       guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
       if !options.failOn.contains(event) { options.failOn.append(event) }
+    case .fail:
+      guard let (resource, rule) = Injection.read(value), Resource.enforced.contains(resource) else { throw unreadable(found) }
+      options.failures[resource] = rule
+    case .torture:
+      guard let resource = Resource(name: value), Resource.enforced.contains(resource) else { throw unreadable(found) }
+      options.torture = resource
+    case .tortureRound:
+      guard let n = Int64(value), n > 0, value.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { throw unreadable(found) }
+      options.tortureRound = n
     case .onServerLoss: set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
     case .errno: set(Configured(openvzErrno: try choice(found, no: "posix", yes: "openvz")))
     case .meminfo: options.meminfo = true

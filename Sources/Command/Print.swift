@@ -1,9 +1,12 @@
 import Beancounters
+package import Witness
 private import CLinux
 
 extension Report {
   /// The most lines of text without -v.
   static let mostLines = 20
+  /// The most frames of a denial.
+  static let mostFrames = 4
 
   /// The report for people: a line on how COMMAND ended, a table, and what went wrong. Ends with a newline. Without
   /// `verbose`, at most 20 lines and only the rows with a bound, a denial or any use; of those that are only seen, the
@@ -38,11 +41,15 @@ extension Report {
     let end =
       if let signal = exit.signal { "killed by \(signalName(signal))" } else { "exited \(exit.code ?? 0)" }
     return "bcrun: \(visible(name)) \(end) after \(tenths(seconds)) s; "
-      + (denied == 0 ? "no denials" : plural(denied, "denial"))
+      + (denied == 0 ? "no denials" : plural(denied, "denial")) + (injected == 0 ? "" : ", \(injected) injected")
   }
 
+  /// Injected ones apart: they are not the program's doing.
+  var denied: Int64 { sum(denials.filter { !$0.injected }) }
+  var injected: Int64 { sum(denials.filter(\.injected)) }
+
   /// Saturating, as all sums of counters that came from elsewhere.
-  var denied: Int64 {
+  private func sum(_ denials: [Denial]) -> Int64 {
     denials.reduce(0) { sum, denial in
       let (total, overflow) = sum.addingReportingOverflow(denial.count)
       return overflow ? .max : total
@@ -65,7 +72,8 @@ extension Report {
   private func line(for denial: Denial) -> String {
     "denied \(denial.resource.name) x\(denial.count) (\(visible(denial.errno))): "
       + "\(visible(denial.comm))[\(denial.pid)] \(visible(denial.call))"
-      + "(\(denial.detail.isEmpty ? "" : quoted(denial.detail)))"
+      + "(\(denial.detail.isEmpty ? "" : quoted(denial.detail)))" + (denial.injected ? " injected" : "")
+      + (denial.frames.isEmpty ? "" : "  " + denial.frames.own.prefix(Report.mostFrames).map(\.brief).joined(separator: " < "))
   }
 
   /// `busybox: static, foo: setuid x3`: equal ones together, and three of them without -v.
@@ -81,6 +89,31 @@ extension Report {
     }
     let shown = kinds.prefix(verbose ? kinds.count : 3).map { $0.count > 1 ? "\($0.name) x\($0.count)" : $0.name }
     return (shown + (shown.count < kinds.count ? ["…"] : [])).joined(separator: ", ")
+  }
+}
+
+extension [Frame] {
+  /// Without what a C library calls main and threads with, where something else is known.
+  package var own: ArraySlice<Frame> {
+    let outer: Set = ["_start", "start_thread", "clone", "clone3", "__clone3", "__clone"]
+    let last = lastIndex { frame in
+      guard let name = frame.function else { return true }
+      return !outer.contains(name) && !name.hasPrefix("__libc_start")
+    }
+    return last.map { self[...$0] } ?? self[...]
+  }
+}
+
+extension Frame {
+  /// `cache_load cache.c:88`; without debug information `cache_load libcache.so+0x1000`, or that alone.
+  package var brief: String {
+    let most = 60  // a name of C++ can fill a screen
+    let name = visible(function ?? "")
+    let words = name.count > most ? name.prefix(most - 1) + "…" : name[...]
+    if let file { return "\(words) \(visible(basename(file)))\(line.map { ":\($0)" } ?? "")" }
+    let place = module.map { "\(visible(basename($0)))+0x\(String(offset, radix: 16))" }
+    let known = [words.isEmpty ? nil : String(words), place].compactMap { $0 }
+    return known.isEmpty ? "[unknown]" : known.joined(separator: " ")
   }
 }
 

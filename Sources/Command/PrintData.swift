@@ -1,4 +1,5 @@
 import Beancounters
+package import Witness
 
 // The two formats for programs carry the same, in the same order; keys may be added at the end, none is renamed.
 
@@ -35,7 +36,15 @@ extension Report {
   package static func object(_ denial: Denial) -> String {
     #"{"resource":"\#(denial.resource.name)","count":\#(denial.count),"errno":\#(jsonString(denial.errno)),"#
       + #""pid":\#(denial.pid),"comm":\#(jsonString(denial.comm)),"call":\#(jsonString(denial.call)),"#
-      + #""detail":\#(jsonString(denial.detail)),"amount":\#(denial.amount),"frames":[]}"#
+      + #""detail":\#(jsonString(denial.detail)),"amount":\#(denial.amount),"frames":\#(array(denial.frames.map(object))),"#
+      + #""witnessed":\#(denial.witnessed),"injected":\#(denial.injected)}"#
+  }
+
+  package static func object(_ frame: Frame) -> String {
+    func text(_ value: String?) -> String { value.map(jsonString) ?? "null" }
+    return #"{"function":\#(text(frame.function)),"file":\#(text(frame.file)),"line":\#(frame.line.map { String($0) } ?? "null"),"#
+      + #""module":\#(text(frame.module)),"offset":\#(frame.offset)"#
+      + (frame.inlined ? #","inlined":true"# : "") + (frame.guessed ? #","guessed":true"# : "") + "}"
   }
 
   package static func object(_ process: Uncovered) -> String {
@@ -87,6 +96,17 @@ extension Report {
       put(key + "comm", denial.comm)
       put(key + "call", denial.call)
       put(key + "amount", denial.amount)
+      put(key + "injected", denial.injected ? 1 : 0)
+      put(key + "witnessed", denial.witnessed)
+      put(key + "frames", denial.frames.count)
+      for (index, frame) in denial.frames.enumerated() {
+        let key = key + "frame.\(index)."
+        put(key + "function", frame.function ?? "")
+        put(key + "file", frame.file ?? "")
+        put(key + "line", frame.line.map { String($0) } ?? "")
+        put(key + "module", frame.module ?? "")
+        put(key + "offset", frame.offset)
+      }
     }
     put("uncovered", uncovered.count)
     for (index, process) in uncovered.enumerated() {
@@ -101,6 +121,7 @@ extension Report {
     put("server.switches.toSlow", server.toSlow)
     put("server.switches.toFast", server.toFast)
     put("remaining", remaining)
+    put("left_open", leftOpen)
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -1,4 +1,5 @@
 public import Beancounters
+public import Witness
 
 /// All that the end report says, whatever its format. Amounts are in the resource's own unit.
 public struct Report: Sendable {
@@ -21,7 +22,8 @@ public struct Report: Sendable {
     }
   }
 
-  /// Denials of one resource to one process through one call, counted together.
+  /// Denials of one resource to one process through one call, and from one place in the program as far as stacks are known,
+  /// counted together.
   public struct Denial: Sendable {
     public var resource: Resource
     public var count: Int64
@@ -33,10 +35,16 @@ public struct Report: Sendable {
     /// A path or a size, for people; empty when there is none.
     public var detail: String
     public var amount: Int64
+    /// Where it was refused, innermost first; empty when the stack is not known.
+    public var frames: [Frame]
+    /// Of `count`, those whose stack was read and is this one; the others got their share of those that were not.
+    public var witnessed: Int64
+    /// Refused because a test asked for it (`--fail`): there was room, and failcnt does not count it.
+    public var injected: Bool
 
     public init(
       resource: Resource, count: Int64, errno: String, pid: Int32, comm: String, call: String, detail: String,
-      amount: Int64
+      amount: Int64, frames: [Frame] = [], witnessed: Int64 = 0, injected: Bool = false
     ) {
       self.resource = resource
       self.count = count
@@ -46,6 +54,9 @@ public struct Report: Sendable {
       self.call = call
       self.detail = detail
       self.amount = amount
+      self.frames = frames
+      self.witnessed = witnessed
+      self.injected = injected
     }
   }
 
@@ -93,6 +104,8 @@ public struct Report: Sendable {
   /// Processes of the beancounter that outlive COMMAND.
   public var remaining: Int
   public var server: Work
+  /// Descriptors that processes had open when they ended, of those charged to them: an upper estimate.
+  public var leftOpen: Int64 = 0
 
   public init(
     id: Int, name: String, command: [String], exit: Exit, seconds: Double, rows: [Row], denials: [Denial],
@@ -115,7 +128,7 @@ extension Report {
   /// Which of the events of `--fail-on` happened.
   public var verdict: [Options.FailOn] {
     var happened: [Options.FailOn] = []
-    if !denials.isEmpty { happened.append(.denial) }
+    if denials.contains(where: { !$0.injected }) { happened.append(.denial) }
     if rows.contains(where: {
       $0.failcnt > 0 || $0.maxheld > $0.bounds.barrier && !Resource.withoutBarrier.contains($0.resource)
     }) { happened.append(.barrier) }

@@ -33,10 +33,14 @@ public final class Accounting {
   var segments: Set<Int32> = []
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
   let born = Int64(time(nil))
-  var denialPlaces: [DenialKey: Int] = [:]
   var observed = Observed()
   /// What its excess over oomguarpages adds to its members' `oom_score_adj`.
   var badness = 0
+  var blame = Blame()
+  var obtained = Obtained()
+  /// Descriptors charged to processes when they ended.
+  var leftOpen: Int64 = 0
+  var injecting: [Resource: Injecting]
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [
@@ -55,6 +59,7 @@ public final class Accounting {
     self.outside = outside
     self.host = host
     self.parent = parent
+    injecting = settings.failures.mapValues { Injecting($0) }
     ledger = Ledger(bounds: settings.bounds)
     estate = ledger.join()
     place = parent?.ledger.join()
@@ -194,6 +199,7 @@ public final class Accounting {
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, max(0, before) + amount)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
+    arm(cell, resource)
   }
 
   func mirror(_ pid: Int32, _ resource: Resource) {

@@ -47,8 +47,10 @@ extension Accounting {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
+      let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
+      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
       if let level = charge(pid, resource, request.amount, severity) {
-        answer.error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
+        answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
       }
     case BC_VERIFY:
@@ -56,10 +58,16 @@ extension Accounting {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
+      let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
+      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      if injects(resource) { break }  // the credit is there
       verify(pid, resource)
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
+      if request.amount > 0, inject(
+        .privvmpages, request, from: pid, call: call, detail: detail, amount: pages(request.amount), error: ENOMEM, &answer)
+      { break }
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
       switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve) {
       case .granted: break

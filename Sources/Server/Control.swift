@@ -59,6 +59,13 @@ final class Control {
         throw Host.Refusal(text: "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))")
       }
       return #"{"holders":\#(Report.array(one.holders(resource)))}"# + "\n"
+    case "mark":
+      try first().setMark()
+      return ok
+    case "diff":
+      let one = try first()
+      guard let text = one.grownSinceMark() else { throw Host.Refusal(text: "\(one.name) has no mark; set one with mark") }
+      return text + "\n"
     case "events", "events-follow":
       let of = words.isEmpty ? nil : try first().name
       follows = verb == "events-follow"
@@ -106,7 +113,12 @@ final class Control {
       else if word == "on-server-loss=allow" { settings.allowOnServerLoss = true }
       else if word == "meminfo" { settings.meminfo = true }
       else if word == "of-one-run" { settings.ofOneRun = true }
-      else if word.hasPrefix("parent=") { parent = try host.find(word.dropFirst(7)) }
+      else if word.hasPrefix("fail=") {
+        guard let (resource, rule) = Injection.read(String(word.dropFirst(5))) else {
+          throw Host.Refusal(text: "\(word); accepted: fail=RES@N, fail=RES%P:SEED, fail=RES:stack")
+        }
+        settings.failures[resource] = rule
+      } else if word.hasPrefix("parent=") { parent = try host.find(word.dropFirst(7)) }
       else if word.hasPrefix("id=") {
         guard let n = Int(word.dropFirst(3)) else { throw Host.Refusal(text: "\(word); accepted: 1 to \(Host.greatestId)") }
         id = n
@@ -139,9 +151,10 @@ final class Control {
       + made.text(as: Options.Format(rawValue: words[0]) ?? .text, verbose: words[1] == "verbose")
   }
 
-  /// How many members there are, and whether one of them is a zombie or on its way out.
+  /// How many members, and stacks being read, there are, and whether one of them is on its way out.
   private func ending(_ one: Accounting) throws(Host.Refusal) -> String {
     one.tick()
-    return "\(one.memberCount) \(one.anyoneEnding() ? 1 : 0)\n"
+    let reading = one.stacksUnderWay
+    return "\(one.memberCount + reading) \(one.anyoneEnding() || reading > 0 ? 1 : 0)\n"
   }
 }

@@ -16,9 +16,11 @@ extension Accounting {
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     makeSure(resource)
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
-    switch obtain(slot, resource, n, batch: Accounting.batch[resource] ?? 0, severity) {
+    let had = ledger.granted(slot, resource)
+    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
       addCredit(pid, resource, amount, forced: severity == .force)
+      sample(resource, pid, amount, had: had)
       noteBarrier(resource, pid, severity)
       return nil
     case .refused(let level):
@@ -74,6 +76,7 @@ extension Accounting {
         let credit = member.takeCredit(resource, granted: granted)
         bc_store(&cell.pointee.low, 0)
         bc_store(&cell.pointee.granted, granted - credit)
+        one.arm(cell, resource)
         back.append((member.slot, credit))
       }
       for (slot, credit) in back { one.giveBack(slot, resource, credit) }
@@ -82,56 +85,6 @@ extension Accounting {
 
   func verify(_ pid: Int32, _ resource: Resource) {
     if resource == .numproc { recountTasks(only: pid) } else { recount(resource) }
-  }
-
-  // MARK: Denials
-
-  struct DenialKey: Hashable {
-    var resource: Resource
-    var pid: Int32
-    var call: String
-    var error: String
-  }
-
-  /// Different denials that are told apart; a program that varies more is summed up under its first.
-  private static let mostDenials = 4096
-
-  /// A refusal that a program saw: counted where it was decided, told here and there.
-  func deny(_ resource: Resource, by level: Accounting, pid: Int32, error: Int32, call: String, detail: String, amount: Int64) {
-    guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
-    level.ledger.refuse(resource)
-    host.state?.isDirty = true
-    host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")
-    let comm = record(resource, pid: pid, error: error, call: call, detail: detail, amount: amount)
-    if level !== self {
-      level.record(resource, pid: pid, error: error, call: call, detail: detail, amount: amount, comm: comm)
-    }
-  }
-
-  @discardableResult private func record(
-    _ resource: Resource, pid: Int32, error: Int32, call: String, detail: String, amount: Int64, comm: String? = nil
-  ) -> String {
-    let error = errnoName(error)
-    let key = DenialKey(resource: resource, pid: pid, call: call, error: error)
-    if let i = denialPlaces[key] ?? (denials.count >= Accounting.mostDenials ? denials.firstIndex { $0.resource == resource } : nil) {
-      denials[i].count += 1
-      changedDenials.insert(i)
-      return denials[i].comm
-    }
-    let comm = comm ?? Procfs.stat(pid)?.comm ?? "?"
-    denialPlaces[key] = denials.count
-    changedDenials.insert(denials.count)
-    denials.append(
-      .init(
-        resource: resource, count: 1, errno: error, pid: pid, comm: comm, call: call, detail: detail, amount: amount))
-    return comm
-  }
-
-  func resume(_ earlier: [Report.Denial]) {
-    denials = earlier
-    for (i, d) in earlier.enumerated() {
-      denialPlaces[DenialKey(resource: d.resource, pid: d.pid, call: d.call, error: d.errno)] = i
-    }
   }
 
   private func noteBarrier(_ resource: Resource, _ pid: Int32, _ severity: Severity) {

@@ -17,6 +17,7 @@ public final class Host {
   var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
   let views = ViewFiles()
+  public let witnesses = Witnesses()
   var isSettling = false
   private var moment = 0
   func nextMoment() -> Int {
@@ -88,7 +89,10 @@ public final class Host {
 
   public var inOrder: [Accounting] { beancounters.values.sorted { $0.id < $1.id } }
 
-  public func tick() { for one in beancounters.values { one.tick() } }
+  public func tick() {
+    for one in beancounters.values { one.tick() }
+    witnesses.tick()
+  }
 }
 
 /// Membership: whoever names it, and is let in by the kernel's credentials, belongs to the beancounter.

@@ -39,7 +39,10 @@ extension Accounting {
         members[parent]?.pendingForks -= 1
         settleLease(parent)
       } else {
-        setLease(pid, max(dataPages(member), firstLeasePages, 1))
+        // What it runs under already, for its image may be being loaded under just that.
+        let limit = clinux_limit(pid)
+        let has = limit > 0 && limit < UInt64(1) << 50 ? Int64(limit / 4096) : Accounting.headRoom
+        setLease(pid, max(dataPages(member), firstLeasePages, has))
       }
     }
     firstLeasePages = 0
@@ -144,6 +147,7 @@ extension Accounting {
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
+    obtained.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
     if !member.isLoading { trimLease(pid) }
@@ -155,6 +159,7 @@ extension Accounting {
     guard var member = members[pid] else { return }
     member.coverage = .joined
     member.page = page
+    for r in Accounting.things { arm(bc_page_cell(page, UInt32(r.rawValue)), r) }
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
@@ -164,7 +169,7 @@ extension Accounting {
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
-      let want = Accounting.batch[r] ?? 0
+      let want = injects(r) ? 0 : Accounting.batch[r] ?? 0
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
     }
   }
@@ -214,6 +219,7 @@ extension Accounting {
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
+      if !moved, r != .numpty, r != .numinotify { leftOpen += used }
       put(member.slot, r, to: 0)
       // Children may hold what it opened: whether they do, a recount knows.
       if mayLeave, used > 0, liveMembers > 1 { put(estate, r, to: ledger.granted(estate, r) + used) }
@@ -252,6 +258,7 @@ extension Accounting {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
+    obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)

@@ -119,7 +119,7 @@ extension Accounting {
     guard member.lease - now < want else { return .unchanged }
     let factor = 1 + member.pendingForks
     func room() -> Int64 { self.room(.privvmpages, .hard) / factor }
-    let comfortable = now + max(want, min(now / 2, room() / 2), Accounting.slack)
+    let comfortable = now + (injects(.privvmpages) ? want : max(want, min(now / 2, room() / 2), Accounting.slack))
     let need = now + least - member.lease
     if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
     let lease = min(comfortable, member.lease + max(0, room()))
@@ -134,6 +134,7 @@ extension Accounting {
       return .granted
     }
     setLease(pid, lease)
+    sample(.privvmpages, pid, lease - member.lease, had: member.lease)
     let others = observeMemory() - now
     if least > 0, want == least { ledger.observe(.privvmpages, held: others + now + least) }
     host.state?.isDirty = true

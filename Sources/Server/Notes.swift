@@ -21,7 +21,9 @@ extension Accounting {
   }
 
   func takeNotes(of pid: Int32) {
-    guard members[pid]?.page != nil else { return }
+    guard let page = members[pid]?.page else { return }
+    // Before the notes: a child is noted first and no longer under way then.
+    let booked = bc_load32(bc_page_forking(page))
     if let member = members[pid], !host.isSettling { observePeak(member, .numproc, grantedBefore: ledger.granted(member.slot, .numproc)) }
     for i in 0..<UInt32(BC_NOTES) {
       guard let page = members[pid]?.page else { return }
@@ -34,8 +36,7 @@ extension Accounting {
       noted(pid, child: note, path: text.isEmpty ? nil : text)
     }
     // Those that joined ahead of their note have taken what was booked for them.
-    guard let page = members[pid]?.page else { return }
-    let forking = Int64(max(0, Int(bc_load32(bc_page_forking(page))) - (members[pid]?.ahead.count ?? 0)))
+    let forking = Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0)))
     if members[pid]?.pendingForks != forking {
       members[pid]?.pendingForks = forking
       settleLease(pid)

@@ -66,6 +66,7 @@ extension Accounting {
     bc_store(&cell.pointee.low, released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
+    arm(cell, resource)
     let word = bc_add(&cell.pointee.credit, -bc_frozen())
     if word - bc_frozen() < 0 || word - bc_frozen() > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
   }
@@ -91,6 +92,7 @@ extension Accounting {
       amount = max(counted, pending == 0 ? 0 : isPages ? most : min(counted + (resource == .numproc ? 1 : 2) * pending, most))
       bc_store(&cell.pointee.low, 0)
       bc_store(&cell.pointee.granted, amount)
+      arm(cell, resource)
       // Released while it was counted: it may have been counted all the same.
       if bc_exchange(&cell.pointee.credit, 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }

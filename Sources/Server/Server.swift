@@ -47,6 +47,8 @@ public final class Server {
       add(pidfd, UInt32(EPOLLIN.rawValue))
     }
     host.questions = { [unowned self] in openQuestions() }
+    host.witnesses.watch = { [unowned self] in watch($0, $1) }
+    host.witnesses.unwatch = { [unowned self] in extra[$0] = nil }
     host.events.follow = { [unowned self] event in
       guard !followers.isEmpty else { return }
       let line = Array((event.json() + "\n").utf8)
@@ -178,10 +180,14 @@ public final class Server {
     guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return }
     bc_request_clean(&request)
     one.work.requests += 1
-    let (answer, descriptor) = one.answer(request, from: pid)
+    host.witnesses.forget()
+    var (answer, descriptor) = one.answer(request, from: pid)
+    let isHeard = Int32(request.flags) & Int32(BC_FLAG_ONE_WAY) == 0
+    if isHeard, host.witnesses.isWanted { answer.flags |= UInt32(BC_ANSWER_WITNESS) }
     host.state?.flush(host.beancounters.values)  // before the program hears of a denial
-    if Int32(request.flags) & Int32(BC_FLAG_ONE_WAY) == 0 {
+    if isHeard {
       withUnsafePointer(to: answer) { _ = clinux_send(fd, $0, MemoryLayout<bc_answer>.size, descriptor) }
+      host.witnesses.take(fd, of: pid)
     }
     if descriptor >= 0 { close(descriptor) }
   }

@@ -1,4 +1,5 @@
 public import Beancounters
+public import Command
 
 /// What a beancounter is made with.
 public struct Settings: Sendable {
@@ -9,6 +10,8 @@ public struct Settings: Sendable {
   public var meminfo: Bool
   /// Removed when its last member has gone and its report was asked for: the beancounter of one run.
   public var ofOneRun = false
+  /// Charges that fail on purpose.
+  public var failures: [Resource: Injection] = [:]
 
   public init(bounds: [Resource: Bounds], allowOnServerLoss: Bool = false, openvzErrno: Bool = false, meminfo: Bool = false) {
     self.bounds = bounds

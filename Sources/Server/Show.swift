@@ -28,10 +28,15 @@ extension Accounting {
     return uncovered.isEmpty ? "exact" : "estimate"
   }
 
+  /// Stacks of its denials that are being read.
+  public var stacksUnderWay: Int { host.witnesses.underWay(self) }
+
   public func report(command: [String], exit: Report.Exit, seconds: Double) -> Report {
-    Report(
+    var report = Report(
       id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true), denials: denials,
       uncovered: uncovered, remaining: liveMembers, server: work)
+    report.leftOpen = leftOpen
+    return report
   }
 
   func json(whole: Bool) -> String {
@@ -76,21 +81,21 @@ extension Accounting {
     if resource == .privvmpages { observeMemory() } else { recount(resource) }
     let held = subtree.flatMap { one in
       one.members.values.filter { !$0.isZombie || resource == .numproc }.map { member in
-        (member, resource == .privvmpages ? one.dataPages(member) : member.used(resource, granted: one.ledger.granted(member.slot, resource)))
+        (one, member, resource == .privvmpages ? one.dataPages(member) : member.used(resource, granted: one.ledger.granted(member.slot, resource)))
       }
     }
-    return held.filter { $0.1 > 0 }.sorted { ($1.1, $0.0.pid) < ($0.1, $1.0.pid) }.map { member, amount in
+    return held.filter { $0.2 > 0 }.sorted { ($1.2, $0.1.pid) < ($0.2, $1.1.pid) }.map { one, member, amount in
       let items =
         Accounting.descriptions.contains(resource)
         ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") } : []
       let list = items.map { #"{"fd":\#($0.fd),"what":\#(jsonString($0.name))}"# }
-      return holder(member.pid, amount, items: list)
+      return holder(member.pid, amount, items: list, stacks: one.places(resource, of: member.pid, held: amount))
     }
   }
 
-  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = []) -> String {
+  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = [], stacks: [String] = []) -> String {
     #"{"pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"amount":\#(amount),"#
-      + #""items":\#(Report.array(items)),"stack":null}"#
+      + #""items":\#(Report.array(items)),"stacks":\#(Report.array(stacks))}"#
   }
 }
 

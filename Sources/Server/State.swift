@@ -1,6 +1,7 @@
 internal import Beancounters
 internal import CLinux
 internal import Command
+internal import Witness
 private import CSQLite
 
 /// What outlives the server: names, tokens, bounds, maxheld, failcnt and denials, in SQLite. Written through before a
@@ -12,7 +13,6 @@ public final class State {
   private let database: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
   private var written: [Int: [Figures]] = [:]
-  private var writtenDenials: [Int: Int64] = [:]
   /// The disk is full, or its like: the figures are kept here and written when it can be done again.
   public private(set) var trouble: String?
 
@@ -35,6 +35,8 @@ public final class State {
     CREATE TABLE IF NOT EXISTS denial(id INTEGER NOT NULL, n INTEGER NOT NULL, resource TEXT NOT NULL, errno TEXT NOT NULL,
       pid INTEGER NOT NULL, comm TEXT NOT NULL, call TEXT NOT NULL, detail TEXT NOT NULL, amount INTEGER NOT NULL,
       count INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS blame(id INTEGER NOT NULL, n INTEGER NOT NULL, frames TEXT NOT NULL, witnessed INTEGER NOT NULL,
+      injected INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
     """
 
   /// Opens or makes the file. Throws with what people can do about it.
@@ -165,13 +167,17 @@ public final class State {
     }
     var denials: [Report.Denial] = []
     run(
-      "SELECT resource, count, errno, pid, comm, call, detail, amount FROM denial WHERE id=? ORDER BY n", [.number(Int64(one.id))]
+      """
+      SELECT resource, count, errno, pid, comm, call, detail, amount, coalesce(frames, ''), coalesce(witnessed, 0),
+      coalesce(injected, 0) FROM denial LEFT JOIN blame USING(id, n) WHERE id=? ORDER BY n
+      """, [.number(Int64(one.id))]
     ) { row in
       guard let resource = Resource(name: text(row, 0)) else { return }
       denials.append(
         .init(
           resource: resource, count: sqlite3_column_int64(row, 1), errno: text(row, 2), pid: Int32(sqlite3_column_int64(row, 3)),
-          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), amount: sqlite3_column_int64(row, 7)))
+          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), amount: sqlite3_column_int64(row, 7),
+          frames: Frame.stack(text(row, 8)), witnessed: sqlite3_column_int64(row, 9), injected: sqlite3_column_int64(row, 10) != 0))
     }
     one.resume(denials)
   }
@@ -215,13 +221,12 @@ public final class State {
     let id: [Value] = [.number(Int64(one.id))]
     together {
       if wholly {
-        for table in ["beancounter", "resource", "denial"] { run("DELETE FROM \(table) WHERE id=?", id) }
+        for table in ["beancounter", "resource", "denial", "blame"] { run("DELETE FROM \(table) WHERE id=?", id) }
       } else {
         run("UPDATE beancounter SET lives=0 WHERE id=?", id)
       }
     }
     written[one.id] = nil
-    writtenDenials[one.id] = nil
   }
 
   /// What moved since the last time, in one transaction.
@@ -244,9 +249,6 @@ public final class State {
   }
 
   private func flushDenials(_ one: Accounting) {
-    let total = one.denials.reduce(0) { $0 + $1.count }
-    guard writtenDenials[one.id] != total else { return }
-    writtenDenials[one.id] = total
     for n in one.changedDenials {
       let d = one.denials[n]
       run(
@@ -254,6 +256,12 @@ public final class State {
         [
           .number(Int64(one.id)), .number(Int64(n)), .text(d.resource.name), .text(d.errno), .number(Int64(d.pid)), .text(d.comm),
           .text(d.call), .text(d.detail), .number(d.amount), .number(d.count),
+        ])
+      guard !d.frames.isEmpty || d.injected else { continue }
+      run(
+        "INSERT INTO blame VALUES(?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET frames=excluded.frames, witnessed=excluded.witnessed",
+        [
+          .number(Int64(one.id)), .number(Int64(n)), .text(Frame.text(of: d.frames)), .number(d.witnessed), .number(d.injected ? 1 : 0),
         ])
     }
     one.changedDenials = []

@@ -1,4 +1,4 @@
-import Glibc
+private import Glibc
 
 /// One line of /proc/PID/maps.
 struct Mapping: Equatable {

@@ -1,5 +1,5 @@
 import CWitness
-import Glibc
+private import Glibc
 
 /// Which file it is, and which contents: a file written over is another one.
 struct FileIdentity: Hashable {

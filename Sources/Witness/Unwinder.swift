@@ -1,5 +1,5 @@
 import CWitness
-import Glibc
+private import Glibc
 
 /// Why a witness cannot be read.
 public enum WitnessError: Error, Equatable, CustomStringConvertible {
@@ -24,6 +24,7 @@ public enum WitnessError: Error, Equatable, CustomStringConvertible {
 public final class Unwinder {
   /// Frames of one stack, before inlined functions are told apart.
   public static let framesMost = 128
+  static let mapsMost = 16 << 20
 
   public let pid: Int32
   private let modules: Modules
@@ -34,9 +35,14 @@ public final class Unwinder {
   private var sought: [Bool]
 
   /// Takes the process's mappings as they are now: create it while the process waits for the answer to its witness.
-  public init(pid: Int32, modules: Modules) throws(WitnessError) {
+  public convenience init(pid: Int32, modules: Modules) throws(WitnessError) {
+    guard let text = contents(of: "/proc/\(pid)/maps", most: Self.mapsMost) else { throw .maps(pid: pid, errno: errno) }
+    try self.init(pid: pid, maps: text, modules: modules)
+  }
+
+  /// With mappings that were read while the process waited: the text of /proc/PID/maps.
+  public init(pid: Int32, maps text: [UInt8], modules: Modules) throws(WitnessError) {
     if let missing = witness_missing() { throw .missing(String(cString: missing)) }
-    guard let text = contents(of: "/proc/\(pid)/maps", most: 16 << 20) else { throw .maps(pid: pid, errno: errno) }
     // A zombie's maps can be opened and are empty.
     guard !text.isEmpty else { throw .maps(pid: pid, errno: ESRCH) }
     guard let unwinder = witness_unwinder_create() else { throw .missing("memory for libunwind") }

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Beancounters
 import Command
+import Witness
 
 struct DenialsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -7,6 +9,7 @@ struct DenialsCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
+  @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
   @OptionGroup var server: ServerOptions
 
@@ -14,18 +17,24 @@ struct DenialsCommand: ParsableCommand {
     let answer = try server.control().ask(["denials", name])
     if json.isOn { return try outputJSON(answer) }
     let denials = try Reply.read(answer, as: Reply.Denials.self).denials
-    try output(denials.flatMap(Denials.lines).map { $0 + "\n" }.joined())
+    if export.isText { return try export.write(denials.flatMap(Denials.lines).map { $0 + "\n" }.joined()) }
+    try export.write(denials.map(Denials.holding), title: "denials of \(name)", unit: .items)
   }
 }
 
 /// Denials of one kind together, as in the end report, with the stack below.
 enum Denials {
+  /// For exports: below the process and the resource.
+  static func holding(_ denial: Reply.Denial) -> Holding {
+    (stack: (denial.frames ?? []).under("\(denial.comm)[\(denial.pid)]", denial.resource), amount: denial.count)
+  }
+
   static func lines(_ denial: Reply.Denial) -> [String] {
     let detail = denial.detail.map { $0.isEmpty ? "" : Display.quoted($0) } ?? ""
     let amount = denial.amount > 1 ? ", \(denial.amount) at once" : ""
     let line =
       "  \(Display.visible(denial.resource)) x\(denial.count) (\(Display.visible(denial.errno))): "
-      + "\(Display.visible(denial.comm))[\(denial.pid)] \(Display.visible(denial.call))(\(detail))\(amount)"
+      + "\(Display.visible(denial.comm))[\(denial.pid)] \(Display.visible(denial.call))(\(detail))\(amount)\(denial.injected == true ? " injected" : "")"
     return [line] + (denial.frames ?? []).map { "    " + $0.text }
   }
 }

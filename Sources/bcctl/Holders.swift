@@ -1,15 +1,21 @@
 import ArgumentParser
 import Beancounters
 import Command
+import Witness
 
 struct HoldersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "holders", abstract: "Which processes hold a resource, what they hold, and since when.")
+    commandName: "holders", abstract: "Which processes hold a resource, what they hold, and where they obtained it.",
+    discussion: """
+      What a process holds is counted; how it is shared out among places in the program is an estimate, from grants that are \
+      sampled by amount where the resource has a bound.
+      """)
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
   @Argument(help: ArgumentHelp("The resource.", valueName: "res"), completion: .resources)
   var resource: String
+  @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
   @OptionGroup var server: ServerOptions
 
@@ -18,7 +24,10 @@ struct HoldersCommand: ParsableCommand {
     let answer = try server.control().ask(["holders", name, resource.name])
     if json.isOn { return try outputJSON(answer) }
     let holders = try Reply.read(answer, as: Reply.Holders.self).holders
-    try output(Holders.lines(holders) { Display.human($0, resource.unit) }.map { $0 + "\n" }.joined())
+    if export.isText {
+      return try export.write(Holders.lines(holders) { Display.human($0, resource.unit) }.map { $0 + "\n" }.joined())
+    }
+    try export.write(holders.flatMap(Holders.holdings), title: "\(resource.name) held by \(name)", unit: resource.unit)
   }
 }
 
@@ -27,8 +36,21 @@ enum Holders {
   static func lines(_ holders: [Reply.Holder], amount: (Int64) -> String) -> [String] {
     holders.sorted { ($0.amount, $1.pid) > ($1.amount, $0.pid) }.flatMap { holder in
       let line = "\(Display.visible(holder.comm))[\(holder.pid)]: \(amount(holder.amount))"
-      return [line] + (holder.items ?? []).map(describe) + (holder.stack ?? []).map { "    at \($0.text)" }
+      let places = (holder.stacks ?? []).map { place in
+        let error = place.error > 0 ? " ± " + amount(place.error) : ""
+        return "  about " + amount(place.amount) + error + " (estimate)  " + place.frames.line
+      }
+      let stack = (holder.stack ?? []).map { "    at \($0.text)" }
+      return [line] + places + (holder.items ?? []).map(describe) + stack
     }
+  }
+
+  /// For exports: places below their process, which holds the rest at places that are not known.
+  static func holdings(_ holder: Reply.Holder) -> [Holding] {
+    let process = "\(holder.comm)[\(holder.pid)]"
+    let places = (holder.stacks ?? []).map { (stack: $0.frames.under(process), amount: $0.amount) }
+    let rest = holder.amount - places.reduce(0) { $0 + $1.amount }
+    return places + (rest > 0 ? [(stack: [Frame(function: process)], amount: rest)] : [])
   }
 
   private static func describe(_ item: Reply.Holder.Item) -> String {

@@ -55,6 +55,7 @@ enum Reply {
     var detail: String?
     var amount: Int64
     var frames: [Frame]?
+    var injected: Bool?
   }
 
   struct Frame: Decodable {
@@ -62,6 +63,7 @@ enum Reply {
     var line: Int?
     var module: String?
     var offset: Int64?
+    var inlined, guessed: Bool?
   }
 
   struct Uncovered: Decodable {
@@ -85,7 +87,30 @@ enum Reply {
     var comm: String
     var amount: Int64
     var items: [Item]?
+    /// Where what it holds was obtained: estimates.
+    struct Place: Decodable {
+      var amount, error, points: Int64
+      var frames: [Frame]
+    }
     var stack: [Frame]?
+    var stacks: [Place]?
+  }
+
+  struct Grown: Decodable {
+    struct Row: Decodable {
+      var resource: String
+      var before, after: Int64
+    }
+    struct Place: Decodable {
+      var resource: String
+      var pid: Int32
+      var comm: String
+      var amount, points: Int64
+      var frames: [Frame]
+    }
+    var milliseconds: Int64
+    var rows: [Row]
+    var places: [Place]
   }
 
   struct Event: Decodable {

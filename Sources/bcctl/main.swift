@@ -20,6 +20,8 @@ struct Bcctl: ParsableCommand {
       EventsCommand.self,
       DenialsCommand.self,
       HoldersCommand.self,
+      MarkCommand.self,
+      DiffCommand.self,
       SetCommand.self,
       CreateCommand.self,
       RemoveCommand.self,

@@ -66,6 +66,7 @@ final class PrivateServer: Place {
 
   func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
     books.sawResident(peakOfOne: peakOfCommand)
+    waitForStacks()
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
     return (made.verdict, made.text(as: options.format, verbose: options.verbose))
   }
@@ -73,10 +74,18 @@ final class PrivateServer: Place {
   /// ru_maxrss of what was waited for, in pages. It begins with the memory of this process, in which COMMAND was spawned
   /// (fs/exec.c exec_mmap), so a figure below our own says nothing: 0.
   private var peakOfCommand: Int64 {
-    var children = rusage()
-    guard getrusage(RUSAGE_CHILDREN, &children) == 0, let own = Resident.peak(getpid()) else { return 0 }
-    let pages = Int64(children.ru_maxrss) * 1024 / Procfs.pageSize
+    guard let own = Resident.peak(getpid()) else { return 0 }
+    let pages = Int64(clinux_children_peak()) * 1024 / Procfs.pageSize
     return pages > own ? pages : 0
+  }
+
+  /// Those of denials that came last are still being read: a second for all.
+  private func waitForStacks() {
+    var rounds = 0
+    while books.stacksUnderWay > 0, rounds < 100 {
+      server.step(timeout: 10)
+      rounds += 1
+    }
   }
 
   func abandon() { server.shutDown() }

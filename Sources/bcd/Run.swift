@@ -20,9 +20,10 @@ final class Run {
     self.options = options
     let outside = Descriptors.open(of: getpid()).filter { clinux_is_open($0) }
     reportFd = Run.openReport(options)
-    let settings = Settings(
+    var settings = Settings(
       bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss, openvzErrno: options.openvzErrno,
       meminfo: options.meminfo)
+    settings.failures = options.failures
     let name = options.name ?? "bc-\(getpid())"
     if let server = options.server ?? getenv("BC_SERVER").map({ String(cString: $0) }) {
       place = SharedServer(path: server, name: name, parent: options.parent, settings: settings)

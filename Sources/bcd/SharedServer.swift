@@ -18,6 +18,7 @@ final class SharedServer: Place {
     if settings.allowOnServerLoss { words.append("on-server-loss=allow") }
     if settings.meminfo { words.append("meminfo") }
     func amount(_ n: Int64) -> String { n == Bounds.unlimited ? "unlimited" : String(n) }
+    words += settings.failures.map { "fail=" + $1.text($0) }.sorted()
     words += settings.bounds.map { "\($0.name)=\(amount($1.barrier)):\(amount($1.limit))" }.sorted()
     let reply = SharedServer.ask(path, words)
     if let text = SharedServer.refusal(reply) { fail("--server \(path): \(text)") }

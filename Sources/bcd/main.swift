@@ -17,7 +17,11 @@ if isRun {
     switch try parseOptions(Array(CommandLine.arguments.dropFirst(2))) {
     case .help: say(helpText)
     case .version: say("beancounter 0.1\n")
-    case .run(let options): Run(completed(options)).go()
+    case .run(let options):
+      if let resource = options.torture, options.tortureRound == nil {
+        Torture(resource, completed(options)).go()
+      }
+      Run(completed(options)).go()
     }
   } catch {
     fail(error.message)

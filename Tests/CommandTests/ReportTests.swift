@@ -1,6 +1,7 @@
 import Beancounters
 import Foundation
 import Testing
+import Witness
 
 @testable import Command
 
@@ -25,7 +26,11 @@ func example() -> Report {
     denials: [
       .init(
         resource: .numfile, count: 3, errno: "ENFILE", pid: 4711, comm: "worker", call: "open",
-        detail: "/var/cache/x", amount: 1)
+        detail: "/var/cache/x", amount: 1,
+        frames: [
+          Frame(function: "cache_load", file: "src/cache.c", line: 88, module: "/usr/bin/worker", offset: 4096),
+          Frame(function: "main", file: "src/main.c", line: 20, module: "/usr/bin/worker", offset: 8192),
+        ], witnessed: 2)
     ],
     uncovered: [.init(pid: 4712, executable: "/usr/bin/busybox", reason: "static")], remaining: 0, server: work)
 }
@@ -38,10 +43,39 @@ func example() -> Report {
           RESOURCE        HELD   MAXHELD   BARRIER     LIMIT   FAILCNT
           numfile            0       100       100       120         3  <- denied
           privvmpages        0     61.0M     64.0M     80.0M         0
-          denied numfile x3 (ENFILE): worker[4711] open("/var/cache/x")
+          denied numfile x3 (ENFILE): worker[4711] open("/var/cache/x")  cache_load cache.c:88 < main main.c:20
           uncovered: 1 process (busybox: static)
 
         """)
+  }
+
+  @Test("frames: at most four, none of the C library's start, and something where nothing is known") func frames() {
+    var report = example()
+    func line(_ frames: [Frame]) -> String {
+      report.denials[0].frames = frames
+      return report.text(verbose: false).split(separator: "\n").first { $0.contains("denied numfile x3") }
+        .flatMap { $0.split(separator: ")", maxSplits: 2).last.map(String.init) } ?? ""
+    }
+    #expect(line([]).hasSuffix("\"/var/cache/x\""))
+    #expect(line([Frame(function: nil)]) == "  [unknown]")
+    #expect(line([Frame(function: "f", module: "/lib/libx.so", offset: 16)]) == "  f libx.so+0x10")
+    #expect(line([Frame(function: nil, module: "/lib/libx.so", offset: 16)]) == "  libx.so+0x10")
+    #expect(line((1...6).map { (n: Int) in Frame(function: "f\(n)", file: "a.c", line: n) }) == "  f1 a.c:1 < f2 a.c:2 < f3 a.c:3 < f4 a.c:4")
+    let start = [Frame(function: "__libc_start_call_main", file: "s.c", line: 1), Frame(function: "_start")]
+    #expect(line([Frame(function: "main", file: "a.c", line: 1)] + start) == "  main a.c:1")
+    #expect(!line([Frame(function: "f\u{1b}[31m", file: "a\u{1b}.c")]).contains("\u{1b}"))
+    #expect(line([Frame(function: String(repeating: "x", count: 5000), file: "a.c")]).count < 80)
+  }
+
+  @Test("injected denials are told apart, and counted apart") func injected() {
+    var report = example()
+    report.denials[0].injected = true
+    let text = report.text(verbose: false)
+    #expect(text.hasPrefix("bcrun: web-1 exited 0 after 12.4 s; no denials, 3 injected\n"))
+    #expect(text.contains("open(\"/var/cache/x\") injected  cache_load"))
+    #expect(report.kv().contains("\ndenials=0\n"))
+    report.rows = []
+    #expect(report.verdict == [.uncovered])
   }
 
   @Test("-v shows every row, its status and the server's work") func verbose() {
@@ -149,7 +183,9 @@ func example() -> Report {
         + #"{"resource":"numproc","unit":"items","held":0,"maxheld":0,"barrier":null,"limit":null,"failcnt":0,"#
         + #""status":"estimate"}],"#
         + #""denials":[{"resource":"numfile","count":3,"errno":"ENFILE","pid":4711,"comm":"worker","call":"open","detail":"/var/cache/x","#
-        + #""amount":1,"frames":[]}],"#
+        + #""amount":1,"frames":[{"function":"cache_load","file":"src/cache.c","line":88,"module":"/usr/bin/worker","offset":4096},"#
+        + #"{"function":"main","file":"src/main.c","line":20,"module":"/usr/bin/worker","offset":8192}],"witnessed":2,"#
+        + #""injected":false}],"#
         + #""uncovered":[{"pid":4712,"executable":"/usr/bin/busybox","reason":"static"}],"#
         + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0}},"remaining":0}"# + "\n"
     )
@@ -184,10 +220,14 @@ func example() -> Report {
         "numproc.unit=items", "numproc.held=0", "numproc.maxheld=0", "numproc.barrier=unlimited",
         "numproc.limit=unlimited", "numproc.failcnt=0", "numproc.status=estimate",
         "denials=3", "denial.0.resource=numfile", "denial.0.count=3", "denial.0.errno=ENFILE", "denial.0.pid=4711",
-        "denial.0.comm=worker", "denial.0.call=open", "denial.0.amount=1",
+        "denial.0.comm=worker", "denial.0.call=open", "denial.0.amount=1", "denial.0.injected=0", "denial.0.witnessed=2", "denial.0.frames=2",
+        "denial.0.frame.0.function=cache_load", "denial.0.frame.0.file=src/cache.c", "denial.0.frame.0.line=88",
+        "denial.0.frame.0.module=/usr/bin/worker", "denial.0.frame.0.offset=4096",
+        "denial.0.frame.1.function=main", "denial.0.frame.1.file=src/main.c", "denial.0.frame.1.line=20",
+        "denial.0.frame.1.module=/usr/bin/worker", "denial.0.frame.1.offset=8192",
         "uncovered=1", "uncovered.0.pid=4712", "uncovered.0.executable=/usr/bin/busybox", "uncovered.0.reason=static",
         "server.requests=17", "server.recalls=1", "server.recounts=1", "server.switches.toSlow=1",
-        "server.switches.toFast=0", "remaining=0",
+        "server.switches.toFast=0", "remaining=0", "left_open=0",
       ])
   }
 

@@ -33,7 +33,7 @@ final class Workshop {
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     try run(
       "cc", "-std=gnu17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-plt", "-Wall", "-Wextra", "-Werror", "-shared",
-      "-o", "\(path)/libprobe.so", "\(programs)/probe.c", "\(package)/Shim/witness.c")
+      "-I\(package)/Sources/Wire/include", "-o", "\(path)/libprobe.so", "\(programs)/probe.c", "\(package)/Shim/witness.c")
   }
 
   deinit { try? FileManager.default.removeItem(atPath: path) }

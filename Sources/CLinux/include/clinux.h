@@ -52,12 +52,21 @@ static inline int clinux_prlimit(pid_t pid, unsigned long long soft, unsigned lo
   return prlimit(pid, RLIMIT_DATA, &now, NULL) < 0 ? errno : 0;
 }
 
+// The soft RLIMIT_DATA of a process in bytes; 0 when it cannot be read.
+static inline unsigned long long clinux_limit(pid_t pid) {
+  struct rlimit now;
+  return prlimit(pid, RLIMIT_DATA, NULL, &now) < 0 ? 0 : now.rlim_cur;
+}
+
 // A message with at most one descriptor.
 ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd);
 
 // Starts argv[0], found along PATH of the environment, with the given mask and directory. 0, or an errno.
 int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory);
 
+// ru_maxrss of the children that were waited for, in KiB. (Not inline: an enum of getrusage's differs between Glibc's module
+// and ours.)
+long clinux_children_peak(void);
 static inline int clinux_status_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 static inline int clinux_status_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 static inline int clinux_status_stopped(int status) { return WIFSTOPPED(status) ? WSTOPSIG(status) : 0; }

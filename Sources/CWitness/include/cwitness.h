@@ -8,7 +8,7 @@
 #ifndef CWITNESS_H
 #define CWITNESS_H
 
-#include "../../../Shim/witness.h"
+#include "../../Wire/include/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +16,21 @@
 
 // Null when libunwind and libdw are there; else what could not be loaded, for people.
 const char *witness_missing(void);
+
+// --- the worker: a process of its own, for libdw and libunwind read what members may have forged ------------------
+
+// What it is asked: the stack of process `pid`, whose witness comes over the connection that is sent along.
+struct witness_job {
+  uint64_t id;
+  int32_t pid;
+  int32_t reserved;
+};
+
+// Forks. In the parent: its end of a SEQPACKET socket, and `child`; −1 and errno when it could not be. In the child: 0, which is
+// its end, and no other descriptor is open; it dies with the thread that forked it.
+int witness_worker_start(int32_t *child);
+// Waits for the next job; false when the server has closed.
+bool witness_worker_accept(int socket, struct witness_job *job, int *connection);
 
 // --- images: one ELF file, or what a process has mapped of a file that is gone -------------------------------------
 

@@ -83,8 +83,40 @@ enum {
   BC_ANSWER_REJOIN = 128,      // the page is not one the server knows: join again
   BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
   BC_ANSWER_MEMINFO = 1024,    // --meminfo: /proc/meminfo and its like show the beancounter's memory
+  BC_ANSWER_SURE = 2048,       // what came is to be taken, though a new maximum would rest on it
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
+
+// --- the witness: what follows an answer with BC_ANSWER_WITNESS, on the same connection --------------------------------
+
+#define BC_WITNESS_MAGIC 0x62637774u // "bcwt"
+#define BC_WITNESS_VERSION 1u
+
+enum {
+  BC_WITNESS_REGISTERS = 33, // aarch64 has most: x0 … x30, sp, pc
+  BC_WITNESS_SLICES = 2,     // the stack in use; and, on a signal stack, the one that the signal interrupted
+  BC_WITNESS_SLICE_LEAST = 16 * 1024,
+  BC_WITNESS_SLICE_MOST = 64 * 1024,
+};
+
+// Stack bytes from `start` up. They follow the header, in order, without gaps.
+struct bc_witness_slice {
+  uint64_t start;
+  uint32_t length;
+  uint32_t reserved;
+};
+
+// Followed by the bytes of its slices, all in one message of the SEQPACKET socket.
+struct bc_witness {
+  uint32_t magic;
+  uint16_t version;
+  uint16_t machine;       // EM_X86_64, EM_AARCH64: says what the registers are
+  uint64_t known;         // bit n: registers[n] has been captured
+  uint64_t stack_pointer; // of the frame that captured
+  uint64_t registers[BC_WITNESS_REGISTERS]; // by DWARF number; x86-64: 16 is rip, 7 rsp; aarch64: 32 pc, 31 sp
+  struct bc_witness_slice slices[BC_WITNESS_SLICES];
+};
+_Static_assert(sizeof(struct bc_witness) == 320, "the wire has no holes");
 
 // One resource of one member. credit is shared ground; granted is the server's word, copied here.
 //
