@@ -179,7 +179,8 @@ public final class Accounting {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
       let total = gone || resource == .numproc || level.isUnsure(resource) ? 0 : level.usedTotal(resource) - own + now
-      let then = level.leastUsed(resource, since: member) + peak
+      // Others that let go and took again in between were not at this sum, but nobody ever is above the bounds by a charge.
+      let then = min(level.leastUsed(resource, since: member) + peak, level.ledger[resource].bounds.ceiling(.soft))
       level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
       host.state?.isDirty = true
     }

@@ -39,7 +39,7 @@ extension RealPrograms {
       let r = try bcrun(
         ["--privvmpages", "256M"], ["bash", "-c", "ulimit -c 0; exec \"$@\"", "bash", node, program("heap.js")])
       #expect(bare.signal != nil)
-      let ends: [Int?] = [6, 11]  // V8's own abort, or its trap: bare too it is now this, now that
+      let ends: [Int32?] = [6, 11]  // V8's own abort, or its trap: bare too it is now this, now that
       #expect(ends.contains(bare.signal) && ends.contains(r.ended.signal))
       // which of V8's many last words it finds differs from run to run, bare too
       try r.refused("privvmpages", errno: "ENOMEM")
