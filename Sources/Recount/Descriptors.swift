@@ -85,7 +85,13 @@ public enum Descriptors {
           isAnonymous: info.st_mode & mode_t(S_IFMT) == 0))
     }
     let not = without()
-    return found.filter { !not.contains($0.fd) }
+    // A socket that has gone meanwhile was a question of the shim's, which is quick, or is closed anyway.
+    return found.filter { entry in
+      guard !not.contains(entry.fd) else { return false }
+      guard entry.isSocket, process >= 0 else { return true }
+      var now = CLinux.stat()
+      return clinux_stat("/proc/\(pid)/fd/\(entry.fd)", &now) == 0 && UInt64(now.st_ino) == entry.inode
+    }
   }
 
   /// /dev/ptmx is character device 5:2 (Linux, Documentation/admin-guide/devices.txt).
