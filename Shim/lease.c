@@ -52,10 +52,11 @@ bool lease_hides(struct rlimit *shown) {
   return true;
 }
 
-int lease_own_limit(const struct rlimit *set) {
+int lease_own_limit(const struct rlimit *given) {
   struct bc_page *page = member_page();
   if (!leased(page)) return -1;
-  struct rlimit now;
+  struct rlimit now, own, *set = &own;
+  if (!copied(set, given, sizeof own)) return EFAULT;
   if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) < 0) return EPERM;
   if (set->rlim_cur > set->rlim_max) return EINVAL;
   struct rlimit next = {.rlim_cur = now.rlim_cur < set->rlim_cur ? now.rlim_cur : set->rlim_cur, .rlim_max = set->rlim_max};

@@ -134,8 +134,21 @@ static const char *find(char *const env[], const char *named, size_t n) {
 
 static size_t name_length(const char *entry) { return (size_t)(strchr(entry, '=') - entry) + 1; }
 
+// Bad pointers are for the kernel to refuse (EFAULT). Few pages hold an environment: each is asked for once.
+static bool can_be_read(char *const env[]) {
+  uintptr_t array = UINTPTR_MAX, text = UINTPTR_MAX; // no page begins there
+  for (char *const *e = env; e; e++) {
+    if (((uintptr_t)e ^ array) > 4095 && !readable(e)) return false;
+    array = (uintptr_t)e & -(uintptr_t)4096;
+    if (!*e) break;
+    if (((uintptr_t)*e ^ text) > 4095 && !readable(*e)) return false;
+    text = (uintptr_t)*e & -(uintptr_t)4096;
+  }
+  return true;
+}
+
 size_t environment_entries(char *const env[]) {
-  if (standing != STANDING_INSIDE) return 0;
+  if (standing != STANDING_INSIDE || !can_be_read(env)) return 0;
   bool whole = true;
   const char *preload = find(env, "LD_PRELOAD=", 11);
   if (kept_preload[0] && (!preload || !strstr(preload, kept_shim + 8))) whole = false;
