@@ -24,6 +24,8 @@ uint64_t member_token[2];
 // Kept from the start: nginx, sshd and others overwrite environ in place. "NAME=value", as an environment has them.
 static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
 static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
+// A filter of system calls is inherited: what a sealed program starts must not ask either.
+static char sealed[] = "BC_DISABLE=1";
 
 static bool token_read(const char *hex, uint64_t token[2]) {
   token[0] = token[1] = 0;
@@ -148,6 +150,12 @@ static bool can_be_read(char *const env[]) {
 }
 
 size_t environment_entries(char *const env[]) {
+  if (standing == STANDING_SEALED) {
+    size_t n = 0;
+    if (find(env, sealed, sizeof sealed - 1)) return 0;
+    while (env && env[n]) n++;
+    return n + 2;
+  }
   if (standing != STANDING_INSIDE || !can_be_read(env)) return 0;
   bool whole = true;
   const char *preload = find(env, "LD_PRELOAD=", 11);
@@ -164,6 +172,12 @@ size_t environment_entries(char *const env[]) {
 char *const *environment_repaired(char *const env[], char **room) {
   size_t n = 0, count = 0;
   while (env && env[count]) count++;
+  if (standing == STANDING_SEALED) {
+    memcpy(room, env, count * sizeof *room);
+    room[count] = sealed;
+    room[count + 1] = NULL;
+    return room;
+  }
   char *text = (char *)(room + count + 6);
   const char *preload = find(env, "LD_PRELOAD=", 11);
   for (size_t i = 0; i < count; i++)

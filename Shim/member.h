@@ -12,6 +12,7 @@ enum standing {
   STANDING_UNKNOWN = 0, // before the constructor: all-zero state is valid
   STANDING_OUTSIDE,     // BC_DISABLE, or nobody named a server
   STANDING_INSIDE,      // named a server; the page is there once joined
+  STANDING_SEALED,      // forbade itself what a question takes (seal.h)
 };
 
 // Wiped by the kernel in every child, however it was made (MADV_WIPEONFORK, 4.14): a child has joined nothing.

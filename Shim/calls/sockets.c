@@ -91,6 +91,7 @@ static unsigned what_came(int fd) {
 // Descriptors that came by SCM_RIGHTS are here already: charged with FORCE, and no longer surely anyone's alone. The
 // sender, if it is one of us, has them charged too, until a recount sees that the two are one.
 static void received(const struct msghdr *message, const char *call) {
+  if (!member_page()) return;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR((struct msghdr *)message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const int *fds = (const int *)(const void *)CMSG_DATA(c);

@@ -35,6 +35,7 @@ extension Accounting {
       trimLease(pid)
       members[pid]?.coverage = .joined
     case BC_JOIN:
+      members[pid]?.isSealed = false
       let page = newPage(pid)
       answer.granted = leaseToSet(pid)
       return (answer, page)
@@ -97,6 +98,9 @@ extension Accounting {
       let file = view(detail, for: pid, opens: request.amount == 1, &answer)
       answer.granted = leaseToSet(pid)
       return (answer, file)
+    case BC_SEALED:
+      becomeSealed(pid)
+      keepAhead()
     case BC_OWN_LIMIT:
       members[pid]?.ownLimit = request.amount
       if let lease = members[pid]?.lease, lease > 0 { setLease(pid, lease) }

@@ -21,6 +21,8 @@ struct Member {
   }
 
   let pid: Int32
+  /// It forbade itself to ask, and so did what it was forked from or started by.
+  var isSealed = false
   let slot: Ledger.Slot
   var pidfd: Int32
   var page: UnsafeMutablePointer<bc_page>?
