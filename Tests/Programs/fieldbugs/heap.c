@@ -55,7 +55,7 @@ int main(void) {
   shown("memalign", memalign(4096, 10), 4096);
   shown("aligned_alloc", aligned_alloc(64, 128), 64);
   shown("valloc", valloc(10), 4096);
-  shown("pvalloc", pvalloc(10), 4096);
+  printf("pvalloc %d\n", pvalloc(10) != NULL); // never freed: jemalloc has none, and would be handed that of glibc
   int error = posix_memalign(&p, 32, 10);
   printf("posix_memalign %d errno %d\n", error, errno);
   free(p);
