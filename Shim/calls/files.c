@@ -234,7 +234,7 @@ static bool obtains(long number) {
     case SYS_open: case SYS_creat: case SYS_pipe: case SYS_fork: case SYS_vfork: case SYS_dup2:
 #endif
     case SYS_openat: case SYS_openat2: case SYS_socket: case SYS_socketpair: case SYS_accept: case SYS_accept4:
-    case SYS_pipe2: case SYS_clone: case SYS_clone3: case SYS_mmap: case SYS_brk: case SYS_io_uring_setup: return true;
+    case SYS_pipe2: case SYS_clone: case SYS_clone3: case SYS_brk: case SYS_io_uring_setup: return true;
     default: return false;
   }
 }
@@ -246,6 +246,9 @@ static bool seals(long number, long a, long b, long c) {
   if (number == SYS_prctl && a == PR_SET_SECCOMP) return seal_before(b == SECCOMP_MODE_FILTER ? (const struct sock_fprog *)c : NULL);
   return false;
 }
+
+void *memory_map(void *, size_t, int, int, int, off_t) __asm__("mmap");
+void *memory_remap(void *, size_t, size_t, int, void *) __asm__("mremap");
 
 static long sealing(long (*next)(long, long, long, long, long, long, long), long number, long a, long b, long c, long d, long e, long f) {
   bool sealed = seals(number, a, b, c);
@@ -273,6 +276,9 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
   if (number == SYS_statx) // libuv's too
     return view_statx((int)NEXT(syscall)(number, a, b, c, d, e, f), (int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
   if (number == SYS_seccomp || number == SYS_prctl) return sealing(NEXT(syscall), number, a, b, c, d, e, f);
+  // tcmalloc's, whose mmap goes this way: the lease grows for it as for the function of that name.
+  if (number == SYS_mmap) return (long)memory_map((void *)a, (size_t)b, (int)c, (int)d, (int)e, f);
+  if (number == SYS_mremap) return (long)memory_remap((void *)a, (size_t)b, (size_t)c, (int)d, (void *)e);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_joined();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);

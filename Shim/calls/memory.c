@@ -19,9 +19,17 @@ static int64_t bytes_of(size_t a, size_t b) {
 }
 
 // errno as it was before a call: one that succeeds in the end leaves it alone, though the kernel has refused meanwhile. It is at
-// the same distance from the thread pointer in every thread; until that is known, some word that is there.
+// the same distance from the thread pointer in every thread; until that is known, by the first call of all, it is taken for 0.
 static ptrdiff_t errno_at;
-static inline int errno_now(void) { return *(int *)((char *)__builtin_thread_pointer() + errno_at); }
+struct errno_before {
+  ptrdiff_t at;
+  int was;
+};
+static inline struct errno_before errno_now(void) {
+  ptrdiff_t at = errno_at;
+  return (struct errno_before){at, *(int *)((char *)__builtin_thread_pointer() + at)};
+}
+static void errno_back(struct errno_before before) { errno = before.at ? before.was : 0; }
 static void errno_found(void) { errno_at = (char *)&errno - (char *)__builtin_thread_pointer(); }
 
 // How much the allocator will ask the kernel for is its own affair: at least a page, and the server gives what it has.
@@ -30,7 +38,6 @@ static void errno_found(void) { errno_at = (char *)&errno - (char *)__builtin_th
     struct lease_try try_ = {.call = call_, .least = PAGE, .want = (bytes) + TOP_PAD};                    \
     void *got_ = NULL;                                                                                   \
     while (!got_ && lease_grow(&try_)) got_ = (expression);                                              \
-    if (!got_) errno = ENOMEM;                                                                           \
     got_;                                                                                                \
   })
 
@@ -48,11 +55,11 @@ static void errno_found(void) { errno_at = (char *)&errno - (char *)__builtin_th
     return name##_next args;                                                                             \
   }                                                                                                      \
   EXPORT(void *, name, params) {                                                                         \
-    int before = errno_now();                                                                            \
+    struct errno_before before = errno_now();                                                            \
     void *got = name##_next args;                                                                        \
     if (likely(got != NULL)) return got;                                                                 \
     got = name##_retried args;                                                                           \
-    if (got) errno = before;                                                                             \
+    if (got) errno_back(before);                                                                         \
     return got;                                                                                          \
   }
 
@@ -76,11 +83,11 @@ EXPORT(void *, aligned_alloc, (size_t alignment, size_t n)) {
 // realloc(p, 0) frees and answers null: that must not be tried again.
 SAME_PROTOTYPE(realloc, void *, (void *, size_t));
 EXPORT(void *, realloc, (void *old, size_t n)) {
-  int before = errno_now();
+  struct errno_before before = errno_now();
   void *got = NEXT(realloc)(old, n);
   if (likely(got != NULL) || (n == 0 && old)) return got;
   got = RETRIED("realloc", bytes_of(n, 1), NEXT(realloc)(old, n));
-  if (got) errno = before;
+  if (got) errno_back(before);
   return got;
 }
 

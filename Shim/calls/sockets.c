@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 static unsigned what_is(int domain, int type) {
@@ -53,7 +54,8 @@ static int nothing_to_accept(int fd) {
   long n = RAW(SYS_poll, &p, 1, 0);
   if (n != 0) return 0;
   long flags = RAW(SYS_fcntl, fd, F_GETFL, 0);
-  if (flags < 0 || flags & O_NONBLOCK) return flags < 0 ? (int)-flags : EAGAIN;
+  if (flags < 0) return 0; // no descriptor: the kernel says so
+  if (flags & O_NONBLOCK) return pthread_testcancel(), EAGAIN;
   return poll(&p, 1, -1) < 0 ? errno : 0; // libc's: it blocks, so it stays a cancellation point
 }
 
