@@ -1,5 +1,6 @@
 // Descriptors: closed, duplicated, made in pairs, held by streams.
 #define _GNU_SOURCE
+#include "lease.h"
 #include "locks.h"
 #include "next.h"
 #include "owned.h"
@@ -247,10 +248,7 @@ static bool seals(long number, long a, long b, long c) {
   return false;
 }
 
-void *memory_map(void *, size_t, int, int, int, off_t) __asm__("mmap");
-void *memory_remap(void *, size_t, size_t, int, void *) __asm__("mremap");
-
-static long sealing(long (*next)(long, long, long, long, long, long, long), long number, long a, long b, long c, long d, long e, long f) {
+static long sealing(raw_call *next, long number, long a, long b, long c, long d, long e, long f) {
   bool sealed = seals(number, a, b, c);
   long result = next(number, a, b, c, d, e, f);
   if (sealed && result < 0) seal_undone();
@@ -276,9 +274,7 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
   if (number == SYS_statx) // libuv's too
     return view_statx((int)NEXT(syscall)(number, a, b, c, d, e, f), (int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
   if (number == SYS_seccomp || number == SYS_prctl) return sealing(NEXT(syscall), number, a, b, c, d, e, f);
-  // tcmalloc's, whose mmap goes this way: the lease grows for it as for the function of that name.
-  if (number == SYS_mmap) return (long)memory_map((void *)a, (size_t)b, (int)c, (int)d, (int)e, f);
-  if (number == SYS_mremap) return (long)memory_remap((void *)a, (size_t)b, (size_t)c, (int)d, (void *)e);
+  if (number == SYS_mmap || number == SYS_mremap) return lease_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_joined();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, TOP_PAD = 256 << 10 }; // glibc asks for M_TOP_PAD (128 KiB) more than it needs
@@ -179,6 +180,17 @@ EXPORT(void *, mremap, (void *old, size_t size, size_t n, int flags, void *at)) 
   void *got = NEXT(mremap)(old, size, n, flags, at);
   if (likely(got != MAP_FAILED) || errno != ENOMEM || n <= size) return got;
   RETRY_EXACTLY("mremap", before, whole_pages(n) - whole_pages(size), 0u, got == MAP_FAILED, got = NEXT(mremap)(old, size, n, flags, at));
+  return got;
+}
+
+long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, long e, long f) {
+  int before = errno;
+  long got = next(number, a, b, c, d, e, f);
+  bool maps = number == SYS_mmap;
+  if (likely(got != -1) || errno != ENOMEM || (maps ? !counted((int)c, (int)d) : c <= b)) return got;
+  int64_t bytes = maps ? whole_pages((size_t)b) : whole_pages((size_t)c) - whole_pages((size_t)b);
+  unsigned flags = maps && d & MAP_NORESERVE ? BC_FLAG_NORESERVE : 0u;
+  RETRY_EXACTLY(maps ? "mmap" : "mremap", before, bytes, flags, got == -1, got = next(number, a, b, c, d, e, f));
   return got;
 }
 
