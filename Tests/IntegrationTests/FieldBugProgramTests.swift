@@ -47,13 +47,15 @@ extension RealPrograms {
       }
     }
 
-    /// 5: under valgrind, strace and gdb.
-    @Test(arguments: [["valgrind", "-q", "--error-exitcode=9"], ["strace", "-f", "-o", "/dev/null"]], Bounds.allCases)
-    func watched(by: [String], bounds: Bounds) throws {
+    /// 5: under valgrind and strace. valgrind's own memory is of no lease that could grow, so it is given no bound (docs/limits.md).
+    @Test(arguments: [["valgrind", "-q", "--error-exitcode=9"], ["strace", "-f", "-o", "/dev/null"]])
+    func watched(by: [String]) throws {
       let watcher = [try tool(by[0])] + by.dropFirst()
-      try indistinguishable(bounds, watcher + [fieldBug("early.c", in: scratch)])
-      try indistinguishable(bounds, watcher + ["/bin/ls", "/"])
-      try indistinguishable(bounds, watcher + ["/bin/sh", "-c", "ls / | sort; (exit 4)"])
+      for bounds in by[0] == "valgrind" ? [.things] : Bounds.allCases {
+        try indistinguishable(bounds, watcher + [fieldBug("early.c", in: scratch)])
+        try indistinguishable(bounds, watcher + ["/bin/ls", "/"])
+        try indistinguishable(bounds, watcher + ["/bin/sh", "-c", "ls / | sort; (exit 4)"])
+      }
     }
 
     @Test func underADebugger() throws {

@@ -90,9 +90,8 @@ extension RealPrograms {
         for bounds in Bounds.allCases { try indistinguishable(bounds, [heap]) }
         return
       }
-      let path = try #require(
-        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"].map { "\($0)/\(library)" }
-          .first { access($0, R_OK) == 0 }, "no \(library) here: run Sources/setup test")
+      let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"].map { $0 + "/" + library }
+      let path: String = try #require(places.first { access($0, R_OK) == 0 }, "no \(library) here: run Sources/setup test")
       for preload in ["\(path)${LD_PRELOAD:+:$LD_PRELOAD}", "${LD_PRELOAD:+$LD_PRELOAD:}\(path)"] {
         for one in [heap, early, forks] {
           try indistinguishable(.withMemory, ["sh", "-c", "LD_PRELOAD=\(preload) exec \(one)"])
