@@ -42,6 +42,7 @@ static const struct seccomp_data ours[] = {
     {.nr = SYS_dup3, .args = {FD, FD + 1}},
     {.nr = SYS_gettid}, {.nr = SYS_getpid}, {.nr = SYS_getppid}, {.nr = SYS_nanosleep}, {.nr = SYS_sched_yield},
     {.nr = SYS_ppoll}, {.nr = SYS_fstat}, {.nr = SYS_read, .args = {FD}}, {.nr = SYS_kill}, {.nr = SYS_sigaltstack},
+    {.nr = SYS_munmap}, {.nr = SYS_fstatfs, .args = {FD}}, {.nr = SYS_newfstatat}, {.nr = SYS_readlinkat}, {.nr = SYS_faccessat},
 #ifdef SYS_poll
     {.nr = SYS_poll},
 #endif
