@@ -55,8 +55,10 @@ static void storms(void) {
   pthread_t makers[8], others[2];
   int stop = 0;
   long bad = 0;
-  for (int i = 0; i < 2; i++) pthread_create(&others[i], NULL, churn, &stop);
-  for (int i = 0; i < 8; i++) pthread_create(&makers[i], NULL, storm, NULL);
+  int error = 0;
+  for (int i = 0; i < 2; i++) error |= pthread_create(&others[i], NULL, churn, &stop);
+  for (int i = 0; i < 8; i++) error |= pthread_create(&makers[i], NULL, storm, NULL);
+  if (error) printf("storm without its threads: %d\n", error), exit(1);
   for (int i = 0; i < 8; i++) {
     void *result;
     pthread_join(makers[i], &result), bad += (long)result;
