@@ -1,2 +1,0 @@
-// The least that LD_AUDIT takes.
-unsigned la_version(unsigned version) { return version; }
