@@ -57,7 +57,7 @@ let package = Package(
           ], .when(configuration: .release))
       ]),
     .target(name: "CWitness", path: "Sources/CWitness"),  // loads libunwind and libdw when it needs them
-    .target(name: "Witness", dependencies: ["CWitness"], path: "Sources/Witness", swiftSettings: swift),
+    .target(name: "Witness", dependencies: ["CWitness", "CLinux"], path: "Sources/Witness", swiftSettings: swift),
     .testTarget(
       name: "ConfigurationTests", dependencies: ["Configuration", "Command", "Beancounters"],
       path: "Tests/ConfigurationTests", swiftSettings: swift),

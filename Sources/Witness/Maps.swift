@@ -1,4 +1,4 @@
-private import Glibc
+private import CLinux
 
 /// One line of /proc/PID/maps.
 struct Mapping: Equatable {
@@ -74,7 +74,7 @@ private func unescape(_ path: String) -> String {
 
 /// A file read whole, up to `most` bytes; nil when it cannot be opened.
 func contents(of path: String, most: Int) -> [UInt8]? {
-  let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+  let file = clinux_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
   guard file >= 0 else { return nil }
   defer { close(file) }
   var bytes: [UInt8] = []

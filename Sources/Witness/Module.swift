@@ -1,5 +1,5 @@
 import CWitness
-private import Glibc
+private import CLinux
 
 /// Which file it is, and which contents: a file written over is another one.
 struct FileIdentity: Hashable {
@@ -8,7 +8,7 @@ struct FileIdentity: Hashable {
 
   init?(_ file: CInt) {
     var s = stat()
-    guard fstat(file, &s) == 0, s.st_mode & S_IFMT == S_IFREG else { return nil }
+    guard fstat(file, &s) == 0, s.st_mode & UInt32(S_IFMT) == UInt32(S_IFREG) else { return nil }
     (device, inode, size) = (UInt64(s.st_dev), UInt64(s.st_ino), Int64(s.st_size))
     modified = Int64(s.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_mtim.tv_nsec)
     changed = Int64(s.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_ctim.tv_nsec)
@@ -17,7 +17,7 @@ struct FileIdentity: Hashable {
 
 /// Opens only what cannot hold the server up: neither a FIFO nor a terminal blocks.
 func openRegular(_ path: String) -> CInt? {
-  let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+  let file = clinux_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
   return file >= 0 ? file : nil
 }
 

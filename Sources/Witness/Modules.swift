@@ -1,5 +1,5 @@
 import CWitness
-private import Glibc
+private import CLinux
 
 /// The ELF files of all processes that share one server, opened once for each content and bounded in number and memory.
 ///

@@ -1,4 +1,4 @@
-private import Glibc
+private import CLinux
 
 /// Chooses which grants are witnessed: points fall on the units granted, at random and independently, one in `interval`
 /// on average (exponential gaps), so that whoever obtains twice as much is seen twice as often, whatever the order and

@@ -1,5 +1,5 @@
 import CWitness
-private import Glibc
+private import CLinux
 
 /// Why a witness cannot be read.
 public enum WitnessError: Error, Equatable, CustomStringConvertible {
@@ -36,7 +36,7 @@ public final class Unwinder {
 
   /// Takes the process's mappings as they are now: create it while the process waits for the answer to its witness.
   public convenience init(pid: Int32, modules: Modules) throws(WitnessError) {
-    guard let text = contents(of: "/proc/\(pid)/maps", most: Self.mapsMost) else { throw .maps(pid: pid, errno: errno) }
+    guard let text = contents(of: "/proc/\(pid)/maps", most: Self.mapsMost) else { throw .maps(pid: pid, errno: clinux_errno()) }
     try self.init(pid: pid, maps: text, modules: modules)
   }
 

@@ -1,5 +1,5 @@
 import CWitness
-private import Glibc
+private import CLinux
 
 /// Reads stacks in a process of its own: what it reads may have been forged, so that it, and not the server, would be
 /// what breaks. Two threads: one takes witnesses and lets members go on at once, the other unwinds at leisure.
@@ -50,7 +50,7 @@ public enum Worker {
   private static func round(_ waiting: inout [Waiting], _ pipe: Int32) -> Bool {
     var fds = [pollfd(fd: socket, events: Int16(POLLIN), revents: 0)]
     fds += waiting.map { pollfd(fd: $0.connection, events: Int16(POLLIN), revents: 0) }
-    guard poll(&fds, nfds_t(fds.count), waiting.isEmpty ? -1 : 100) >= 0 else { return errno == EINTR }
+    guard poll(&fds, nfds_t(fds.count), waiting.isEmpty ? -1 : 100) >= 0 else { return clinux_errno() == EINTR }
     var rest: [Waiting] = []
     for (i, one) in waiting.enumerated() {
       if fds[i + 1].revents == 0, now() < one.until {
@@ -123,7 +123,7 @@ private final class Job: Sendable {
   static func receive(from pipe: Int32) -> Job? {
     var address: UInt = 0
     var n: Int
-    repeat { n = read(pipe, &address, MemoryLayout<UInt>.size) } while n < 0 && errno == EINTR
+    repeat { n = read(pipe, &address, MemoryLayout<UInt>.size) } while n < 0 && clinux_errno() == EINTR
     guard n == MemoryLayout<UInt>.size, let at = UnsafeRawPointer(bitPattern: address) else { return nil }
     return Unmanaged<Job>.fromOpaque(at).takeRetainedValue()
   }
