@@ -62,9 +62,28 @@ static void put_away(long socket, int32_t *shown) {
   RAW(SYS_close, socket);
 }
 
-// Connected, or −errno. The path first; then the same name as an abstract one, which a chroot does not hide.
-static long connect_once(int32_t **shown) {
+// The program has no number free, but asks for memory or a process, which the kernel would give it without one: ours is
+// taken beyond its own soft limit, which is raised for as long as one system call takes.
+static bool raise_limit(struct rlimit *own) {
+  if (RAW(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, own) < 0 || own->rlim_cur >= own->rlim_max) return false;
+  struct rlimit more = {.rlim_cur = own->rlim_max, .rlim_max = own->rlim_max};
+  return RAW(SYS_prlimit64, 0, RLIMIT_NOFILE, &more, 0) == 0;
+}
+
+static void lower_limit(const struct rlimit *own) { RAW(SYS_prlimit64, 0, RLIMIT_NOFILE, own, 0); }
+
+static long socket_beyond_limit(void) {
+  struct rlimit own;
+  if (!raise_limit(&own)) return -EMFILE;
   long fd = RAW(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  lower_limit(&own);
+  return fd;
+}
+
+// Connected, or −errno. The path first; then the same name as an abstract one, which a chroot does not hide.
+static long connect_once(int32_t **shown, bool beyond) {
+  long fd = RAW(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd == -EMFILE && beyond) fd = socket_beyond_limit();
   if (fd < 0) return fd;
   *shown = show(member_joined(), fd);
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -83,12 +102,12 @@ static long connect_once(int32_t **shown) {
   return fd;
 }
 
-static long connect_server(int32_t **shown) {
-  long fd = connect_once(shown);
+static long connect_server(int32_t **shown, bool beyond) {
+  long fd = connect_once(shown, beyond);
   for (int i = 0; i < RETRIES && fd < 0 && fd != -EMFILE && fd != -ENFILE; i++) {
     if (member.lost && fd != -EAGAIN) break;
     nap(RETRY_MS); // EAGAIN: its backlog is full, which passes
-    fd = connect_once(shown);
+    fd = connect_once(shown, beyond);
   }
   member.lost = fd < 0 && fd != -EMFILE && fd != -ENFILE;
   return fd;
@@ -102,14 +121,19 @@ static void set_lease(uint64_t bytes) {
   RAW(SYS_prlimit64, 0, RLIMIT_DATA, &now, 0);
 }
 
-static bool receive(long socket, struct bc_answer *answer, int *fd) {
+static bool receive(long socket, struct bc_answer *answer, int *fd, bool beyond) {
   union {
     struct cmsghdr header;
     char room[CMSG_SPACE(sizeof(int))];
   } control;
   struct iovec part = {answer, sizeof *answer};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct rlimit own;
+  struct pollfd came = {.fd = (int)socket, .events = POLLIN};
+  bool raised = beyond && RAW(SYS_ppoll, &came, 1, 0, 0, KERNEL_SIGSET) == 1 && raise_limit(&own);
   long n = RAW(SYS_recvmsg, socket, &message, MSG_CMSG_CLOEXEC);
+  if (raised) lower_limit(&own);
+  if (fd && n > 0 && message.msg_flags & MSG_CTRUNC && !beyond) return false; // no number for it: once more
   struct cmsghdr *c = CMSG_FIRSTHDR(&message);
   if (n > 0 && c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
     int got;
@@ -136,6 +160,12 @@ __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, 
   return result;
 }
 
+// Whether the call itself needs a number, so that the kernel will refuse it too.
+static bool takes_number(const struct bc_request *r) {
+  static const uint32_t rows = 1u << BC_NUMFILE | 1u << BC_NUMTCPSOCK | 1u << BC_NUMOTHERSOCK | 1u << BC_NUMPTY | 1u << BC_NUMINOTIFY;
+  return (r->kind == BC_CHARGE || r->kind == BC_VERIFY) && rows >> r->resource & 1;
+}
+
 static enum ask_result ask_once(struct bc_request *request, struct bc_answer *answer, int *fd) {
   int saved = errno;
   sigset_t mask;
@@ -146,14 +176,14 @@ static enum ask_result ask_once(struct bc_request *request, struct bc_answer *an
   enum ask_result result = ASK_LOST;
   for (int i = 0; i < 2 && result == ASK_LOST; i++) { // a server that dies between connect and answer is asked again
     int32_t *shown = NULL;
-    long socket = connect_server(&shown);
+    long socket = connect_server(&shown, !takes_number(request));
     if (socket < 0) {
       if (socket == -EMFILE || socket == -ENFILE) result = ASK_NO_DESCRIPTOR;
       break;
     }
     request->socket = (int32_t)socket;
     long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
-    if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd))) result = ASK_ANSWERED;
+    if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd, fd && i > 0))) result = ASK_ANSWERED;
     if (result == ASK_ANSWERED && answer && answer->granted > 0) set_lease((uint64_t)answer->granted);
     if (result == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_WITNESS) bear_witness(socket);
     put_away(socket, shown);

@@ -9,6 +9,8 @@
 #include <sys/resource.h>
 
 enum { MAX_ROUNDS = 16, MAX_GUESSES = 7 };
+// More than any address space has without being asked for it by name: the kernel refuses that, whatever the lease.
+static const int64_t ADDRESS_SPACE = INT64_C(1) << 48;
 
 // What the program set itself; −1 never. Carried over exec by the server, over fork by the copy of memory.
 static int64_t own_limit = -1;
@@ -30,7 +32,7 @@ static enum growth grow(struct lease_try *t, unsigned flags) {
 
 __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
   struct bc_page *page = member_page();
-  if (!leased(page) || t->rounds++ >= MAX_ROUNDS) return false;
+  if (!leased(page) || t->rounds++ >= MAX_ROUNDS || (t->rounds == 1 && t->want >= ADDRESS_SPACE)) return false;
   enum growth more = grow(t, t->flags);
   if (more == REFUSED) return false;
   // There is room now: the lease grew since the kernel refused (joining does that), or it wants more than we guessed
@@ -52,10 +54,11 @@ bool lease_hides(struct rlimit *shown) {
   return true;
 }
 
-int lease_own_limit(const struct rlimit *set) {
+int lease_own_limit(const struct rlimit *given) {
   struct bc_page *page = member_page();
   if (!leased(page)) return -1;
-  struct rlimit now;
+  struct rlimit now, own, *set = &own;
+  if (!copied(set, given, sizeof own)) return EFAULT;
   if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) < 0) return EPERM;
   if (set->rlim_cur > set->rlim_max) return EINVAL;
   struct rlimit next = {.rlim_cur = now.rlim_cur < set->rlim_cur ? now.rlim_cur : set->rlim_cur, .rlim_max = set->rlim_max};

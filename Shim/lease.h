@@ -21,6 +21,10 @@ bool lease_grow(struct lease_try *t);
 // Makes room before a call that cannot be tried again (dlopen maps before it fails). Never denies.
 void lease_ahead(int64_t bytes, const char *call);
 
+// syscall(2) for SYS_mmap and SYS_mremap, with the lease grown as for the functions of those names: tcmalloc's own go this way.
+typedef long raw_call(long, long, long, long, long, long, long);
+long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, long e, long f);
+
 // As it is told to the program: its own RLIMIT_DATA, never the lease. False when no lease is in force.
 struct rlimit;
 bool lease_hides(struct rlimit *shown);

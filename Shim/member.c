@@ -24,6 +24,16 @@ uint64_t member_token[2];
 // Kept from the start: nginx, sshd and others overwrite environ in place. "NAME=value", as an environment has them.
 static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
 static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
+// A filter of system calls is inherited: what a sealed program starts must not ask either.
+static char sealed[] = "BC_DISABLE=1";
+
+static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
+
+static const char *find(char *const env[], const char *named, size_t n) {
+  for (char *const *e = env; e && *e; e++)
+    if (begins(*e, named, n)) return *e;
+  return NULL;
+}
 
 static bool token_read(const char *hex, uint64_t token[2]) {
   token[0] = token[1] = 0;
@@ -45,9 +55,18 @@ static bool keep(char *to, size_t size, const char *name, const char *value) {
   return true;
 }
 
-__attribute__((constructor(101))) static void start(void) {
-  const char *disable = getenv("BC_DISABLE"), *server = getenv("BC_SERVER"), *token = getenv("BC_TOKEN");
-  const char *shim = getenv("BC_SHIM"), *loss = getenv("BC_ON_SERVER_LOSS");
+// The environment as the kernel laid it out, above the arguments: in a program's .preinit_array libc has none yet.
+extern void *__libc_stack_end __attribute__((weak));
+static const char *variable(const char *named) {
+  char **env = environ;
+  if (!env && &__libc_stack_end) env = (char **)__libc_stack_end + 1 + *(long *)__libc_stack_end + 1;
+  const char *entry = find(env, named, strlen(named));
+  return entry ? entry + strlen(named) : NULL;
+}
+
+static void start(void) {
+  const char *disable = variable("BC_DISABLE="), *server = variable("BC_SERVER="), *token = variable("BC_TOKEN=");
+  const char *shim = variable("BC_SHIM="), *loss = variable("BC_ON_SERVER_LOSS=");
   standing = STANDING_OUTSIDE;
   if ((disable && disable[0] == '1') || !server || !token || !token_read(token, member_token)) return;
   if (!keep(kept_server, sizeof kept_server, "BC_SERVER", server) || strlen(server) >= sizeof server_path) return;
@@ -58,6 +77,11 @@ __attribute__((constructor(101))) static void start(void) {
   strcpy(server_path, server);
   madvise(&member_block, sizeof member_block, MADV_WIPEONFORK);
   standing = STANDING_INSIDE;
+}
+
+__attribute__((constructor(101))) static void started(void) {
+  if (standing == STANDING_UNKNOWN) start();
+  if (standing != STANDING_INSIDE) return;
   // The page comes with the first charge: a program that charges nothing says nothing. But an image that was given room
   // to be loaded says when it is.
   struct rlimit lease;
@@ -77,6 +101,8 @@ static struct bc_page *map_page(int fd) {
 }
 
 __attribute__((noinline, cold)) struct bc_page *member_join(void) {
+  if (standing == STANDING_UNKNOWN) start(); // somebody's constructor, or .preinit_array
+  if (standing != STANDING_INSIDE) return NULL;
   sigset_t mask;
   ask_block_signals(&mask);
   // Another thread may be joining: it is quick, or the server is gone and both find out.
@@ -124,18 +150,29 @@ void member_before_fork(void) {
 
 void member_in_child(void) { memset(&member, 0, sizeof member); }
 
-static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
-
-static const char *find(char *const env[], const char *named, size_t n) {
-  for (char *const *e = env; e && *e; e++)
-    if (begins(*e, named, n)) return *e;
-  return NULL;
-}
-
 static size_t name_length(const char *entry) { return (size_t)(strchr(entry, '=') - entry) + 1; }
 
+// Bad pointers are for the kernel to refuse (EFAULT). Few pages hold an environment: each is asked for once.
+static bool can_be_read(char *const env[]) {
+  uintptr_t array = UINTPTR_MAX, text = UINTPTR_MAX; // no page begins there
+  for (char *const *e = env; e; e++) {
+    if (((uintptr_t)e ^ array) > 4095 && !readable(e)) return false;
+    array = (uintptr_t)e & -(uintptr_t)4096;
+    if (!*e) break;
+    if (((uintptr_t)*e ^ text) > 4095 && !readable(*e)) return false;
+    text = (uintptr_t)*e & -(uintptr_t)4096;
+  }
+  return true;
+}
+
 size_t environment_entries(char *const env[]) {
-  if (standing != STANDING_INSIDE) return 0;
+  if (standing == STANDING_SEALED) {
+    size_t n = 0;
+    if (find(env, sealed, sizeof sealed - 1)) return 0;
+    while (env && env[n]) n++;
+    return n + 2;
+  }
+  if (standing != STANDING_INSIDE || !can_be_read(env)) return 0;
   bool whole = true;
   const char *preload = find(env, "LD_PRELOAD=", 11);
   if (kept_preload[0] && (!preload || !strstr(preload, kept_shim + 8))) whole = false;
@@ -151,6 +188,12 @@ size_t environment_entries(char *const env[]) {
 char *const *environment_repaired(char *const env[], char **room) {
   size_t n = 0, count = 0;
   while (env && env[count]) count++;
+  if (standing == STANDING_SEALED) {
+    memcpy(room, env, count * sizeof *room);
+    room[count] = sealed;
+    room[count + 1] = NULL;
+    return room;
+  }
   char *text = (char *)(room + count + 6);
   const char *preload = find(env, "LD_PRELOAD=", 11);
   for (size_t i = 0; i < count; i++)

@@ -10,8 +10,9 @@
 
 enum standing {
   STANDING_UNKNOWN = 0, // before the constructor: all-zero state is valid
-  STANDING_OUTSIDE,     // BC_DISABLE, or nobody named a server
   STANDING_INSIDE,      // named a server; the page is there once joined
+  STANDING_OUTSIDE,     // BC_DISABLE, or nobody named a server
+  STANDING_SEALED,      // forbade itself what a question takes (seal.h)
 };
 
 // Wiped by the kernel in every child, however it was made (MADV_WIPEONFORK, 4.14): a child has joined nothing.
@@ -52,7 +53,7 @@ struct bc_page *member_rejoin(struct bc_page *old);
 static inline struct bc_page *member_page(void) {
   if (__builtin_expect(in_vfork_child, 0)) return NULL;
   struct bc_page *page = member.page;
-  return __builtin_expect(page != NULL, 1) ? page : standing == STANDING_INSIDE ? member_join() : NULL;
+  return __builtin_expect(page != NULL, 1) ? page : standing <= STANDING_INSIDE ? member_join() : NULL;
 }
 
 // An image without a charge open does not join on its own account for a release.

@@ -60,8 +60,9 @@ static bool put_behind(int fd, const char *path, long flags) {
 
 __attribute__((cold)) int opened_pty(struct charge c, int fd, const char *call, const char *path) {
   struct stat info;
+  if (!c.page) return 0;
   bool master = RAW(SYS_fstat, fd, &info) == 0 && S_ISCHR(info.st_mode) && info.st_rdev == makedev(5, 2);
-  if (!master || !c.page) return file_made(c, fd), 0;
+  if (!master) return file_made(c, fd), 0;
   long flags = RAW(SYS_fcntl, fd, F_GETFL) | (RAW(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0);
   bool away = put_behind(fd, "/dev/null", O_RDWR);
   struct charge pty = charge_begin(BC_NUMPTY, 1, ENOMEM, call, path);

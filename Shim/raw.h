@@ -39,9 +39,26 @@ static inline long raw6(long n, long a, long b, long c, long d, long e, long f) 
 #define RAW_CALL(n, a, b, c, d, e, f, ...) \
   raw6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+// valgrind's own question to itself (valgrind(1), client requests): instructions that change nothing, and answer 0, elsewhere.
+static inline uint64_t under_valgrind(void) {
+  uint64_t words[6] = {0x1001}, answer = 0;
+#if defined(__x86_64__)
+  __asm__ volatile("rolq $3, %%rdi\n rolq $13, %%rdi\n rolq $61, %%rdi\n rolq $51, %%rdi\n xchgq %%rbx, %%rbx"
+                   : "+d"(answer) : "a"(words) : "cc", "memory", "rdi");
+#elif defined(__aarch64__)
+  register uint64_t x3 __asm__("x3") = answer;
+  register uint64_t *x4 __asm__("x4") = words;
+  __asm__ volatile("ror x12, x12, #3\n ror x12, x12, #13\n ror x12, x12, #51\n ror x12, x12, #61\n orr x10, x10, x10"
+                   : "+r"(x3) : "r"(x4) : "cc", "memory", "x12");
+  answer = x3;
+#endif
+  return answer;
+}
+
 // Whether the eight bytes around it can be read, asked of a call that reads them and then finds its first argument wrong:
 // a bad pointer of the program's is for the kernel to refuse with EFAULT, not for us to fall over.
 static inline int readable(const void *p) {
+  if (under_valgrind()) return 1; // it would report both that call and the pointer, on stderr
   return RAW(SYS_rt_sigprocmask, -1, (uintptr_t)p & -(uintptr_t)8, 0, 8) != -14;
 }
 

@@ -105,7 +105,7 @@ void task_reaped(pid_t child) {
 static bool surely_covered(const char *path) {
   _Alignas(8) char head[1024];
   struct stat info;
-  long fd = path && path[0] == '/' ? RAW(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0) : -1;
+  long fd = path && readable(path) && path[0] == '/' ? RAW(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0) : -1;
   if (fd < 0) return false;
   long n = RAW(SYS_read, fd, head, sizeof head);
   bool setid = RAW(SYS_fstat, fd, &info) < 0 || info.st_mode & (S_ISUID | S_ISGID);

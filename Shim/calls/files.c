@@ -1,19 +1,23 @@
 // Descriptors: closed, duplicated, made in pairs, held by streams.
 #define _GNU_SOURCE
+#include "lease.h"
 #include "locks.h"
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
+#include "seal.h"
 #include "views.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <mntent.h>
 #include <mqueue.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -231,9 +235,32 @@ static bool obtains(long number) {
     case SYS_open: case SYS_creat: case SYS_pipe: case SYS_fork: case SYS_vfork: case SYS_dup2:
 #endif
     case SYS_openat: case SYS_openat2: case SYS_socket: case SYS_socketpair: case SYS_accept: case SYS_accept4:
-    case SYS_pipe2: case SYS_clone: case SYS_clone3: case SYS_mmap: case SYS_brk: case SYS_io_uring_setup: return true;
+    case SYS_pipe2: case SYS_clone: case SYS_clone3: case SYS_brk: case SYS_io_uring_setup: return true;
     default: return false;
   }
+}
+
+// Both ways to give the kernel a filter; libseccomp and browsers take the first.
+static bool seals(long number, long a, long b, long c) {
+  if (number == SYS_seccomp && a == SECCOMP_SET_MODE_FILTER) return seal_before((const struct sock_fprog *)c);
+  if (number == SYS_seccomp && a == SECCOMP_SET_MODE_STRICT) return seal_before(NULL);
+  if (number == SYS_prctl && a == PR_SET_SECCOMP) return seal_before(b == SECCOMP_MODE_FILTER ? (const struct sock_fprog *)c : NULL);
+  return false;
+}
+
+static long sealing(raw_call *next, long number, long a, long b, long c, long d, long e, long f) {
+  bool sealed = seals(number, a, b, c);
+  long result = next(number, a, b, c, d, e, f);
+  if (sealed && result < 0) seal_undone();
+  return result;
+}
+
+SAME_PROTOTYPE(prctl, int, (int, ...));
+EXPORT(int, prctl, (int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)) {
+  bool sealed = seals(SYS_prctl, option, (long)a, (long)b);
+  int result = NEXT(prctl)(option, a, b, c, d);
+  if (sealed && result < 0) seal_undone();
+  return result;
 }
 
 // All seven words are passed on, so that the call is a jump and even SYS_vfork finds its stack as it was.
@@ -246,6 +273,8 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
   }
   if (number == SYS_statx) // libuv's too
     return view_statx((int)NEXT(syscall)(number, a, b, c, d, e, f), (int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
+  if (number == SYS_seccomp || number == SYS_prctl) return sealing(NEXT(syscall), number, a, b, c, d, e, f);
+  if (number == SYS_mmap || number == SYS_mremap) return lease_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_joined();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);

@@ -131,6 +131,7 @@ static int leased_by(int (*next)(int, int, long), const char *call, int fd, long
 int locked_by(int (*next)(int, int, long), const char *call, int fd, int command, long argument) {
   if (command == F_SETLEASE) return leased_by(next, call, fd, argument);
   struct flock asked;
+  if (unlikely(!member_page())) return next(fd, command, argument);
   if (unlikely(!copied(&asked, (const void *)argument, sizeof asked))) return next(fd, command, argument);
   struct lock_request l;
   bool description = command == F_OFD_SETLK || command == F_OFD_SETLKW;

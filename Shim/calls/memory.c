@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, TOP_PAD = 256 << 10 }; // glibc asks for M_TOP_PAD (128 KiB) more than it needs
@@ -18,13 +19,26 @@ static int64_t bytes_of(size_t a, size_t b) {
   return __builtin_mul_overflow(a, b, &n) || n > PTRDIFF_MAX - TOP_PAD ? PTRDIFF_MAX / 2 : (int64_t)n;
 }
 
+// errno as it was before a call: one that succeeds in the end leaves it alone, though the kernel has refused meanwhile. It is at
+// the same distance from the thread pointer in every thread; until that is known, by the first call of all, it is taken for 0.
+static ptrdiff_t errno_at;
+struct errno_before {
+  ptrdiff_t at;
+  int was;
+};
+static inline struct errno_before errno_now(void) {
+  ptrdiff_t at = errno_at;
+  return (struct errno_before){at, *(int *)((char *)__builtin_thread_pointer() + at)};
+}
+static void errno_back(struct errno_before before) { errno = before.at ? before.was : 0; }
+static void errno_found(void) { errno_at = (char *)&errno - (char *)__builtin_thread_pointer(); }
+
 // How much the allocator will ask the kernel for is its own affair: at least a page, and the server gives what it has.
 #define RETRIED(call_, bytes, expression)                                                                 \
   ({                                                                                                     \
     struct lease_try try_ = {.call = call_, .least = PAGE, .want = (bytes) + TOP_PAD};                    \
     void *got_ = NULL;                                                                                   \
     while (!got_ && lease_grow(&try_)) got_ = (expression);                                              \
-    errno = got_ ? 0 : ENOMEM;                                                                           \
     got_;                                                                                                \
   })
 
@@ -37,12 +51,17 @@ static int64_t bytes_of(size_t a, size_t b) {
   static void *name##_first params;                                                                      \
   static __typeof__(bc_##name) *name##_next = name##_first; /* no test for null on the fastest path */   \
   static void *name##_first params {                                                                     \
+    errno_found();                                                                                       \
     __atomic_store_n(&name##_next, (__typeof__(&bc_##name))next_find(#name), __ATOMIC_RELAXED);          \
     return name##_next args;                                                                             \
   }                                                                                                      \
   EXPORT(void *, name, params) {                                                                         \
+    struct errno_before before = errno_now();                                                            \
     void *got = name##_next args;                                                                        \
-    return likely(got != NULL) ? got : name##_retried args;                                              \
+    if (likely(got != NULL)) return got;                                                                 \
+    got = name##_retried args;                                                                           \
+    if (got) errno_back(before);                                                                         \
+    return got;                                                                                          \
   }
 
 // A null that is no failure (size 0, overflow, bad alignment) has not set ENOMEM, or asks for what no lease can give.
@@ -54,40 +73,49 @@ ALLOCATOR(pvalloc, (size_t n), (n), bytes_of(n, 1) + 2 * PAGE)
 
 SAME_PROTOTYPE(aligned_alloc, void *, (size_t, size_t));
 EXPORT(void *, aligned_alloc, (size_t alignment, size_t n)) {
+  int before = errno;
   void *got = NEXT(aligned_alloc)(alignment, n);
   if (likely(got != NULL) || errno != ENOMEM) return got;
-  return RETRIED("aligned_alloc", bytes_of(n, 1) + (int64_t)alignment, NEXT(aligned_alloc)(alignment, n));
+  got = RETRIED("aligned_alloc", bytes_of(n, 1) + (int64_t)alignment, NEXT(aligned_alloc)(alignment, n));
+  if (got) errno = before;
+  return got;
 }
 
 // realloc(p, 0) frees and answers null: that must not be tried again.
 SAME_PROTOTYPE(realloc, void *, (void *, size_t));
 EXPORT(void *, realloc, (void *old, size_t n)) {
+  struct errno_before before = errno_now();
   void *got = NEXT(realloc)(old, n);
   if (likely(got != NULL) || (n == 0 && old)) return got;
-  return RETRIED("realloc", bytes_of(n, 1), NEXT(realloc)(old, n));
+  got = RETRIED("realloc", bytes_of(n, 1), NEXT(realloc)(old, n));
+  if (got) errno_back(before);
+  return got;
 }
 
 SAME_PROTOTYPE(reallocarray, void *, (void *, size_t, size_t));
 EXPORT(void *, reallocarray, (void *old, size_t n, size_t size)) {
+  int before = errno;
   void *got = NEXT(reallocarray)(old, n, size);
   if (likely(got != NULL) || ((n == 0 || size == 0) && old)) return got;
-  return RETRIED("reallocarray", bytes_of(n, size), NEXT(reallocarray)(old, n, size));
+  got = RETRIED("reallocarray", bytes_of(n, size), NEXT(reallocarray)(old, n, size));
+  if (got) errno = before;
+  return got;
 }
 
 SAME_PROTOTYPE(posix_memalign, int, (void **, size_t, size_t));
 EXPORT(int, posix_memalign, (void **out, size_t alignment, size_t n)) {
-  int error = NEXT(posix_memalign)(out, alignment, n);
+  int before = errno, error = NEXT(posix_memalign)(out, alignment, n);
   struct lease_try t = {.call = "posix_memalign", .least = PAGE, .want = bytes_of(n, 1) + (int64_t)alignment + TOP_PAD};
   while (unlikely(error == ENOMEM) && lease_grow(&t)) error = NEXT(posix_memalign)(out, alignment, n);
+  if (error == 0) errno = before;
   return error;
 }
 
 static int64_t whole_pages(size_t n) { return n > PTRDIFF_MAX - PAGE ? PTRDIFF_MAX / 2 : (int64_t)((n + PAGE - 1) & -(size_t)PAGE); }
 
 // These ask the kernel for exactly what they say: one grant of exactly that, and a second try if another thread took it.
-#define RETRY_EXACTLY(call_, bytes_, flags_, failed, expression)                                         \
+#define RETRY_EXACTLY(call_, before, bytes_, flags_, failed, expression)                                 \
   do {                                                                                                   \
-    int before_ = errno;                                                                                 \
     struct lease_try try_ = {.call = call_, .least = bytes_, .want = bytes_, .flags = flags_};           \
     errno = ENOMEM;                                                                                      \
     while ((failed) && errno == ENOMEM) {                                                                \
@@ -97,7 +125,7 @@ static int64_t whole_pages(size_t n) { return n > PTRDIFF_MAX - PAGE ? PTRDIFF_M
       }                                                                                                  \
       expression;                                                                                        \
     }                                                                                                    \
-    if (!(failed)) errno = before_ == ENOMEM ? 0 : before_;                                              \
+    if (!(failed)) errno = before;                                                                       \
   } while (0)
 
 static bool counted(int prot, int flags) { return (prot & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE; }
@@ -136,9 +164,10 @@ static bool charged(size_t n, int flags) { return (is_shared(flags) || flags & M
     return name##_leased(at, n, prot, flags, fd, offset);                                                \
   }                                                                                                      \
   static void *name##_leased(void *at, size_t n, int prot, int flags, int fd, off_t offset) {            \
+    int before = errno;                                                                                  \
     void *got = NEXT(name)(at, n, prot, flags, fd, offset);                                              \
     if (likely(got != MAP_FAILED) || errno != ENOMEM || !counted(prot, flags)) return got;               \
-    RETRY_EXACTLY(#name, whole_pages(n), (flags & MAP_NORESERVE) ? BC_FLAG_NORESERVE : 0u, got == MAP_FAILED, \
+    RETRY_EXACTLY(#name, before, whole_pages(n), (flags & MAP_NORESERVE) ? BC_FLAG_NORESERVE : 0u, got == MAP_FAILED, \
                   got = NEXT(name)(at, n, prot, flags, fd, offset));                                     \
     return got;                                                                                          \
   }
@@ -147,19 +176,32 @@ MMAP(mmap64)
 
 SAME_PROTOTYPE(mremap, void *, (void *, size_t, size_t, int, ...));
 EXPORT(void *, mremap, (void *old, size_t size, size_t n, int flags, void *at)) {
+  int before = errno;
   void *got = NEXT(mremap)(old, size, n, flags, at);
   if (likely(got != MAP_FAILED) || errno != ENOMEM || n <= size) return got;
-  RETRY_EXACTLY("mremap", whole_pages(n) - whole_pages(size), 0u, got == MAP_FAILED, got = NEXT(mremap)(old, size, n, flags, at));
+  RETRY_EXACTLY("mremap", before, whole_pages(n) - whole_pages(size), 0u, got == MAP_FAILED, got = NEXT(mremap)(old, size, n, flags, at));
+  return got;
+}
+
+long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, long e, long f) {
+  int before = errno;
+  long got = next(number, a, b, c, d, e, f);
+  bool maps = number == SYS_mmap;
+  if (likely(got != -1) || errno != ENOMEM || (maps ? !counted((int)c, (int)d) : c <= b)) return got;
+  int64_t bytes = maps ? whole_pages((size_t)b) : whole_pages((size_t)c) - whole_pages((size_t)b);
+  unsigned flags = maps && d & MAP_NORESERVE ? BC_FLAG_NORESERVE : 0u;
+  RETRY_EXACTLY(maps ? "mmap" : "mremap", before, bytes, flags, got == -1, got = next(number, a, b, c, d, e, f));
   return got;
 }
 
 // Some of the range may be writable already: at least a page is not.
 #define MPROTECT(name, params, args)                                                                     \
   EXPORT(int, name, params) {                                                                            \
-    int error = NEXT(name) args;                                                                         \
+    int before = errno, error = NEXT(name) args;                                                         \
     if (likely(error == 0) || errno != ENOMEM || !(prot & PROT_WRITE)) return error;                     \
     struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n)};                         \
     while (error && errno == ENOMEM && lease_grow(&t)) error = NEXT(name) args;                          \
+    if (error == 0) errno = before;                                                                      \
     return error;                                                                                        \
   }
 SAME_PROTOTYPE(mprotect, int, (void *, size_t, int));
@@ -169,20 +211,21 @@ MPROTECT(pkey_mprotect, (void *at, size_t n, int prot, int key), (at, n, prot, k
 
 #define SBRK(name)                                                                                       \
   EXPORT(void *, name, (intptr_t delta)) {                                                               \
+    int before = errno;                                                                                  \
     void *got = NEXT(name)(delta);                                                                       \
     if (likely(got != (void *)-1) || errno != ENOMEM || delta <= 0) return got;                          \
-    RETRY_EXACTLY(#name, whole_pages((size_t)delta), 0u, got == (void *)-1, got = NEXT(name)(delta));    \
+    RETRY_EXACTLY(#name, before, whole_pages((size_t)delta), 0u, got == (void *)-1, got = NEXT(name)(delta));    \
     return got;                                                                                          \
   }
 SBRK(sbrk)
 SBRK(__sbrk)
 
 EXPORT(int, brk, (void *to)) {
-  int error = NEXT(brk)(to);
+  int before = errno, error = NEXT(brk)(to);
   if (likely(error == 0) || errno != ENOMEM) return error;
   char *now = NEXT(sbrk)(0);
   if ((char *)to <= now) return error;
-  RETRY_EXACTLY("brk", whole_pages((size_t)((char *)to - now)), 0u, error != 0, error = NEXT(brk)(to));
+  RETRY_EXACTLY("brk", before, whole_pages((size_t)((char *)to - now)), 0u, error != 0, error = NEXT(brk)(to));
   return error;
 }
 

@@ -28,7 +28,7 @@ EXPORT(int, sigqueue, (pid_t pid, int number, union sigval value)) {
   struct charge c = charge_begin(BC_NUMSIGINFO, 1, EAGAIN, "sigqueue", NULL);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = NEXT(sigqueue)(pid, number, value);
-  bool gone = error || (__libc_single_threaded && pid == (pid_t)RAW(SYS_getpid, 0) && delivered(number));
+  bool gone = !c.page || error || (__libc_single_threaded && pid == (pid_t)RAW(SYS_getpid, 0) && delivered(number));
   charge_end(c, BC_NUMSIGINFO, gone);
   return error;
 }
@@ -39,7 +39,7 @@ EXPORT(int, pthread_sigqueue, (pthread_t thread, int number, const union sigval 
   struct charge c = charge_begin(BC_NUMSIGINFO, 1, EAGAIN, "pthread_sigqueue", NULL);
   if (unlikely(c.error)) return c.error;
   int error = NEXT(pthread_sigqueue)(thread, number, value);
-  bool gone = error || (pthread_equal(thread, pthread_self()) && delivered(number));
+  bool gone = !c.page || error || (pthread_equal(thread, pthread_self()) && delivered(number));
   charge_end(c, BC_NUMSIGINFO, gone);
   return error;
 }

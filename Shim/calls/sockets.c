@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 static unsigned what_is(int domain, int type) {
@@ -53,7 +54,8 @@ static int nothing_to_accept(int fd) {
   long n = RAW(SYS_poll, &p, 1, 0);
   if (n != 0) return 0;
   long flags = RAW(SYS_fcntl, fd, F_GETFL, 0);
-  if (flags < 0 || flags & O_NONBLOCK) return flags < 0 ? (int)-flags : EAGAIN;
+  if (flags < 0) return 0; // no descriptor: the kernel says so
+  if (flags & O_NONBLOCK) return pthread_testcancel(), EAGAIN;
   return poll(&p, 1, -1) < 0 ? errno : 0; // libc's: it blocks, so it stays a cancellation point
 }
 
@@ -91,6 +93,7 @@ static unsigned what_came(int fd) {
 // Descriptors that came by SCM_RIGHTS are here already: charged with FORCE, and no longer surely anyone's alone. The
 // sender, if it is one of us, has them charged too, until a recount sees that the two are one.
 static void received(const struct msghdr *message, const char *call) {
+  if (!member_page()) return;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR((struct msghdr *)message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const int *fds = (const int *)(const void *)CMSG_DATA(c);

@@ -13,6 +13,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <threads.h>
@@ -147,6 +148,20 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
   return error;
 }
 
+// glibc's posix_spawn, and system and popen through it, map a stack for the child first (sysdeps/unix/sysv/linux/spawni.c): 32 KiB
+// and the arguments.
+enum { SPAWN_STACK = 64 << 10, SPAWN_PAGE = 4096 };
+
+// Room for that, where a refusal could not be tried again.
+static void spawn_stack_ahead(const char *call) {
+  int saved = errno;
+  struct lease_try t = {.call = call, .least = SPAWN_PAGE, .want = SPAWN_STACK};
+  long at;
+  while ((at = RAW(SYS_mmap, 0, SPAWN_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == -ENOMEM && lease_grow(&t)) {}
+  if (at > 0 || at < -4095) RAW(SYS_munmap, at, SPAWN_STACK);
+  errno = saved;
+}
+
 #define SPAWN(name)                                                                                            \
   SAME_PROTOTYPE(name, int, (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, \
                              char *const[], char *const[]));                                                   \
@@ -157,7 +172,10 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
     size_t n = environment_entries(env);                                                                       \
     char *room[n ? n : 1];                                                                                     \
     pid_t child = -1;                                                                                          \
-    int error = NEXT(name)(&child, path, actions, attr, argv, n ? environment_repaired(env, room) : env);          \
+    char *const *with = n ? environment_repaired(env, room) : env;                                             \
+    int error = NEXT(name)(&child, path, actions, attr, argv, with);                                           \
+    struct lease_try stack = {.call = #name, .least = SPAWN_PAGE, .want = SPAWN_STACK};                        \
+    while (unlikely(error == ENOMEM) && lease_grow(&stack)) error = NEXT(name)(&child, path, actions, attr, argv, with); \
     task_end(t, error ? -1 : child, path);                                                                     \
     if (!error && out) *out = child;                                                                           \
     return error;                                                                                              \
@@ -190,6 +208,7 @@ EXPORT(int, system, (const char *command)) {
   if (!command) return NEXT(system)(command);
   struct task t = task_begin(BC_IMAGE, "system", command);
   if (unlikely(t.charge.error)) return errno = t.charge.error, -1;
+  if (t.charge.page) spawn_stack_ahead("system");
   struct environment e = environment_lent();
   int status = NEXT(system)(command);
   environment_back(e);
@@ -206,6 +225,7 @@ static FILE *popened(FILE *(*next)(const char *, const char *), const char *comm
     // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
     return errno = t.charge.error == EAGAIN ? ENOMEM : t.charge.error, NULL;
   }
+  if (t.charge.page) spawn_stack_ahead("popen");
   struct environment e = environment_lent();
   FILE *file = next(command, mode);
   environment_back(e);

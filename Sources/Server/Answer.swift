@@ -15,12 +15,14 @@ extension Accounting {
     var request = request
     let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
+    let foreign = request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
     if members[pid] == nil {
-      let parent = members[request.parent] != nil ? request.parent : parent(of: pid)
+      let parent = !foreign && members[request.parent] != nil ? request.parent : parent(of: pid)
       takeNotes(of: parent)  // it may be noted already
       if members[pid] == nil, !adopt(pid, parent: parent) { return (answer, -1) }
     }
     if members[pid]?.isZombie == true { return (answer, -1) }  // what it asked for is nobody's now
+    members[pid]?.isForeign = foreign
     members[pid]?.question = request.socket
     takeNotes(of: pid)
     answer.own_limit = members[pid]?.ownLimit ?? -1
@@ -35,6 +37,7 @@ extension Accounting {
       trimLease(pid)
       members[pid]?.coverage = .joined
     case BC_JOIN:
+      members[pid]?.isSealed = false
       let page = newPage(pid)
       answer.granted = leaseToSet(pid)
       return (answer, page)
@@ -105,6 +108,9 @@ extension Accounting {
       let file = view(detail, for: pid, opens: request.amount == 1, &answer)
       answer.granted = leaseToSet(pid)
       return (answer, file)
+    case BC_SEALED:
+      becomeSealed(pid)
+      keepAhead()
     case BC_OWN_LIMIT:
       members[pid]?.ownLimit = request.amount
       if let lease = members[pid]?.lease, lease > 0 { setLease(pid, lease) }

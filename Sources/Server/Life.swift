@@ -46,6 +46,7 @@ extension Accounting {
       }
     }
     firstLeasePages = 0
+    if members[parent]?.isSealed == true { becomeSealed(pid) }
     host.watch(pidfd, pid)  // first: what follows may find that it has ended, and close the descriptor
     observeTasks()
     host.events.add(.join, of: self, pid: pid)
@@ -311,7 +312,7 @@ extension Accounting {
 
   /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
   private func checkImage(_ pid: Int32) {
-    guard let member = members[pid], member.coverage != .joined || member.execPath != nil else { return }
+    guard let member = members[pid], !member.isSealed, member.coverage != .joined || member.execPath != nil else { return }
     guard let path = Procfs.executable(pid), path != member.checkedPath else { return }
     members[pid]?.checkedPath = path
     if let reason = Executable.reasonUncovered(path) {
@@ -319,6 +320,11 @@ extension Accounting {
     } else if member.coverage == .uncovered {
       members[pid]?.coverage = .expected
     }
+  }
+
+  func becomeSealed(_ pid: Int32) {
+    members[pid]?.isSealed = true
+    becomeUncovered(pid, Procfs.executable(pid) ?? "?", "seccomp filter")
   }
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {

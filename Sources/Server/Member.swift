@@ -21,6 +21,10 @@ struct Member {
   }
 
   let pid: Int32
+  /// In a process namespace of its own: the numbers that it sees are not ours.
+  var isForeign = false
+  /// It forbade itself to ask, and so did what it was forked from or started by.
+  var isSealed = false
   let slot: Ledger.Slot
   var pidfd: Int32
   var page: UnsafeMutablePointer<bc_page>?

@@ -46,8 +46,9 @@ extension Accounting {
   /// The parent's unit for a child becomes the child's, or comes back.
   func noted(_ pid: Int32, child: Int32, path: String?) {
     var child = child
-    if child == BC_NOTE_SECRET.rawValue {
-      child = Procfs.children(pid).first { host.owner[$0] == nil } ?? BC_NOTE_OVER.rawValue
+    // A number of another namespace is some other process's here.
+    if child == BC_NOTE_SECRET.rawValue || (child > 0 && members[pid]?.isForeign == true) {
+      child = Procfs.children(pid).first { host.owner[$0] == nil } ?? members[pid]?.ahead.first ?? BC_NOTE_OVER.rawValue
     }
     members[pid]?.ahead.remove(child)
     if child > 0, host.owner[child] == nil, adopt(child, parent: pid, execPath: path, noted: true) { return }

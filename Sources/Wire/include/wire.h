@@ -34,6 +34,7 @@ enum bc_kind {
   BC_EXEC_FAILED, // … and did not
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
   BC_VIEW,        // the file of /proc named in detail, as the beancounter has it: whether it is there; amount 1: its text
+  BC_SEALED,      // a filter of system calls forbids all questions from now on, also to what it starts
 };
 
 // How a child comes to be, for BC_FORK.
