@@ -19,20 +19,6 @@ static int64_t bytes_of(size_t a, size_t b) {
   return __builtin_mul_overflow(a, b, &n) || n > PTRDIFF_MAX - TOP_PAD ? PTRDIFF_MAX / 2 : (int64_t)n;
 }
 
-// errno as it was before a call: one that succeeds in the end leaves it alone, though the kernel has refused meanwhile. It is at
-// the same distance from the thread pointer in every thread; until that is known, by the first call of all, it is taken for 0.
-static ptrdiff_t errno_at;
-struct errno_before {
-  ptrdiff_t at;
-  int was;
-};
-static inline struct errno_before errno_now(void) {
-  ptrdiff_t at = errno_at;
-  return (struct errno_before){at, *(int *)((char *)__builtin_thread_pointer() + at)};
-}
-static void errno_back(struct errno_before before) { errno = before.at ? before.was : 0; }
-static void errno_found(void) { errno_at = (char *)&errno - (char *)__builtin_thread_pointer(); }
-
 // How much the allocator will ask the kernel for is its own affair: at least a page, and the server gives what it has.
 #define RETRIED(call_, bytes, expression)                                                                 \
   ({                                                                                                     \
@@ -46,22 +32,19 @@ static void errno_found(void) { errno_at = (char *)&errno - (char *)__builtin_th
   SAME_PROTOTYPE(name, void *, params);                                                                  \
   __attribute__((visibility("default"))) void *bc_##name params __asm__(#name);                          \
   __attribute__((noinline, cold)) static void *name##_retried params {                                   \
-    return RETRIED(#name, bytes, NEXT(name) args);                                                       \
+    void *got = RETRIED(#name, bytes, NEXT(name) args);                                                  \
+    if (got) errno = 0; /* what it was before would cost every call its reading: see docs/limits.md */   \
+    return got;                                                                                          \
   }                                                                                                      \
   static void *name##_first params;                                                                      \
   static __typeof__(bc_##name) *name##_next = name##_first; /* no test for null on the fastest path */   \
   static void *name##_first params {                                                                     \
-    errno_found();                                                                                       \
     __atomic_store_n(&name##_next, (__typeof__(&bc_##name))next_find(#name), __ATOMIC_RELAXED);          \
     return name##_next args;                                                                             \
   }                                                                                                      \
   EXPORT(void *, name, params) {                                                                         \
-    struct errno_before before = errno_now();                                                            \
     void *got = name##_next args;                                                                        \
-    if (likely(got != NULL)) return got;                                                                 \
-    got = name##_retried args;                                                                           \
-    if (got) errno_back(before);                                                                         \
-    return got;                                                                                          \
+    return likely(got != NULL) ? got : name##_retried args;                                              \
   }
 
 // A null that is no failure (size 0, overflow, bad alignment) has not set ENOMEM, or asks for what no lease can give.
@@ -84,11 +67,11 @@ EXPORT(void *, aligned_alloc, (size_t alignment, size_t n)) {
 // realloc(p, 0) frees and answers null: that must not be tried again.
 SAME_PROTOTYPE(realloc, void *, (void *, size_t));
 EXPORT(void *, realloc, (void *old, size_t n)) {
-  struct errno_before before = errno_now();
+  int before = errno;
   void *got = NEXT(realloc)(old, n);
   if (likely(got != NULL) || (n == 0 && old)) return got;
   got = RETRIED("realloc", bytes_of(n, 1), NEXT(realloc)(old, n));
-  if (got) errno_back(before);
+  if (got) errno = before;
   return got;
 }
 

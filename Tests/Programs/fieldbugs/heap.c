@@ -14,7 +14,8 @@ static volatile size_t huge = SIZE_MAX / 2, nothing = 0;
 static size_t kept[16];
 
 static void shown(const char *what, void *p, size_t alignment) {
-  printf("%s %s errno %d aligned %d\n", what, p ? "block" : "null", errno, (uintptr_t)p % alignment == 0);
+  // After a block errno says nothing (POSIX, errno): docs/limits.md has what it may be here.
+  printf("%s %s errno %d aligned %d\n", what, p ? "block" : "null", p ? 0 : errno, (uintptr_t)p % alignment == 0);
   free(p);
   errno = 55;
 }
