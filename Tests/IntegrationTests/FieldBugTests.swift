@@ -137,7 +137,8 @@ extension RealPrograms {
     func seccomp(filter: String, bounds: Bounds) throws {
       let run = try indistinguishable(bounds, [fieldBug("sealed.c", in: scratch), filter])
       #expect(run.ended.signal == nil)
-      #expect(run.report.uncovered.map(\.reason) == (filter == "harmless" ? [] : ["seccomp filter"]))
+      // Its children are under the filter too: whether a look finds them is chance.
+      #expect(Set(run.report.uncovered.map(\.reason)) == (filter == "harmless" ? [] : ["seccomp filter"]))
     }
   }
 }
