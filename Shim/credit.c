@@ -31,6 +31,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
         }
         break;
       case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
+        __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // unless another thread closes one just now
         return CREDIT_PASS;
       case ASK_LOST:
         return ask_allowed_on_loss() ? CREDIT_PASS : refusal;

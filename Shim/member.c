@@ -17,6 +17,8 @@ _Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of it
 _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
 enum standing standing;
 uint32_t known_flags;
+int32_t muted;
+static struct bc_page *spares; // of the first of the family that was muted: mapped in all that it forks
 unsigned look_from = LOOK_PAGE - LOOK_BYTES + 1;
 char server_path[108];
 uint64_t member_token[2];
@@ -24,7 +26,7 @@ uint64_t member_token[2];
 // Kept from the start: nginx, sshd and others overwrite environ in place. "NAME=value", as an environment has them.
 static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
 static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
-// A filter of system calls is inherited: what a sealed program starts must not ask either.
+// What a sealed or a muted program starts must not ask: it is under the same filter, or as far away.
 static char sealed[] = "BC_DISABLE=1";
 
 static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
@@ -100,6 +102,47 @@ static struct bc_page *map_page(int fd) {
   return (struct bc_page *)at;
 }
 
+// By the socket: the answer brings it.
+static struct bc_page *sent_page(void) {
+  struct bc_request request = {.kind = BC_JOIN, .parent = (int32_t)RAW(SYS_getppid, 0)};
+  struct bc_answer answer;
+  int fd = -1;
+  return ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0 ? map_page(fd) : NULL;
+}
+
+static struct bc_page *claim_spare(void) {
+  for (unsigned i = 0; spares && i < BC_SPARES; i++)
+    if (bc_cas32(bc_page_claimed(bc_page_spare(spares, i)), 0, 1)) return bc_page_spare(spares, i);
+  return NULL;
+}
+
+// The page, and behind it a table of descriptors of its own, as in a memfd.
+static struct bc_page *lay_out(struct bc_page *spare) {
+  long at = RAW(SYS_mmap, 0, BC_MEMFD_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at < 0 && at > -4096) return NULL;
+  // From an old length of 0, shared pages are mapped a second time (mremap(2)).
+  if (RAW(SYS_mremap, spare, 0, BC_PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at &&
+      RAW(SYS_mmap, at + BC_OWNED_AT, BC_OWNED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) > 0) {
+    RAW(SYS_madvise, at, BC_MEMFD_SIZE, MADV_DONTFORK);
+    return (struct bc_page *)at;
+  }
+  RAW(SYS_munmap, at, BC_MEMFD_SIZE);
+  return NULL;
+}
+
+// Of a child that nobody can send one: a spare of its family, and the mailbox in it.
+static struct bc_page *spare_page(void) {
+  struct bc_page *spare = claim_spare(), *page = spare ? lay_out(spare) : NULL;
+  struct bc_request request = {.kind = BC_JOIN, .parent = (int32_t)RAW(SYS_getppid, 0)};
+  struct bc_answer answer;
+  if (page) *bc_page_muted(page) = muted;
+  if (page && ask_by_mail(page, &request, &answer) == ASK_ANSWERED) return page;
+  if (spares) bc_exchange32(bc_page_out_of_spares(bc_page_spare(spares, 0)), 1);
+  if (page) RAW(SYS_munmap, page, BC_MEMFD_SIZE);
+  if (spare) bc_exchange32(bc_page_claimed(spare), 0);
+  return NULL;
+}
+
 __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   if (standing == STANDING_UNKNOWN) start(); // somebody's constructor, or .preinit_array
   if (standing != STANDING_INSIDE) return NULL;
@@ -108,16 +151,11 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
-    struct bc_request request = {.kind = BC_JOIN, .parent = (int32_t)RAW(SYS_getppid, 0)};
-    struct bc_answer answer;
-    int fd = -1;
-    if (ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0) {
-      struct bc_page *page = map_page(fd);
-      if (page && page->magic == BC_WIRE_MAGIC) {
-        known_flags = page->flags | BC_ANSWER_KNOWN;
-        if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;
-        __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
-      }
+    struct bc_page *page = muted ? spare_page() : sent_page();
+    if (page && page->magic == BC_WIRE_MAGIC) {
+      known_flags = page->flags | BC_ANSWER_KNOWN;
+      if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;
+      __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
     }
   }
   __atomic_store_n(&member.joining, 0, __ATOMIC_RELEASE);
@@ -125,12 +163,24 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   return member.page;
 }
 
+bool member_mute(enum bc_muted why) {
+  struct bc_page *page = why ? member_page() : member_joined();
+  if (!page) return false;
+  if (why && !spares) {
+    spares = page;
+    RAW(SYS_madvise, bc_page_spare(page, 0), BC_SPARES * BC_PAGE_SIZE, MADV_DOFORK);
+  }
+  bc_exchange32(bc_page_muted(page), why);
+  __atomic_store_n(&muted, (int32_t)why, __ATOMIC_SEQ_CST);
+  return true;
+}
+
 struct bc_page *member_rejoin(struct bc_page *old) {
   if (member.page == old) __atomic_store_n(&member.page, NULL, __ATOMIC_SEQ_CST);
   struct bc_page *page = member_join();
   // Other threads may be in the old page still: it stays mapped, and what they charge there is found by the next recount.
   if (page && page != old) {
-    memcpy((char *)page + BC_PAGE_SIZE, (char *)old + BC_PAGE_SIZE, BC_MEMFD_SIZE - BC_PAGE_SIZE);
+    memcpy((char *)page + BC_OWNED_AT, (char *)old + BC_OWNED_AT, BC_OWNED_SIZE);
     __atomic_store_n(&page->generation, __atomic_load_n(&old->generation, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
   }
   return page;
@@ -142,7 +192,7 @@ void member_before_fork(void) {
   uint32_t now = __atomic_load_n(&page->generation, __ATOMIC_RELAXED), next = (now & BC_GENERATIONS) + 1;
   if (next > BC_GENERATIONS) {
     // Once in 8191 forks: the words of the first generation must not come to life again.
-    memset((char *)page + BC_PAGE_SIZE, 0, BC_MEMFD_SIZE - BC_PAGE_SIZE);
+    memset((char *)page + BC_OWNED_AT, 0, BC_OWNED_SIZE);
     next = 1;
   }
   __atomic_store_n(&page->generation, next | (now & BC_RANGES_HELD), __ATOMIC_SEQ_CST);
@@ -165,8 +215,10 @@ static bool can_be_read(char *const env[]) {
   return true;
 }
 
+static bool silences(void) { return standing == STANDING_SEALED || muted; }
+
 size_t environment_entries(char *const env[]) {
-  if (standing == STANDING_SEALED) {
+  if (silences()) {
     size_t n = 0;
     if (find(env, sealed, sizeof sealed - 1)) return 0;
     while (env && env[n]) n++;
@@ -188,7 +240,7 @@ size_t environment_entries(char *const env[]) {
 char *const *environment_repaired(char *const env[], char **room) {
   size_t n = 0, count = 0;
   while (env && env[count]) count++;
-  if (standing == STANDING_SEALED) {
+  if (silences()) {
     memcpy(room, env, count * sizeof *room);
     room[count] = sealed;
     room[count + 1] = NULL;

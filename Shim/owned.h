@@ -9,7 +9,7 @@
 #include <string.h>
 
 static inline uint16_t *owned_word(struct bc_page *page, int fd) {
-  return (unsigned)fd < BC_OWNED_FDS ? (uint16_t *)((char *)page + BC_PAGE_SIZE) + fd : NULL;
+  return (unsigned)fd < BC_OWNED_FDS ? (uint16_t *)((char *)page + BC_OWNED_AT) + fd : NULL;
 }
 
 // A descriptor about to be closed, by whatever call closes it.

@@ -127,7 +127,8 @@ static bool surely_covered(const char *path) {
 int exec_begin(const char *call, const char *path) {
   if (standing != STANDING_INSIDE) return 0;
   // A forked child that has charged nothing leaves nothing behind, and its program will join by itself.
-  if (!member_joined() && !(known_flags & BC_ANSWER_LEASED) && known_flags & BC_ANSWER_KNOWN && surely_covered(path)) return 0;
+  if (muted) member_page(); // it is by its mailbox that it asks
+  else if (!member_joined() && !(known_flags & BC_ANSWER_LEASED) && known_flags & BC_ANSWER_KNOWN && surely_covered(path)) return 0;
   struct bc_request request = {.kind = BC_EXEC};
   struct bc_answer answer;
   ask_text(request.call, sizeof request.call, call);

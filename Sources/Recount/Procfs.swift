@@ -106,6 +106,17 @@ public enum Procfs {
     read("/proc/\(pid)/maps", limit: 4 << 20)?.contains(name) ?? false
   }
 
+  /// … and which part of the file it shows: bytes `from` its beginning, `size` of them.
+  public static func maps(_ pid: Int32, _ name: String, from: Int, size: Int) -> Bool {
+    guard let text = read("/proc/\(pid)/maps", limit: 4 << 20) else { return false }
+    return text.split(separator: "\n").contains { line in
+      guard line.contains(name) else { return false }
+      let words = line.split(separator: " ", omittingEmptySubsequences: true)
+      let ends = words[0].split(separator: "-").compactMap { Int($0, radix: 16) }
+      return ends.count == 2 && ends[1] - ends[0] == size && Int(words[2], radix: 16) == from
+    }
+  }
+
   public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }

@@ -6,8 +6,8 @@ internal import Wire
 
 /// From a question to an answer. No byte of the question is trusted beyond its length and its token.
 extension Accounting {
-  /// The answer, and a descriptor to send with it or −1.
-  func answer(_ request: bc_request, from pid: Int32) -> (bc_answer, Int32) {
+  /// The answer, and a descriptor to send with it or −1. `page`: where the question came from, if not through a socket.
+  func answer(_ request: bc_request, from pid: Int32, in page: UnsafeMutablePointer<bc_page>? = nil) -> (bc_answer, Int32) {
     var answer = bc_answer()
     answer.magic = BC_WIRE_MAGIC
     answer.own_limit = -1
@@ -15,7 +15,8 @@ extension Accounting {
     var request = request
     let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
     let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
-    let foreign = request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
+    // A filter may keep a member from knowing its own number.
+    let foreign = request.thread <= 0 ? members[pid]?.isForeign == true : request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
     if members[pid] == nil {
       let parent = !foreign && members[request.parent] != nil ? request.parent : parent(of: pid)
       takeNotes(of: parent)  // it may be noted already
@@ -38,9 +39,10 @@ extension Accounting {
       members[pid]?.coverage = .joined
     case BC_JOIN:
       members[pid]?.isSealed = false
-      let page = newPage(pid)
+      var descriptor: Int32 = -1
+      if let page { join(pid, page: page) } else { descriptor = newPage(pid) }
       answer.granted = leaseToSet(pid)
-      return (answer, page)
+      return (answer, descriptor)
     case BC_CHARGE where members[pid]?.page == nil, BC_VERIFY where members[pid]?.page == nil:
       answer.flags |= UInt32(BC_ANSWER_REJOIN)
     case BC_CHARGE:
@@ -82,7 +84,9 @@ extension Accounting {
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
       }
     case BC_FORK:
-      if request.birth == UInt16(BC_IMAGE.rawValue) {
+      if request.birth == UInt16(BC_IMAGE.rawValue), isMuted(pid) {
+        raiseForImage(pid, uncoverable: true)
+      } else if request.birth == UInt16(BC_IMAGE.rawValue) {
         reserveImage(pid)
       } else if !reserveCopy(pid) {
         members[pid]?.pendingForks -= 1
@@ -100,7 +104,7 @@ extension Accounting {
     case BC_EXEC:
       members[pid]?.execPath = detail
       members[pid]?.isLoading = true
-      raiseForImage(pid, uncoverable: Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)
+      raiseForImage(pid, uncoverable: isMuted(pid) || Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)
     case BC_EXEC_FAILED:
       members[pid]?.execPath = nil
       members[pid]?.isLoading = false
@@ -125,6 +129,12 @@ extension Accounting {
     var one = Procfs.stat(pid)?.parent ?? 0
     for _ in 0..<8 where one > 1 && members[one] == nil { one = Procfs.stat(one)?.parent ?? 0 }
     return one
+  }
+
+  /// Images that it starts cannot ask.
+  private func isMuted(_ pid: Int32) -> Bool {
+    learnMuted(pid)
+    return members[pid]?.silence != 0
   }
 
   private func newPage(_ pid: Int32) -> Int32 {

@@ -16,6 +16,7 @@ public final class Host {
   /// How many questions of each process have been put and not answered: sockets that are the shim's.
   var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
+  let mailboxes = Mailboxes()
   let views = ViewFiles()
   public let witnesses = Witnesses()
   var isSettling = false
@@ -26,7 +27,9 @@ public final class Host {
   }
   var guarantee = Guarantee()
 
-  public init() {}
+  public init() {
+    pages.forget = { [unowned mailboxes] in mailboxes.forget($0) }
+  }
 
   /// Real parsers of /proc/user_beancounters lose a container whose id has nine digits.
   public static let greatestId = 99_999_999

@@ -18,6 +18,9 @@ extension Accounting {
     member.execPath = execPath
     member.adopted = host.nextMoment()
     member.ownLimit = members[parent]?.ownLimit ?? -1
+    learnMuted(parent)
+    member.silence = members[parent]?.silence ?? 0
+    member.spares = members[parent]?.spares
     host.owner[pid] = self
     members[pid] = member
     if noted, let slot = members[parent]?.slot, ledger.granted(slot, .numproc) > 0 {
@@ -291,6 +294,7 @@ extension Accounting {
   /// The audit: finds children that nobody announced and images that never said hello, keeps those ahead that cannot ask.
   public func tick() {
     settleImages()
+    readMail()
     for pid in Array(members.keys) {
       guard let member = members[pid] else { continue }
       if member.isZombie {
@@ -324,7 +328,8 @@ extension Accounting {
 
   func becomeSealed(_ pid: Int32) {
     members[pid]?.isSealed = true
-    becomeUncovered(pid, Procfs.executable(pid) ?? "?", "seccomp filter")
+    let isFar = members[pid]?.silence == Int32(BC_MUTED_FAR.rawValue)
+    becomeUncovered(pid, Procfs.executable(pid) ?? "?", isFar ? "out of reach of the server" : "seccomp filter")
   }
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {

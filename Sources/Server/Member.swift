@@ -25,6 +25,11 @@ struct Member {
   var isForeign = false
   /// It forbade itself to ask, and so did what it was forked from or started by.
   var isSealed = false
+  /// Why images that it starts cannot ask (enum bc_muted); what is forked from it inherits that, and the spare pages.
+  var silence: Int32 = 0
+  var spares: Spares?
+  /// Which of them its page is.
+  var spare: Int?
   let slot: Ledger.Slot
   var pidfd: Int32
   var page: UnsafeMutablePointer<bc_page>?
@@ -110,7 +115,13 @@ struct Member {
   /// Its page is no longer used; whoever is just reading it can finish.
   mutating func dropPage(_ pages: MemberPages) {
     hadForked = hasForked
-    if let page { pages.discard(page) }
+    if let page, let spares, let spare {
+      pages.forget(page)
+      spares.free(spare)
+    } else if let page {
+      pages.discard(page)
+    }
+    spare = nil
     page = nil
   }
 }

@@ -15,10 +15,29 @@ final class MemberPages {
   private var discarded: [UnsafeMutablePointer<bc_page>] = []
 
   /// Unmapped at the end of the round.
-  func discard(_ page: UnsafeMutablePointer<bc_page>) { discarded.append(page) }
+  func discard(_ page: UnsafeMutablePointer<bc_page>) {
+    forget(page)
+    if spares[page] == nil { discarded.append(page) }
+  }
+
+  var forget: (UnsafeMutablePointer<bc_page>) -> Void = { _ in }
+  /// Of muted members, by the page that came with them, which stays mapped as long as they do.
+  private var spares: [UnsafeMutablePointer<bc_page>: Weak] = [:]
+  private struct Weak { weak var spares: Spares? }
+
+  func spares(of page: UnsafeMutablePointer<bc_page>) -> Spares {
+    if let known = spares[page]?.spares { return known }
+    let made = Spares(of: page) { [unowned self] in
+      for i in 0..<UInt32(BC_SPARES) { forget(bc_page_spare(page, i)) }
+      spares[page] = nil
+      discard(page)
+    }
+    spares[page] = Weak(spares: made)
+    return made
+  }
 
   func refill() {
-    for page in discarded { munmap(page, Int(BC_PAGE_SIZE)) }
+    for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
     discarded = []
     while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
   }
@@ -27,13 +46,14 @@ final class MemberPages {
     let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard fd >= 0 else { return nil }
     let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
-    guard ftruncate(fd, Int(BC_PAGE_SIZE) + Int(BC_OWNED_FDS) * 2) == 0, clinux_seal(fd, sealed) == 0,
-      let memory = mmap(nil, Int(BC_PAGE_SIZE), PROT_READ | PROT_WRITE, MAP_SHARED | Int32(MAP_POPULATE), fd, 0),
+    guard ftruncate(fd, Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2) == 0, clinux_seal(fd, sealed) == 0,
+      let memory = mmap(nil, Int(BC_OWNED_AT), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
       memory != UnsafeMutableRawPointer(bitPattern: -1)
     else {
       close(fd)
       return nil
     }
+    memory.storeBytes(of: 0, as: UInt32.self)  // the spare ones take no memory until they are used
     var info = CLinux.stat()
     if clinux_fstat(fd, &info) == 0 { inodes.insert(UInt64(info.st_ino)) }
     return (fd, memory.bindMemory(to: bc_page.self, capacity: 1))

@@ -47,6 +47,8 @@ public final class Server {
       add(pidfd, UInt32(EPOLLIN.rawValue))
     }
     host.questions = { [unowned self] in openQuestions() }
+    host.mailboxes.watch = { [unowned self] in watch($0, $1) }
+    host.mailboxes.answer = { [unowned self] in answerMail($0, $1, $2) }
     host.witnesses.watch = { [unowned self] in watch($0, $1) }
     host.witnesses.unwatch = { [unowned self] in extra[$0] = nil }
     host.events.follow = { [unowned self] event in
@@ -190,6 +192,27 @@ public final class Server {
       host.witnesses.take(fd, of: pid)
     }
     if descriptor >= 0 { close(descriptor) }
+  }
+
+  /// The same for a question that lies in a member's page: it can be sent no descriptor, and nobody is witnessed.
+  private func answerMail(_ one: Accounting, _ page: UnsafeMutablePointer<bc_page>, _ pid: Int32) {
+    guard bc_cas32(bc_page_mail(page), Int32(BC_MAIL_ASKED.rawValue), Int32(BC_MAIL_TAKEN.rawValue)) else { return }
+    var request = page.pointee.mail.request
+    var answer = bc_answer()
+    if request.magic == BC_WIRE_MAGIC, Token(request.token.0, request.token.1) == one.token {
+      bc_request_clean(&request)
+      request.socket = -1
+      one.work.requests += 1
+      host.witnesses.forget()
+      var descriptor: Int32
+      (answer, descriptor) = one.answer(request, from: pid, in: page)
+      if descriptor >= 0 { close(descriptor) }
+      host.state?.flush(host.beancounters.values)
+    }
+    page.pointee.mail.answer = answer
+    if bc_cas32(bc_page_mail(page), Int32(BC_MAIL_TAKEN.rawValue), Int32(BC_MAIL_ANSWERED.rawValue)) {
+      clinux_wake(bc_page_mail(page))
+    }
   }
 
   // MARK: bcctl and bcrun --server

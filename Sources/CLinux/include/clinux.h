@@ -109,4 +109,13 @@ static inline const char *clinux_environment(size_t i) { return environ[i]; }
 void clinux_die_of(int signal);
 static inline pid_t clinux_fork(void) { return fork(); }
 
+// A thread that sleeps on words of shared memory (futex_waitv(2), Linux 5.16, takes 128) and writes to an eventfd when one of
+// them has a certain value. It runs from the first word that is watched on, also in a process that has been forked; without
+// futex_waitv it does nothing. One for a process, called from one thread.
+enum { CLINUX_WATCHED = 127 };
+int clinux_watcher(int32_t value); // the eventfd
+bool clinux_watch(const int32_t *word); // false: no more can be watched
+void clinux_unwatch(const int32_t *word);
+void clinux_wake(const int32_t *word);
+
 #endif

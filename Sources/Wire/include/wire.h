@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BC_WIRE_MAGIC 0x62633033u // "bc03": changes with every change of layout
+#define BC_WIRE_MAGIC 0x62633034u // "bc04": changes with every change of layout
 
 // Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
 enum bc_resource {
@@ -146,8 +146,31 @@ enum bc_note {
   BC_NOTE_SECRET = -3, // … (popen), and it is there
 };
 
-// What a member shares with the server: this page, then one word for each descriptor.
+// A question and its answer where no socket can carry them: a filter of system calls forbids it, no name of the server's
+// can be reached, no descriptor is free. `state` is a futex. The server looks at every mailbox at each of its ticks, and
+// sleeps on those that have been used before.
+//
+//   FREE → WRITING → ASKED      by a thread of the member, which may also take an ASKED back
+//   ASKED → TAKEN → ANSWERED    by the server; then back to FREE by the thread
+enum bc_mail { BC_MAIL_FREE = 0, BC_MAIL_WRITING, BC_MAIL_ASKED, BC_MAIL_TAKEN, BC_MAIL_ANSWERED };
+struct bc_mailbox {
+  int32_t state; // enum bc_mail
+  int32_t reserved;
+  struct bc_request request;
+  struct bc_answer answer;
+};
+
+// Why a member cannot send descriptors to what it starts, nor receive any.
+enum bc_muted {
+  BC_MUTED_NOT = 0,
+  BC_MUTED_FILTER = 1, // a filter of system calls: images that it starts know nothing of it, so they are counted from outside
+  BC_MUTED_FAR = 2,    // no name of the server can be reached from its root directory and network namespace
+};
+
+// What a member shares with the server: this page; spare ones, which children of a muted member take for themselves, for
+// nobody can send them one; then one word for each descriptor, which the server does not read.
 #define BC_PAGE_SIZE 4096u
+#define BC_SPARES 15u
 #define BC_OWNED_FDS 65536u
 enum { BC_ASKING = 8 };
 struct bc_page {
@@ -156,15 +179,21 @@ struct bc_page {
   uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
   uint32_t flags;      // BC_ANSWER_*
   int32_t forking;     // children whose lease is booked and whose note is not written yet
-  int32_t reserved;
+  int32_t claimed;     // of a spare page: a child has taken it
+  int32_t muted;       // enum bc_muted
+  int32_t out_of_spares; // some child found none, and is counted from outside
   int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's
   int32_t notes[BC_NOTES];   // children, or enum bc_note
   char paths[BC_NOTES][BC_NOTE_PATH]; // what each was started from; empty for a fork
   struct bc_cell cells[BC_RESOURCES];
+  struct bc_mailbox mail;
 };
 _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their page");
 
-#define BC_MEMFD_SIZE (BC_PAGE_SIZE + BC_OWNED_FDS * sizeof(uint16_t))
+#define BC_OWNED_AT 65536u // a plain number: Swift does not import a computed one
+_Static_assert(BC_OWNED_AT == (1 + BC_SPARES) * BC_PAGE_SIZE, "the table follows the pages");
+#define BC_OWNED_SIZE (BC_OWNED_FDS * sizeof(uint16_t))
+#define BC_MEMFD_SIZE (BC_OWNED_AT + BC_OWNED_SIZE)
 
 // An owned descriptor: generation << 3 | what it is. Anything else in the word means "not surely ours alone".
 enum bc_owned {
@@ -193,6 +222,13 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
 }
+static inline struct bc_page *bc_page_spare(struct bc_page *page, unsigned i) {
+  return (struct bc_page *)((char *)page + (1 + i % BC_SPARES) * BC_PAGE_SIZE);
+}
+static inline int32_t *bc_page_claimed(struct bc_page *page) { return &page->claimed; }
+static inline int32_t *bc_page_muted(struct bc_page *page) { return &page->muted; }
+static inline int32_t *bc_page_out_of_spares(struct bc_page *page) { return &page->out_of_spares; }
+static inline int32_t *bc_page_mail(struct bc_page *page) { return &page->mail.state; }
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
 static inline int32_t *bc_page_note(struct bc_page *page, unsigned i) { return &page->notes[i % BC_NOTES]; }
 // Copied, for it is the member's to change while it is read.
