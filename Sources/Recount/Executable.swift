@@ -42,4 +42,12 @@ extension Executable {
     }
     return nil
   }
+
+  /// The same as a process finds it, whose root and working directory need not be ours: a path that we can open.
+  public static func resolve(_ name: String, of pid: Int32) -> String? {
+    guard let found = resolve(name) else { return nil }
+    if found.hasPrefix("/proc/self/") { return "/proc/\(pid)/" + found.dropFirst(11) }
+    let there = "/proc/\(pid)/" + (found.hasPrefix("/") ? "root" : "cwd/") + found
+    return access(there, F_OK) == 0 ? there : found
+  }
 }

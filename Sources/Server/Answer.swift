@@ -104,7 +104,7 @@ extension Accounting {
     case BC_EXEC:
       members[pid]?.execPath = detail
       members[pid]?.isLoading = true
-      raiseForImage(pid, uncoverable: isMuted(pid) || Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)
+      raiseForImage(pid, uncoverable: isMuted(pid) || Executable.resolve(detail, of: pid).flatMap(Executable.reasonUncovered) != nil)
     case BC_EXEC_FAILED:
       members[pid]?.execPath = nil
       members[pid]?.isLoading = false

@@ -219,7 +219,7 @@ extension Accounting {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
     }
     if isForking(member) { findLost(pid) }
-    if member.coverage != .joined, !moved { noteIfUncoverable(pid, member.execPath) }
+    if member.coverage != .joined || member.silence != 0, !moved { noteIfUncoverable(pid, member.execPath) }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
@@ -281,8 +281,12 @@ extension Accounting {
   var outsides: [(pid: Int32, fds: [Int32])] { subtree.flatMap { $0.outside.map { ($0.pid, $0.fds) } } }
 
   func noteIfUncoverable(_ pid: Int32, _ path: String?) {
-    guard let path, let found = Executable.resolve(path), let reason = Executable.reasonUncovered(found) else { return }
-    note(pid, found, reason)
+    guard let path, let found = Executable.resolve(path) else { return }
+    if let reason = Executable.resolve(path, of: pid).flatMap(Executable.reasonUncovered) {
+      note(pid, found, reason)
+    } else if let reason = members[pid].flatMap(silenceReason) {
+      note(pid, found, reason)
+    }
   }
 
   func note(_ pid: Int32, _ executable: String, _ reason: String) {
@@ -328,8 +332,15 @@ extension Accounting {
 
   func becomeSealed(_ pid: Int32) {
     members[pid]?.isSealed = true
-    let isFar = members[pid]?.silence == Int32(BC_MUTED_FAR.rawValue)
-    becomeUncovered(pid, Procfs.executable(pid) ?? "?", isFar ? "out of reach of the server" : "seccomp filter")
+    becomeUncovered(pid, Procfs.executable(pid) ?? "?", members[pid].flatMap(silenceReason) ?? "seccomp filter")
+  }
+
+  private func silenceReason(_ member: Member) -> String? {
+    switch UInt32(member.silence) {
+    case BC_MUTED_NOT.rawValue: nil
+    case BC_MUTED_FAR.rawValue: "out of reach of the server"
+    default: "seccomp filter"
+    }
   }
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {
