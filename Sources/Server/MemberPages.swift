@@ -11,11 +11,17 @@ final class MemberPages {
 
   /// Of the memfds, so that they are not taken for shared memory of the program's.
   private(set) var inodes: Set<UInt64> = []
+  private var inode: [UnsafeMutablePointer<bc_page>: UInt64] = [:]
 
   private var discarded: [UnsafeMutablePointer<bc_page>] = []
 
-  /// Unmapped at the end of the round.
-  func discard(_ page: UnsafeMutablePointer<bc_page>) { discarded.append(page) }
+  /// Unmapped at the end of the round. Its inode is to be forgotten when nobody can have it mapped any more.
+  func discard(_ page: UnsafeMutablePointer<bc_page>) -> UInt64 {
+    discarded.append(page)
+    return inode.removeValue(forKey: page) ?? 0
+  }
+
+  func forget(_ gone: [UInt64]) { inodes.subtract(gone) }
 
   func refill() {
     for page in discarded { munmap(page, Int(BC_PAGE_SIZE)) }
@@ -35,7 +41,11 @@ final class MemberPages {
       return nil
     }
     var info = CLinux.stat()
-    if clinux_fstat(fd, &info) == 0 { inodes.insert(UInt64(info.st_ino)) }
-    return (fd, memory.bindMemory(to: bc_page.self, capacity: 1))
+    let page = memory.bindMemory(to: bc_page.self, capacity: 1)
+    if clinux_fstat(fd, &info) == 0 {
+      inodes.insert(UInt64(info.st_ino))
+      inode[page] = UInt64(info.st_ino)
+    }
+    return (fd, page)
   }
 }
