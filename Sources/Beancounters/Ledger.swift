@@ -21,6 +21,9 @@ public struct Ledger: Sendable {
   private var free: [Slot] = []
   public private(set) var members = 0
 
+  /// Where no bound is lower: sums of amounts that somebody made up must have a number still.
+  private static let most: Int64 = 1 << 62
+
   private static let rows = 1 + (Resource.allCases.map(\.rawValue).max() ?? 0)
 
   public init(bounds: [Resource: Bounds] = [:]) {
@@ -71,7 +74,8 @@ public struct Ledger: Sendable {
   /// What a charge of this severity could still be granted; negative when use is above a lowered bound.
   public func room(_ resource: Resource, _ severity: Severity) -> Int64 {
     let ceiling = ceiling(resource, severity)
-    return ceiling == Bounds.unlimited ? Bounds.unlimited : ceiling - accounts[resource.rawValue].granted
+    guard ceiling == Bounds.unlimited else { return ceiling - accounts[resource.rawValue].granted }
+    return accounts[resource.rawValue].granted < Ledger.most ? Bounds.unlimited : 0
   }
 
   /// Grants at least `least` and at most `want`, or nothing. Batches never reach between barrier and limit, and take at

@@ -6,6 +6,10 @@ public enum Procfs {
 
   /// The first bytes of a file, as text; nil when it cannot be read. proc(5) files here are short.
   static func read(_ path: String, limit: Int = 4096) -> String? {
+    bytes(path, limit: limit).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  private static func bytes(_ path: String, limit: Int = 4096) -> ArraySlice<UInt8>? {
     let fd = clinux_open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return nil }
     defer { close(fd) }
@@ -16,7 +20,7 @@ public enum Procfs {
       guard n > 0 else { break }
       total += n
     }
-    return total > 0 ? String(decoding: bytes[..<total], as: UTF8.self) : nil
+    return total > 0 ? bytes[..<total] : nil
   }
 
   /// One number of /proc/PID/status, in the file's own unit (kB for Vm rows).
@@ -59,16 +63,7 @@ public enum Procfs {
     public var startTime: Int64
   }
 
-  /// proc(5) /proc/PID/stat: comm is in brackets and may hold anything, brackets too.
-  public static func stat(_ pid: Int32) -> Stat? {
-    guard let text = read("/proc/\(pid)/stat"), let open = text.firstIndex(of: "("), let end = text.lastIndex(of: ")")
-    else { return nil }
-    let comm = String(text[text.index(after: open)..<end])
-    let fields = text[text.index(after: end)...].split(separator: " ")
-    guard fields.count > 19, let parent = Int32(fields[1]), let threads = Int64(fields[17]), let start = Int64(fields[19])
-    else { return nil }
-    return Stat(comm: comm, state: fields[0].first ?? "?", parent: parent, threads: threads, startTime: start)
-  }
+  public static func stat(_ pid: Int32) -> Stat? { bytes("/proc/\(pid)/stat").flatMap(Stat.init(bytes:)) }
 
   /// Tasks of the process as the kernel counts them for numproc: its threads, and 1 for a zombie until it is reaped.
   public static func tasks(_ pid: Int32) -> Int64? {
@@ -155,5 +150,22 @@ public enum Procfs {
     let n = readlink(path, &bytes, bytes.count - 1)
     guard n > 0 else { return nil }
     return String(decoding: bytes[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+extension Procfs.Stat {
+  /// proc(5) /proc/PID/stat: comm is in brackets and may hold any bytes, brackets too, and such as make one character with a
+  /// bracket before them.
+  init?(bytes: ArraySlice<UInt8>) {
+    guard let open = bytes.firstIndex(of: UInt8(ascii: "(")), let end = bytes.lastIndex(of: UInt8(ascii: ")")), open < end
+    else { return nil }
+    let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
+    func number(_ i: Int) -> Int64? { Int64(String(decoding: fields[i], as: UTF8.self)) }
+    guard fields.count > 19, let letter = fields[0].first, let parent = number(1).flatMap({ Int32(exactly: $0) }),
+      let threads = number(17), let start = number(19)
+    else { return nil }
+    self.init(
+      comm: String(decoding: bytes[(open + 1)..<end], as: UTF8.self), state: Character(Unicode.Scalar(letter)), parent: parent,
+      threads: threads, startTime: start)
   }
 }

@@ -78,7 +78,7 @@ public enum SharedMemory {
         saw(mapping.file, i, mapping.end)
       }
     }
-    for file in files.values { held.perProcess[file.process] += file.pages }
+    for file in files.values { held.perProcess[file.process] = min(most, held.perProcess[file.process] + file.pages) }
     return held
   }
 
@@ -89,7 +89,11 @@ public enum SharedMemory {
     var inode: UInt64
   }
 
-  private static func pages(_ bytes: Int64) -> Int64 { (max(0, bytes) + Procfs.pageSize - 1) / Procfs.pageSize }
+  /// A file may be as long as a number can say, with nothing in it.
+  private static func pages(_ bytes: Int64) -> Int64 { (min(max(0, bytes), .max - Procfs.pageSize) + Procfs.pageSize - 1) / Procfs.pageSize }
+
+  /// Sums of such lengths must have a number still.
+  private static let most: Int64 = 1 << 48
 
   /// The kernel's own mount of tmpfs, which memfds, shared mappings of no file and System V segments are files of.
   static let internalDevice: UInt64? = {
@@ -149,7 +153,7 @@ public enum SharedMemory {
       found.append(
         Mapping(
           file: File(device: number(major: device[0], minor: device[1]), inode: inode),
-          end: pages(offset + range[1] - range[0]), path: String(path)))
+          end: pages(offset &+ (range[1] - range[0])), path: String(path)))
     }
     return found
   }

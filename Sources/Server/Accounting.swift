@@ -34,6 +34,12 @@ public final class Accounting {
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
   let born = Int64(time(nil))
   var observed = Observed()
+  /// Members of all beancounters of this tree; counted at the root.
+  var inTree = 0
+  var tasksRest = Rest()
+  var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
+  var maximaRest = Rest()
+  var memoryRest = Rest()
   /// What its excess over oomguarpages adds to its members' `oom_score_adj`.
   var badness = 0
   var blame = Blame()
@@ -41,6 +47,11 @@ public final class Accounting {
   /// Descriptors charged to processes when they ended.
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]
+
+  /// In one message: pages of all the bytes that 64 bits can name.
+  static let mostAsked: Int64 = 1 << 53
+  /// What one message may say that a member has, whatever the bounds: SCM_RIGHTS brings 253 descriptors at most.
+  static let mostForced: Int64 = 1024
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [
@@ -144,9 +155,12 @@ public final class Accounting {
     }
   }
 
+  /// Whether all members are to be looked at for a maximum once more: always, while they are few.
+  private func isPeakDue(_ resource: Resource) -> Bool { root.peaksRest[resource.rawValue].isOver }
+
   /// Before a maximum rests on them: estimates become counts.
   func makeSure(_ resource: Resource) {
-    guard !host.isSettling, upwards.contains(where: { level in
+    guard !host.isSettling, isPeakDue(resource), upwards.contains(where: { level in
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
@@ -156,15 +170,21 @@ public final class Accounting {
     host.isSettling = false
   }
 
+  /// So much was held here at one moment.
+  func saw(_ resource: Resource, held: Int64) {
+    guard held > ledger[resource].maxheld else { return }
+    ledger.observe(resource, held: held)
+    host.state?.touch(self)
+  }
+
   /// What the kernel counted, by beancounter: moves maxheld here and below, and above where all of it was counted.
   func observe(_ resource: Resource, counted: [ObjectIdentifier: Int64]) {
     @discardableResult func total(_ one: Accounting) -> Int64 {
       let sum = one.children.reduce(counted[ObjectIdentifier(one)] ?? 0) { $0 + total($1) }
-      one.ledger.observe(resource, held: sum)
+      one.saw(resource, held: sum)
       return sum
     }
     total(self)
-    host.state?.isDirty = true
   }
 
   /// maxheld from what one member's cell shows of its peak since the last look. What the others had in use at that moment is
@@ -175,15 +195,15 @@ public final class Accounting {
     let twice = resource == .numproc ? Int64(member.ahead.count) : 0
     let peak = member.peak(resource, granted: grantedBefore) - twice
     let now = member.used(resource, granted: grantedBefore)
-    for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
+    for level in upwards where isPeakDue(resource) && level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
       let total = gone || resource == .numproc || level.isUnsure(resource) ? 0 : level.usedTotal(resource) - own + now
       // Others that let go and took again in between were not at this sum, but nobody ever is above the bounds by a charge.
       let then = min(level.leastUsed(resource, since: member) + peak, level.ledger[resource].bounds.ceiling(.soft))
-      level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
-      host.state?.isDirty = true
+      level.saw(resource, held: min(max(total, then), level.ledger[resource].granted))
     }
+    root.peaksRest[resource.rawValue].begin(root.inTree, few: Accounting.few, microsecondsEach: 0.3)
     members[member.pid]?.lastUsed[resource.rawValue] = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
@@ -198,7 +218,7 @@ public final class Accounting {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
     if !forced { observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount) }
     let before = bc_add(&cell.pointee.credit, amount)
-    bc_store(&cell.pointee.low, max(0, before) + amount)
+    bc_store(&cell.pointee.low, max(0, before) &+ amount)  // the word may be anything
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     arm(cell, resource)
   }

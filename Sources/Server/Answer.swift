@@ -47,7 +47,8 @@ extension Accounting {
       answer.flags |= UInt32(BC_ANSWER_REJOIN)
     case BC_CHARGE:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
-        let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
+        let severity = Severity(rawValue: Int(request.severity)), request.amount > 0,
+        request.amount <= (severity == .force ? Accounting.mostForced : Accounting.mostAsked)
       else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
@@ -67,6 +68,7 @@ extension Accounting {
       if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
       verify(pid, resource)
+      guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }

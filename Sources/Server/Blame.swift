@@ -80,13 +80,15 @@ extension Accounting {
   ) {
     guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
     if !injected { level.ledger.refuse(resource) }
-    host.state?.isDirty = true
+    host.state?.touch(self)
+    host.state?.touch(level)
     host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")
     let key = Blame.Key(resource: resource, pid: pid, call: call, error: errnoName(error), injected: injected)
     let comm = blame.places[key]?.first.map { denials[$0].comm } ?? Procfs.stat(pid)?.comm ?? "?"
     let levels = level === self ? [self] : [self, level]
     for level in levels { level.record(key, comm: comm, detail: detail, amount: amount) }
-    guard blame.isWorthAWitness(key) else { return }
+    // Who makes up a new name for each denial is summed up, and not remembered by name.
+    guard blame.places[key] != nil, blame.isWorthAWitness(key) else { return }
     host.witnesses.want(for: self) { frames in
       for level in levels { level.blame(key, frames) }
     }
@@ -146,7 +148,7 @@ extension Accounting {
     }
     if let greatest = places.max(by: { denials[$0].witnessed < denials[$1].witnessed }) { denials[greatest].count += left }
     changedDenials.formUnion(places)
-    host.state?.isDirty = true
+    host.state?.touch(self)
   }
 
   func resume(_ earlier: [Report.Denial]) {

@@ -16,6 +16,7 @@ extension Accounting {
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     makeSure(resource)
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
+    if severity == .force { members[pid]?.hasForced = true }
     let had = ledger.granted(slot, resource)
     switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):

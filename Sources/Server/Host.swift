@@ -20,6 +20,9 @@ public final class Host {
   let views = ViewFiles()
   public let witnesses = Witnesses()
   var isSettling = false
+  private let audit = Audit()
+  /// Whether there is a descriptor to watch one more process with.
+  var mayWatch: () -> Bool = { true }
   private var moment = 0
   func nextMoment() -> Int {
     moment += 1
@@ -30,6 +33,9 @@ public final class Host {
   public init() {
     pages.forget = { [unowned mailboxes] in mailboxes.forget($0) }
   }
+
+  /// All below it are in use, or known.
+  private var leastFree = 1
 
   /// Real parsers of /proc/user_beancounters lose a container whose id has nine digits.
   public static let greatestId = 99_999_999
@@ -50,7 +56,8 @@ public final class Host {
       if let other = beancounters[id] { throw Refusal(text: "id \(id) is \(other.name)'s; choose another") }
     }
     if Int(name) != nil { throw Refusal(text: "\(name) is a number, as ids are; choose a name that is none") }
-    let id = id ?? (1...).first { beancounters[$0] == nil && state?.isKnown($0) != true }!
+    if id == nil { while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 } }
+    let id = id ?? leastFree
     let one = Accounting(id: id, name: name, token: token, settings: settings, outside: outside, host: self, parent: parent)
     state?.resume(one)
     beancounters[id] = one
@@ -70,6 +77,7 @@ public final class Host {
     one.leaveParent()
     one.parent?.children.removeAll { $0 === one }
     beancounters[one.id] = nil
+    leastFree = min(leastFree, one.id)
     byName[one.name] = nil
     byToken[one.token] = nil
     state?.forget(one)
@@ -93,7 +101,7 @@ public final class Host {
   public var inOrder: [Accounting] { beancounters.values.sorted { $0.id < $1.id } }
 
   public func tick() {
-    for one in beancounters.values { one.tick() }
+    audit.step(self)
     witnesses.tick()
   }
 }

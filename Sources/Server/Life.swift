@@ -11,10 +11,12 @@ extension Accounting {
   @discardableResult public func adopt(_ pid: Int32, parent: Int32, execPath: String? = nil, noted: Bool = false) -> Bool {
     guard members[pid] == nil else { return true }
     host.owner[pid]?.moveAway(pid)
-    let pidfd = pidfd_open(pid, 0)
-    guard pidfd >= 0 else { return false }
+    let pidfd = host.mayWatch() ? pidfd_open(pid, 0) : -1
+    let start = pidfd < 0 ? Procfs.stat(pid)?.startTime : 0
+    guard let start else { return false }
     let slot = ledger.join()
     var member = Member(pid: pid, slot: slot, pidfd: pidfd)
+    member.startTime = start
     member.execPath = execPath
     member.adopted = host.nextMoment()
     member.ownLimit = members[parent]?.ownLimit ?? -1
@@ -23,6 +25,7 @@ extension Accounting {
     member.spares = members[parent]?.spares
     host.owner[pid] = self
     members[pid] = member
+    root.inTree += 1
     if noted, let slot = members[parent]?.slot, ledger.granted(slot, .numproc) > 0 {
       ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
@@ -50,7 +53,7 @@ extension Accounting {
     }
     firstLeasePages = 0
     if members[parent]?.isSealed == true { becomeSealed(pid) }
-    host.watch(pidfd, pid)  // first: what follows may find that it has ended, and close the descriptor
+    if pidfd >= 0 { host.watch(pidfd, pid) }  // first: what follows may find that it has ended, and close the descriptor
     observeTasks()
     host.events.add(.join, of: self, pid: pid)
     return true
@@ -59,37 +62,6 @@ extension Accounting {
   /// A child of it may be running whose note is not written yet.
   func isForking(_ member: Member) -> Bool {
     member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
-  }
-
-  /// A peak that lasts as long as a tick is not missed.
-  private func lookAtMaxima() {
-    observeTasks()
-    for r in Accounting.descriptions {
-      makeSure(r)
-      for level in upwards {
-        let total = level.usedTotal(r)
-        if total > level.ledger[r].maxheld, level.isCertain(r) { level.ledger.observe(r, held: total) }
-      }
-    }
-  }
-
-  /// maxheld of numproc, when no note stands for a child that has gone.
-  private func observeTasks() {
-    guard !host.isSettling,
-      upwards.contains(where: { level in
-        let now = level.ledger[.numproc]
-        return now.granted > now.maxheld && level.usedTotal(.numproc) > now.maxheld
-      })
-    else { return }
-    for _ in 0..<8 {
-      settleTasks()
-      let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
-      // Those that are there now were there when the others were read: the sum was true at one moment.
-      guard root.everyoneIsThere else { continue }
-      for (level, total) in totals { level.ledger.observe(.numproc, held: total) }
-      host.state?.isDirty = true
-      return
-    }
   }
 
   var everyoneIsThere: Bool {
@@ -123,7 +95,7 @@ extension Accounting {
     // What its parent has too, it did not open.
     if let parent = Procfs.stat(pid)?.parent, host.owner[parent] == nil {
       let fds = Descriptors.open(of: pid).filter { Descriptors.same(pid, parent, $0) }
-      outside.removeAll { $0.pid == parent }
+      outside.removeAll { $0.pid == parent || !Procfs.exists($0.pid) }
       outside.append(Outside(pid: parent, fds: fds))
     }
     adopt(pid, parent: 0)
@@ -261,13 +233,17 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
+    root.inTree -= 1
+    host.pages.forgetInodes(member.pages)
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)
-    host.unwatch(member.pidfd)
-    close(member.pidfd)
+    if member.pidfd >= 0 {
+      host.unwatch(member.pidfd)
+      close(member.pidfd)
+    }
     host.removeIfOver(self)
   }
 
@@ -289,45 +265,14 @@ extension Accounting {
     }
   }
 
+  /// The latest of them; a server may live for years.
+  private static let mostUncovered = 1024
+
   func note(_ pid: Int32, _ executable: String, _ reason: String) {
-    guard !uncovered.contains(where: { $0.pid == pid && $0.executable == executable }) else { return }
+    guard !uncovered.contains(where: { $0.pid == pid && $0.executable == executable && $0.reason == reason }) else { return }
+    if uncovered.count >= Accounting.mostUncovered { uncovered.removeFirst() }
     uncovered.append(Report.Uncovered(pid: pid, executable: executable, reason: reason))
     host.events.add(.uncovered, of: self, pid: pid, "\(executable): \(reason)")
-  }
-
-  /// The audit: finds children that nobody announced and images that never said hello, keeps those ahead that cannot ask.
-  public func tick() {
-    settleImages()
-    readMail()
-    for pid in Array(members.keys) {
-      guard let member = members[pid] else { continue }
-      if member.isZombie {
-        if !Procfs.exists(pid) { reaped(pid) }  // kernels before 6.9 do not say
-        continue
-      }
-      for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }
-      if let page = member.page, page.pointee.raw_calls != 0 {
-        note(pid, Procfs.executable(pid) ?? "?", "raw system calls")
-      }
-      takeNotes(of: pid)
-      checkImage(pid)
-    }
-    lookAtMaxima()
-    keepAhead()
-    if leased { observeMemory() }
-    observeIfDue()
-  }
-
-  /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
-  private func checkImage(_ pid: Int32) {
-    guard let member = members[pid], !member.isSealed, member.coverage != .joined || member.execPath != nil else { return }
-    guard let path = Procfs.executable(pid), path != member.checkedPath else { return }
-    members[pid]?.checkedPath = path
-    if let reason = Executable.reasonUncovered(path) {
-      becomeUncovered(pid, path, reason)
-    } else if member.coverage == .uncovered {
-      members[pid]?.coverage = .expected
-    }
   }
 
   func becomeSealed(_ pid: Int32) {

@@ -89,14 +89,12 @@ final class Spares {
 
 extension Accounting {
   /// With each tick.
-  func readMail() {
-    for member in Array(members.values) where !member.isZombie {
-      guard let page = member.page else { continue }
-      learnMuted(member.pid)
-      host.mailboxes.look(at: page, of: self, member.pid)
+  func readMail(of pid: Int32) {
+    if let member = members[pid], let page = member.page, !member.isZombie {
+      learnMuted(pid)
+      host.mailboxes.look(at: page, of: self, pid)
     }
-    readSpares()
-    for pid in Array(members.keys) { checkSilence(pid) }
+    checkSilence(pid)
   }
 
   /// What its page says of it, which its children inherit.

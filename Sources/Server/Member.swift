@@ -3,6 +3,13 @@ private import CLinux
 internal import Wire
 
 enum Clock {
+  /// In milliseconds, for short times.
+  static func precise() -> Double {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return Double(now.tv_sec) * 1e3 + Double(now.tv_nsec) / 1e6
+  }
+
   static func milliseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
@@ -31,8 +38,13 @@ struct Member {
   /// Which of them its page is.
   var spare: Int?
   let slot: Ledger.Slot
+  /// −1 where the server has no descriptor left for it: then its death is found by looking.
   var pidfd: Int32
+  /// Where it has no pidfd, so that another process of its number is not taken for it.
+  var startTime: Int64 = 0
   var page: UnsafeMutablePointer<bc_page>?
+  /// Inodes of those that it had before, and may have mapped still.
+  var pages: [UInt64] = []
   var coverage = Coverage.expected
   /// Pages that RLIMIT_DATA lets it have; 0 while memory has no bound.
   var lease: Int64 = 0
@@ -69,6 +81,10 @@ struct Member {
   var holdsShared = false
   /// What its image came with is in its books and in those of whoever opened it, until the next recount.
   var hasInherited = false
+  /// What it said it has, whatever the bounds: nobody is refused for that before it has been counted.
+  var hasForced = false
+  /// Its page held what neither a charge nor a release could have written: no estimate of it is believed any more.
+  var isCorrupt = false
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
@@ -100,6 +116,7 @@ struct Member {
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
+    if isCorrupt { return used(resource, granted: granted) }
     let low = bc_load(&cell.pointee.low)
     let most = granted - (low >= 0 && low <= granted ? low : 0)
     return isUnsure(resource) ? most : max(most, used(resource, granted: granted))
@@ -119,7 +136,7 @@ struct Member {
       pages.forget(page)
       spares.free(spare)
     } else if let page {
-      pages.discard(page)
+      self.pages.append(pages.discard(page))
     }
     spare = nil
     page = nil

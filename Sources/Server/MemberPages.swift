@@ -11,14 +11,19 @@ final class MemberPages {
 
   /// Of the memfds, so that they are not taken for shared memory of the program's.
   private(set) var inodes: Set<UInt64> = []
+  private var inode: [UnsafeMutablePointer<bc_page>: UInt64] = [:]
 
   private var discarded: [UnsafeMutablePointer<bc_page>] = []
 
-  /// Unmapped at the end of the round.
-  func discard(_ page: UnsafeMutablePointer<bc_page>) {
+  /// Unmapped at the end of the round. Its inode is to be forgotten when nobody can have it mapped any more.
+  func discard(_ page: UnsafeMutablePointer<bc_page>) -> UInt64 {
     forget(page)
-    if spares[page] == nil { discarded.append(page) }
+    guard spares[page] == nil else { return 0 }  // mapped as long as they are
+    discarded.append(page)
+    return inode.removeValue(forKey: page) ?? 0
   }
+
+  func forgetInodes(_ gone: [UInt64]) { inodes.subtract(gone) }
 
   var forget: (UnsafeMutablePointer<bc_page>) -> Void = { _ in }
   /// Of muted members, by the page that came with them, which stays mapped as long as they do.
@@ -30,7 +35,7 @@ final class MemberPages {
     let made = Spares(of: page) { [unowned self] in
       for i in 0..<UInt32(BC_SPARES) { forget(bc_page_spare(page, i)) }
       spares[page] = nil
-      discard(page)
+      inodes.remove(discard(page))
     }
     spares[page] = Weak(spares: made)
     return made
@@ -55,7 +60,11 @@ final class MemberPages {
     }
     memory.storeBytes(of: 0, as: UInt32.self)  // the spare ones take no memory until they are used
     var info = CLinux.stat()
-    if clinux_fstat(fd, &info) == 0 { inodes.insert(UInt64(info.st_ino)) }
-    return (fd, memory.bindMemory(to: bc_page.self, capacity: 1))
+    let page = memory.bindMemory(to: bc_page.self, capacity: 1)
+    if clinux_fstat(fd, &info) == 0 {
+      inodes.insert(UInt64(info.st_ino))
+      inode[page] = UInt64(info.st_ino)
+    }
+    return (fd, page)
   }
 }

@@ -20,8 +20,14 @@ extension Accounting {
   public func firstLease(uncoverable: Bool) -> UInt64? {
     guard leased else { return nil }
     let ceiling = memoryCeiling
-    return UInt64(uncoverable ? ceiling : min(ceiling, Accounting.headRoom)) * 4096
+    return Accounting.bytes(uncoverable ? ceiling : min(ceiling, Accounting.headRoom))
   }
+
+  /// More than any address space: what a member may be let beyond its lease in all.
+  static let mostExempt: Int64 = 1 << 36
+
+  /// As prlimit(2) takes them. A bound may be written so large that its bytes have no number.
+  static func bytes(_ pages: Int64) -> UInt64 { UInt64(min(max(1, pages), 1 << 50)) * 4096 }
 
   /// Data pages of one member that count: what the kernel counts, less what was let beyond the lease.
   func dataPages(_ member: Member) -> Int64 {
@@ -33,16 +39,16 @@ extension Accounting {
   /// Σ data pages now; moves maxheld, here and above.
   @discardableResult func observeMemory() -> Int64 {
     let held = memoryHeld()
-    ledger.observe(.privvmpages, held: held)
+    saw(.privvmpages, held: held)
     var above = parent
     while let one = above {
-      one.ledger.observe(.privvmpages, held: one.memoryHeld())
+      one.saw(.privvmpages, held: one.memoryHeld())
       above = one.parent
     }
     return held
   }
 
-  private func memoryHeld() -> Int64 {
+  func memoryHeld() -> Int64 {
     let total = subtree.reduce(0) { sum, one in
       one.members.values.reduce(sum) { sum, member in
         // A child of vfork runs in its parent's memory until it has an image of its own.
@@ -70,7 +76,7 @@ extension Accounting {
   /// Books and sets a lease. A fork under way will copy it, so each pending child is charged the same.
   func setLease(_ pid: Int32, _ pages: Int64) {
     guard var member = members[pid] else { return }
-    let bytes = UInt64(max(1, pages + member.exempt)) * 4096
+    let bytes = Accounting.bytes(min(pages, 1 << 50) + member.exempt)
     let own = member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max
     if clinux_prlimit(pid, min(bytes, own), nil) == EPERM { member.setsOwnLease = true }
     member.lease = pages
@@ -84,7 +90,7 @@ extension Accounting {
     let least = member.isLoading ? Accounting.headRoom : 0
     let first = max(least, dataPages(member))
     guard first < member.lease else { return }
-    _ = clinux_prlimit(pid, UInt64(max(1, first + member.exempt)) * 4096, nil)
+    _ = clinux_prlimit(pid, Accounting.bytes(first + member.exempt), nil)
     let second = dataPages(member)
     setLease(pid, max(first, second))
   }
@@ -92,7 +98,7 @@ extension Accounting {
   /// What the shim has to set itself, in bytes; 0 where the server has set it.
   func leaseToSet(_ pid: Int32) -> Int64 {
     guard leased, let member = members[pid], member.setsOwnLease else { return 0 }
-    let bytes = min(member.lease + member.exempt, 1 << 50) * 4096
+    let bytes = Int64(Accounting.bytes(min(member.lease, 1 << 50) + member.exempt))
     return member.ownLimit >= 0 ? min(bytes, member.ownLimit) : bytes
   }
 
@@ -129,15 +135,14 @@ extension Accounting {
       guard noReserve, least > Accounting.machinePages else {
         return least == 0 ? .unchanged : mayBeGivenBack ? .later : .denied
       }
-      members[pid]?.exempt += least
+      members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)
       setLease(pid, member.lease)
       return .granted
     }
     setLease(pid, lease)
     sample(.privvmpages, pid, lease - member.lease, had: member.lease)
     let others = observeMemory() - now
-    if least > 0, want == least { ledger.observe(.privvmpages, held: others + now + least) }
-    host.state?.isDirty = true
+    if least > 0, want == least { saw(.privvmpages, held: others + now + least) }
     return .granted
   }
 

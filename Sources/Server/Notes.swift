@@ -36,11 +36,25 @@ extension Accounting {
       noted(pid, child: note, path: text.isEmpty ? nil : text)
     }
     // Those that joined ahead of their note have taken what was booked for them.
-    let forking = Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0)))
+    let forking = min(Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0))), mostForking(pid))
     if members[pid]?.pendingForks != forking {
       members[pid]?.pendingForks = forking
       settleLease(pid)
     }
+  }
+
+  /// Forks are booked within the bounds; a page that speaks of more of them books nothing beyond.
+  private func mostForking(_ pid: Int32) -> Int64 {
+    guard leased, let member = members[pid], member.lease > 0 else { return 1 << 16 }
+    let share = (max(0, room(.privvmpages, .hard)) + ledger.granted(member.slot, .privvmpages)) / member.lease
+    return min(max(member.pendingForks, share - 1), 1 << 16)
+  }
+
+  /// A note is the word of a member about another process. One of its own is a child of a member, or has the token in its
+  /// environment; anybody else's stays out, and so does this very process.
+  private func isOurs(_ child: Int32) -> Bool {
+    guard child != getpid(), let parent = Procfs.stat(child)?.parent else { return false }
+    return host.owner[parent] === self || Procfs.environment(child, "BC_TOKEN") == token.text
   }
 
   /// The parent's unit for a child becomes the child's, or comes back.
@@ -51,7 +65,7 @@ extension Accounting {
       child = Procfs.children(pid).first { host.owner[$0] == nil } ?? members[pid]?.ahead.first ?? BC_NOTE_OVER.rawValue
     }
     members[pid]?.ahead.remove(child)
-    if child > 0, host.owner[child] == nil, adopt(child, parent: pid, execPath: path, noted: true) { return }
+    if child > 0, host.owner[child] == nil, isOurs(child), adopt(child, parent: pid, execPath: path, noted: true) { return }
     if child > 0, host.owner[child] == nil { noteIfUncoverable(child, path) }  // it has been and gone
     if let slot = members[pid]?.slot, ledger.granted(slot, .numproc) > 0 {
       giveBack(slot, .numproc, 1)
@@ -59,15 +73,12 @@ extension Accounting {
     }
   }
 
-  /// Images that have come to run and said nothing: what the last one charged is not theirs.
-  func settleImages() {
-    for one in subtree {
-      for member in Array(one.members.values) where member.execPath != nil && !member.isZombie {
-        if let path = member.execPath, member.page != nil, !Procfs.maps(member.pid, "/memfd:beancounter") {
-          one.noteIfUncoverable(member.pid, path)
-          one.imageStarted(member.pid)
-        }
-      }
-    }
+  /// An image that has come to run and said nothing: what the last one charged is not its own.
+  func settleImage(_ pid: Int32) {
+    guard let member = members[pid], let path = member.execPath, !member.isZombie, member.page != nil,
+      !Procfs.maps(pid, "/memfd:beancounter")
+    else { return }
+    noteIfUncoverable(pid, path)
+    imageStarted(pid)
   }
 }

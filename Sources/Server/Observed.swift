@@ -103,8 +103,7 @@ extension Accounting {
       let part = one === self ? held : held.only { [host] pid in host.owner[pid]?.upwards.contains { $0 === one } ?? false }
       guard !part.perMember.isEmpty else { continue }
       for r in Observed.rows where part.total(r) > one.ledger[r].maxheld {
-        one.ledger.observe(r, held: part.total(r))
-        host.state?.isDirty = true
+        one.saw(r, held: part.total(r))
       }
       one.observed.looked(part, at: now, milliseconds: took)
     }

@@ -57,7 +57,7 @@ struct Obtained {
     let points = one.sampler.points(in: amount, using: &random)
     one.points += points
     if one.points >= Obtained.pointsPerInterval {
-      one = Sampled(sampler: Sampler(interval: interval * 2, using: &random))
+      one = Sampled(sampler: Sampler(interval: min(interval, 1 << 60) * 2, using: &random))
     }
     samplers[resource] = one
     return (points, interval)
@@ -71,7 +71,7 @@ struct Obtained {
       frames = []
     }
     var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0)
-    one.amount += Int64(points) * interval
+    one.amount = min(one.amount + Int64(points) * interval, 1 << 61)
     one.points += Int64(points)
     found[resource, default: [:]][place] = one
   }

@@ -34,7 +34,8 @@ extension Accounting {
 
   private func isCertain(_ member: Member, _ resource: Resource) -> Bool {
     guard !member.isZombie else { return true }
-    guard member.execPath == nil, member.pendingForks == 0, kill(member.pid, 0) == 0 else { return false }
+    guard member.execPath == nil, member.pendingForks == 0, !member.isCorrupt, kill(member.pid, 0) == 0 else { return false }
+    if member.hasForced, Accounting.descriptions.contains(resource) { return false }
     guard let page = member.page, let cell = member.cell(resource) else {
       return member.coverage != .uncovered && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
     }
@@ -62,13 +63,14 @@ extension Accounting {
   /// What was given back while the cell was frozen is credit again.
   private func unfreeze(_ member: Member, _ resource: Resource) {
     guard let cell = member.cell(resource) else { return }
-    let released = max(0, min(bc_load(&cell.pointee.credit) - bc_frozen(), ledger.granted(member.slot, resource)))
+    // Wrapping: the word may be anything.
+    let released = max(0, min(bc_load(&cell.pointee.credit) &- bc_frozen(), ledger.granted(member.slot, resource)))
     bc_store(&cell.pointee.low, released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
     arm(cell, resource)
-    let word = bc_add(&cell.pointee.credit, -bc_frozen())
-    if word - bc_frozen() < 0 || word - bc_frozen() > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
+    let word = bc_add(&cell.pointee.credit, -bc_frozen()) &- bc_frozen()
+    if word < 0 || word > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
   }
 
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
@@ -170,6 +172,7 @@ extension Accounting {
       }
       one.members[member.pid]?.holdsShared = found.shares[i]
       one.members[member.pid]?.hasInherited = false
+      one.members[member.pid]?.hasForced = false
       let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
       for (k, r) in Accounting.descriptions.enumerated() {
         counted[k][ObjectIdentifier(one), default: 0] += figures[k]

@@ -14,7 +14,7 @@ public final class Server {
   private let listeners: [Int32]
   private let timer: Int32
   private var pids: [Int32: Int32] = [:]  // pidfd → pid
-  private var waiting: Set<Int32> = []  // connections whose question has not come yet
+  private var waiting = Connections()  // whose question has not come yet
   private var replies: [Int32: Reply] = [:]  // … and those with more to say than fits at once
   private var followers: Set<Int32> = []
   private var extra: [Int32: () -> Void] = [:]
@@ -22,6 +22,12 @@ public final class Server {
   private let cleanUp: () -> Void
 
   private static let tickMilliseconds = 20
+  /// Descriptors that the server has for what it does, whatever others do: a look at /proc must not fail for want of one.
+  private static let reserve = 64
+  private let descriptors: Int
+  /// The soft RLIMIT_NOFILE that this process was started with: COMMAND is to have it. Each member takes a descriptor here,
+  /// so the server itself takes all it may.
+  public private(set) var descriptorsBefore: UInt64 = 0
 
   /// Listens at `path`, and at the same name as an abstract socket, which a chroot does not hide. `inherited` is a listening
   /// SOCK_SEQPACKET socket that somebody else made (sd_listen_fds). Throws the errno of what failed.
@@ -30,6 +36,8 @@ public final class Server {
     self.shim = shim
     self.cleanUp = cleanUp
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    clinux_descriptors(.max, &descriptorsBefore)
+    descriptors = Int(clinux_descriptors_now())
     var first = inherited ?? -1
     if first < 0 { first = try Server.listen(path, abstract: false) }
     listeners = [first, try Server.listen(path, abstract: true)]
@@ -41,6 +49,7 @@ public final class Server {
     timerfd_settime(timer, 0, &period, nil)
     events = Array(repeating: epoll_event(), count: 64)
     for fd in listeners + [timer] { add(fd, UInt32(EPOLLIN.rawValue)) }
+    host.mayWatch = { [unowned self] in pids.count < descriptors - 2 * Server.reserve }
     host.unwatch = { [unowned self] in pids[$0] = nil }
     host.watch = { [unowned self] pidfd, pid in
       pids[pidfd] = pid
@@ -114,7 +123,7 @@ public final class Server {
         if event.events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
       }
     }
-    host.state?.flush(host.beancounters.values)
+    host.state?.flush(host.beancounters)
     host.pages.refill()
   }
 
@@ -129,6 +138,7 @@ public final class Server {
 
   private func acceptAll(_ listener: Int32) {
     while true {
+      makeRoom()
       let fd = clinux_accept(listener)
       guard fd >= 0 else { return }
       waiting.insert(fd)
@@ -136,18 +146,28 @@ public final class Server {
     }
   }
 
+  /// Who opens connections by the thousand and says nothing, or asks and does not read, loses the older half of them before
+  /// they are all that there is.
+  private func makeRoom() {
+    guard waiting.count + replies.count >= max(Server.reserve, descriptors - Server.reserve - pids.count) else { return }
+    for fd in waiting.excess(with: replies.keys) {
+      if replies[fd] != nil { hangUp(fd) } else { close(fd) }
+      waiting.remove(fd)
+    }
+  }
+
   private func openQuestions() -> [Int32: Int64] {
     for listener in listeners {
+      makeRoom()
       while case let fd = clinux_accept(listener), fd >= 0 {
         waiting.insert(fd)
         add(fd, UInt32(EPOLLIN.rawValue))
+        makeRoom()
       }
     }
     var questions: [Int32: Int64] = [:]
-    for fd in waiting {
-      var peer = ucred()
-      var length = socklen_t(MemoryLayout<ucred>.size)
-      if getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 { questions[peer.pid, default: 0] += 1 }
+    for fd in waiting.all {
+      if let pid = Connections.peer(fd)?.pid { questions[pid, default: 0] += 1 }
     }
     return questions
   }
@@ -160,9 +180,7 @@ public final class Server {
     let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
     waiting.remove(fd)
-    var peer = ucred()
-    var length = socklen_t(MemoryLayout<ucred>.size)
-    guard n > 0, n <= packet.count, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 else {
+    guard n > 0, n <= packet.count, let peer = Connections.peer(fd) else {
       close(fd)
       return true
     }
@@ -179,14 +197,14 @@ public final class Server {
   private func answerMember(_ fd: Int32, _ question: bc_request, _ pid: Int32) {
     defer { close(fd) }
     var request = question
-    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return }
+    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return host.events.addStranger(pid) }
     bc_request_clean(&request)
     one.work.requests += 1
     host.witnesses.forget()
     var (answer, descriptor) = one.answer(request, from: pid)
     let isHeard = Int32(request.flags) & Int32(BC_FLAG_ONE_WAY) == 0
     if isHeard, host.witnesses.isWanted { answer.flags |= UInt32(BC_ANSWER_WITNESS) }
-    host.state?.flush(host.beancounters.values)  // before the program hears of a denial
+    host.state?.flush(host.beancounters)  // before the program hears of a denial
     if isHeard {
       withUnsafePointer(to: answer) { _ = clinux_send(fd, $0, MemoryLayout<bc_answer>.size, descriptor) }
       host.witnesses.take(fd, of: pid)
@@ -207,7 +225,7 @@ public final class Server {
       var descriptor: Int32
       (answer, descriptor) = one.answer(request, from: pid, in: page)
       if descriptor >= 0 { close(descriptor) }
-      host.state?.flush(host.beancounters.values)
+      host.state?.flush(host.beancounters)
     }
     page.pointee.mail.answer = answer
     if bc_cas32(bc_page_mail(page), Int32(BC_MAIL_TAKEN.rawValue), Int32(BC_MAIL_ANSWERED.rawValue)) {
@@ -232,14 +250,25 @@ public final class Server {
 
   private func push(_ fd: Int32) {
     guard let done = replies[fd]?.send(to: fd) else { return }
-    switch done {
+    if done == .more { boundReplies() }
+    switch replies[fd] == nil ? .broken : done {
     case .more: change(fd, UInt32(EPOLLOUT.rawValue))
     case .sent: change(fd, 0)
     case .ended, .broken: hangUp(fd)
     }
   }
 
+  private static let mostUnread = 16 << 20
+
+  /// What nobody reads must not fill the memory, however many they are.
+  private func boundReplies() {
+    while replies.values.reduce(0, { $0 + $1.size }) > Server.mostUnread,
+      let most = replies.max(by: { $0.value.size < $1.value.size })
+    { hangUp(most.key) }
+  }
+
   private func hangUp(_ fd: Int32) {
+    guard replies[fd] != nil else { return }
     replies[fd] = nil
     followers.remove(fd)
     close(fd)
@@ -247,7 +276,7 @@ public final class Server {
 
   /// Removes the socket from the file system.
   public func shutDown() {
-    host.state?.flush(host.beancounters.values)
+    host.state?.flush(host.beancounters)
     unlink(path)
     cleanUp()
   }

@@ -8,8 +8,9 @@ private import CSQLite
 /// program hears of a denial, so that `kill -9` loses nothing; a power cut may lose the last moments (synchronous=OFF:
 /// held is learned from the kernel in any case).
 public final class State {
-  /// Some figure moved since the last flush.
-  var isDirty = false
+  /// Beancounters whose figures moved since the last flush.
+  private var dirty: Set<Int> = []
+  func touch(_ one: Accounting) { dirty.insert(one.id) }
   private let database: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
   private var written: [Int: [Figures]] = [:]
@@ -230,11 +231,13 @@ public final class State {
   }
 
   /// What moved since the last time, in one transaction.
-  func flush(_ all: some Collection<Accounting>) {
-    guard isDirty else { return }
-    isDirty = false
+  func flush(_ all: [Int: Accounting]) {
+    guard !dirty.isEmpty else { return }
+    let moved = dirty
+    dirty = []
     together {
-      for one in all {
+      for id in moved {
+        guard let one = all[id] else { continue }
         let now = figures(one)
         for (i, resource) in Resource.allCases.enumerated() where written[one.id]?[i] != now[i] {
           run(
@@ -245,7 +248,10 @@ public final class State {
         flushDenials(one)
       }
     }
-    if trouble != nil { written = [:]; isDirty = true }
+    if trouble != nil {
+      for id in moved { written[id] = nil }
+      dirty.formUnion(moved)
+    }
   }
 
   private func flushDenials(_ one: Accounting) {

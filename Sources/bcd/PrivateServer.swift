@@ -33,7 +33,10 @@ final class PrivateServer: Place {
     if let lease, clinux_prlimit(0, lease, &before) != 0 { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
     var child: Int32 = 0
     var mask = launch.mask
+    var descriptors: UInt64 = 0
+    clinux_descriptors(server.descriptorsBefore, &descriptors)
     let error = clinux_spawn(&child, launch.argv, launch.words, &mask, launch.options.workdir)
+    clinux_descriptors(descriptors, &descriptors)
     if lease != nil { _ = clinux_prlimit(0, before, nil) }
     guard error == 0 else { return (error, 0) }
     if let lease { books.prepare(lease: Int64(lease / 4096)) }

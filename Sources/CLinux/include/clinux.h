@@ -60,6 +60,19 @@ static inline unsigned long long clinux_limit(pid_t pid) {
   return prlimit(pid, RLIMIT_DATA, NULL, &now) < 0 ? 0 : now.rlim_cur;
 }
 
+// Sets the soft RLIMIT_NOFILE, as far as the hard one lets it, and says what it was.
+static inline void clinux_descriptors(unsigned long long soft, unsigned long long *was) {
+  struct rlimit now;
+  if (getrlimit(RLIMIT_NOFILE, &now) < 0) return;
+  *was = now.rlim_cur;
+  now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &now);
+}
+static inline unsigned long long clinux_descriptors_now(void) {
+  struct rlimit now;
+  return getrlimit(RLIMIT_NOFILE, &now) < 0 ? 1024 : now.rlim_cur < 1 << 30 ? now.rlim_cur : 1 << 30;
+}
+
 // A message with at most one descriptor.
 ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd);
 
