@@ -180,6 +180,7 @@ extension Accounting {
       | (settings.allowOnServerLoss ? UInt32(BC_ANSWER_ALLOW_ON_LOSS) : 0)
       | (settings.openvzErrno ? UInt32(BC_ANSWER_OPENVZ_ERRNO) : 0)
       | (settings.meminfo ? UInt32(BC_ANSWER_MEMINFO) : 0)
+      | (asksForBuffers ? UInt32(BC_ANSWER_BUFFERS) : 0)
   }
 
   /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.
@@ -261,6 +262,10 @@ extension Accounting {
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
+    // What it left in memory is this beancounter's until it is removed.
+    for r in [Resource.shmpages, .lockedpages] where ledger.granted(member.slot, r) > 0 {
+      ledger.transfer(from: member.slot, to: estate, r, ledger.granted(member.slot, r))
+    }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)
     host.unwatch(member.pidfd)
@@ -308,6 +313,7 @@ extension Accounting {
     keepAhead()
     if leased { observeMemory() }
     observeIfDue()
+    settleKept()
   }
 
   /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
