@@ -23,7 +23,8 @@ enum growth { REFUSED, UNCHANGED, GROWN };
 
 static enum growth grow(struct lease_try *t, unsigned flags) {
   struct bc_request request = {
-      .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .amount = t->least, .want = t->want, .flags = (uint16_t)flags};
+      .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .severity = (uint8_t)t->severity, .amount = t->least, .want = t->want,
+      .flags = (uint16_t)flags};
   struct bc_answer answer;
   ask_text(request.call, sizeof request.call, t->call);
   if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error) return REFUSED;

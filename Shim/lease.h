@@ -13,6 +13,7 @@ struct lease_try {
   int rounds;
   int unchanged; // how often the lease was said to have room
   unsigned flags; // BC_FLAG_NORESERVE
+  unsigned severity; // enum bc_severity
 };
 
 // True when the lease has grown: the call is worth another try. False leaves the kernel's refusal to the program.

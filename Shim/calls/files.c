@@ -215,7 +215,7 @@ EXPORT(DIR *, opendir, (const char *path)) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "opendir", path);
   if (unlikely(c.error)) return errno = c.error, NULL;
   DIR *made = NEXT(opendir)(path);
-  if (!made) view_open(path, O_DIRECTORY); // no view can be listed: only says why
+  if (!made) view_open(AT_FDCWD, path, O_DIRECTORY); // no view can be listed: only says why
   file_made(c, made ? dirfd(made) : -1);
   return made;
 }

@@ -177,12 +177,12 @@ long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, 
   return got;
 }
 
-// Some of the range may be writable already: at least a page is not.
+// Some of the range may be writable already: at least a page is not. SOFT, as in 2.6.18 mm/mprotect.c.
 #define MPROTECT(name, params, args)                                                                     \
   EXPORT(int, name, params) {                                                                            \
     int before = errno, error = NEXT(name) args;                                                         \
     if (likely(error == 0) || errno != ENOMEM || !(prot & PROT_WRITE)) return error;                     \
-    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n)};                         \
+    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n), .severity = BC_SOFT};    \
     while (error && errno == ENOMEM && lease_grow(&t)) error = NEXT(name) args;                          \
     if (error == 0) errno = before;                                                                      \
     return error;                                                                                        \

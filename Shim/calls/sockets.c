@@ -1,5 +1,6 @@
 // Sockets: each is a socket of its kind and a file.
 #define _GNU_SOURCE
+#include "buffers.h"
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
@@ -21,7 +22,8 @@ static int refusal_of(int domain) { return domain == AF_UNIX || domain == AF_NET
 SAME_PROTOTYPE(socket, int, (int, int, int));
 EXPORT(int, socket, (int domain, int type, int protocol)) {
   struct charge_pair s;
-  int error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", NULL);
+  int error = buffers_of_new(domain, type, refusal_of(domain), "socket");
+  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", NULL);
   if (unlikely(error)) return errno = error, -1;
   int fd = NEXT(socket)(domain, type, protocol);
   pair_end(&s, &fd, 1, fd >= 0);
@@ -31,7 +33,8 @@ EXPORT(int, socket, (int domain, int type, int protocol)) {
 SAME_PROTOTYPE(socketpair, int, (int, int, int, int[2]));
 EXPORT(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
   struct charge_pair s;
-  int error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", NULL);
+  int error = buffers_of_new(domain, type, refusal_of(domain), "socketpair");
+  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", NULL);
   if (unlikely(error)) return errno = error, -1;
   int failed = NEXT(socketpair)(domain, type, protocol, fds);
   pair_end(&s, fds, 2, failed == 0);
@@ -60,7 +63,7 @@ static int nothing_to_accept(int fd) {
 }
 
 static bool plenty(struct bc_page *page, unsigned what) {
-  return bc_load(&bc_page_cell(page, BC_NUMFILE)->credit) > 0 &&
+  return !buffers_bounded(page) && bc_load(&bc_page_cell(page, BC_NUMFILE)->credit) > 0 &&
          bc_load(&bc_page_cell(page, owned_second(what))->credit) > 0;
 }
 
@@ -73,6 +76,7 @@ static bool plenty(struct bc_page *page, unsigned what) {
     if (unlikely(page == NULL)) return NEXT(name) args;                                  \
     unsigned what = what_listens(page, fd);                                              \
     int error = unlikely(!plenty(page, what)) ? nothing_to_accept(fd) : 0;               \
+    if (likely(!error) && what == BC_OWNED_TCP) error = buffers_of_new(AF_INET, SOCK_STREAM, ENFILE, #name); \
     if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, NULL);               \
     if (unlikely(error)) return errno = error, -1;                                       \
     int got = NEXT(name) args;                                                           \

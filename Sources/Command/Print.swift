@@ -21,14 +21,21 @@ extension Report {
         return !row.bounds.isUnlimited || row.failcnt > 0 || row.maxheld > 0 && matters
       }
     if !rows.isEmpty { lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"])) }
-    lines += rows.map { line(for: $0, verbose: verbose, color: color) }
+    lines += rows.map { line(for: $0, color: color) }
+    let denied = lines.count
     lines += denials.map { red("  " + line(for: $0), color) }
+    let after = lines.count
     if !uncovered.isEmpty { lines.append("  uncovered: \(plural(uncovered.count, "process")) (\(list(verbose)))") }
     if remaining > 0 { lines.append("  still running: \(plural(remaining, "process"))") }
     if verbose {
       lines.append(
         "  server: \(plural(server.requests, "request")), \(plural(server.recalls, "recall")), "
           + "\(plural(server.recounts, "recount")), \(server.toSlow) to slow, \(server.toFast) to fast")
+    }
+    if !verbose, lines.count > Report.mostLines {
+      // Of many denials the first are shown, so that what stands after them is not lost.
+      let hidden = min(lines.count - (Report.mostLines - 1), after - denied)
+      if hidden > 0 { lines.replaceSubrange((after - hidden)..<after, with: ["  … \(hidden) more denials (-v shows all)"]) }
     }
     if !verbose, lines.count > Report.mostLines {
       let hidden = lines.count - (Report.mostLines - 1)
@@ -56,7 +63,7 @@ extension Report {
     }
   }
 
-  private func line(for row: Row, verbose: Bool, color: Bool) -> String {
+  private func line(for row: Row, color: Bool) -> String {
     let unit = row.resource.unit
     var line =
       "  "
@@ -64,7 +71,7 @@ extension Report {
         row.resource.name, human(row.held, unit), human(row.maxheld, unit), human(row.bounds.barrier, unit),
         human(row.bounds.limit, unit), String(row.failcnt),
       ])
-    if verbose, row.status != "exact" { line += "  \(visible(row.status))" }
+    if row.status != "exact" { line += "  \(visible(row.status))" }
     if row.failcnt > 0 { line += "  " + red("<- denied", color) }
     return line
   }

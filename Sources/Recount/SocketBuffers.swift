@@ -26,6 +26,12 @@ public struct SocketBuffers: Equatable, Sendable {
     }
   }
 
+  /// The most that setsockopt(2) takes for SO_RCVBUF or SO_SNDBUF, before the kernel doubles it (socket(7)).
+  public static func most(received: Bool) -> Int64 {
+    let text = Procfs.read("/proc/sys/net/core/\(received ? "rmem_max" : "wmem_max")", limit: 64) ?? ""
+    return Int64(text.split(separator: "\n").first ?? "") ?? Int64(Int32.max / 2)
+  }
+
   public struct Held: Sendable {
     /// Of each process, in order.
     public var perProcess: [SocketBuffers]

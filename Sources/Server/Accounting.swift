@@ -29,10 +29,11 @@ public final class Accounting {
   /// Units whose holder died while others may go on holding them: an upper estimate until the next recount.
   let estate: Ledger.Slot
   public internal(set) var outside: [Outside]
-  /// System V segments that members made, also those that have ended.
-  var segments: Set<Int32> = []
+  /// Shared memory that members made, also those that have ended: it keeps the beancounter.
+  var kept: Set<Kept> = []
+  var keptLookedAt: Int64 = 0  // milliseconds of Clock
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
-  let born = Int64(time(nil))
+  public internal(set) var born = Int64(time(nil))
   var observed = Observed()
   /// Members of all beancounters of this tree; counted at the root.
   var inTree = 0
@@ -40,6 +41,9 @@ public final class Accounting {
   var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   var maximaRest = Rest()
   var memoryRest = Rest()
+  var bufferLook = BufferLook()
+  /// Rows that the last look found beyond their bound.
+  var beyond: Set<Resource> = []
   /// What its excess over oomguarpages adds to its members' `oom_score_adj`.
   var badness = 0
   var blame = Blame()

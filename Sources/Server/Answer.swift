@@ -53,6 +53,7 @@ extension Accounting {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
+      if resource == .shmpages, call.contains("truncate") || call.contains("fallocate") { noteShared(pid) }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
       if let level = charge(pid, resource, request.amount, severity) {
@@ -70,13 +71,25 @@ extension Accounting {
       verify(pid, resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
+    case BC_BUFFER:
+      guard let resource = Resource(rawValue: Int(request.resource)), Resource.buffers.contains(resource),
+        0..<(1 << 40) ~= request.amount, 0..<(1 << 40) ~= request.want
+      else { break }
+      let error = request.child > 0 && request.child < 134 ? request.child : ENOBUFS
+      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      let forced = Int32(request.flags) & Int32(BC_FLAG_FORCED) != 0
+      if let level = refusesBuffer(resource, request.amount, used: request.want, forced: forced) {
+        answer.error = error
+        deny(resource, by: level, pid: pid, error: error, call: call, detail: detail, amount: request.amount)
+      }
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
       if request.amount > 0, inject(
         .privvmpages, request, from: pid, call: call, detail: detail, amount: pages(request.amount), error: ENOMEM, &answer)
       { break }
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
-      switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve) {
+      let severity = Severity(rawValue: Int(request.severity)) ?? .hard
+      switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve, severity) {
       case .granted: break
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .unchanged: answer.flags |= UInt32(BC_ANSWER_UNCHANGED)

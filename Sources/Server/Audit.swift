@@ -81,6 +81,7 @@ extension Accounting {
       saw(.privvmpages, held: memoryHeld())
     }
     observeIfDue()
+    settleKept()
   }
 
   /// Beyond this, in either direction, no race of charges, releases and recounts brings a word.

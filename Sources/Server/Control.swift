@@ -101,8 +101,8 @@ final class Control {
   }
 
   private func create(_ words: [String]) throws(Host.Refusal) -> Accounting {
-    guard let name = words.first, (1...64).contains(name.utf8.count), !name.contains("/") else {
-      throw Host.Refusal(text: "a name of 1 to 64 bytes without slashes is needed")
+    guard let name = words.first, isBeancounterName(name) else {
+      throw Host.Refusal(text: "a name is needed of \(acceptedNames)")
     }
     var settings = Settings(bounds: [:])
     var id: Int?

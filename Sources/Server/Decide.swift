@@ -88,13 +88,6 @@ extension Accounting {
     if resource == .numproc { recountTasks(only: pid) } else { recount(resource) }
   }
 
-  private func noteBarrier(_ resource: Resource, _ pid: Int32, _ severity: Severity) {
-    guard severity != .hard else { return }
-    for level in upwards where level.ledger[resource].granted > level.ledger[resource].bounds.barrier {
-      host.events.add(.barrier, of: level, resource, pid: pid)
-    }
-  }
-
   // MARK: New bounds while it runs
 
   /// New bounds, also below what is held: what exists stays, new charges fail. Credit that is out beyond the new barrier
@@ -104,15 +97,16 @@ extension Accounting {
       let wasLeased = leased
       settings.bounds[resource] = bound
       ledger.setBounds(bound, of: resource)
-      host.events.add(.set, of: self, resource)
+      host.events.add(.set, of: self, resource, BoundsChange(barrier: bound.barrier, limit: bound.limit).text)
+      if Resource.buffers.contains(resource) { for one in subtree { one.tellMembers() } }
       if ledger[resource].granted > bound.ceiling(.hard) {
         if Accounting.things.contains(resource) { recall(resource) }
         if resource == .privvmpages, wasLeased { recallMemory(except: 0) }
-        if ledger[resource].granted > bound.ceiling(.hard) { host.events.add(.over, of: self, resource) }
       }
       if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 { recallMemory(except: 0) }
       if resource == .oomguarpages { observe() }
       if resource == .privvmpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
+      tellIfOver(resource)
     }
     host.state?.save(self)
   }

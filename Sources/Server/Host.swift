@@ -50,12 +50,18 @@ public final class Host {
     name: String, id: Int? = nil, parent: Accounting? = nil, settings: Settings, outside: [Outside] = [],
     token: Token = Token()
   ) throws(Refusal) -> Accounting {
+    if let over = byName[name], over.isOver, over.parent === parent, id == nil || id == over.id {
+      over.revive(settings)
+      return over
+    }
     if byName[name] != nil { throw Refusal(text: "there is a beancounter \(name) already; choose another name") }
     if let id {
       guard 1...Host.greatestId ~= id else { throw Refusal(text: "id \(id); accepted: 1 to \(Host.greatestId)") }
       if let other = beancounters[id] { throw Refusal(text: "id \(id) is \(other.name)'s; choose another") }
     }
-    if Int(name) != nil { throw Refusal(text: "\(name) is a number, as ids are; choose a name that is none") }
+    if let number = Int(name), number != id {
+      throw Refusal(text: "\(name) is a number, as ids are; choose a name that is none, or give it as the id too")
+    }
     if id == nil { while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 } }
     let id = id ?? leastFree
     let one = Accounting(id: id, name: name, token: token, settings: settings, outside: outside, host: self, parent: parent)
@@ -73,6 +79,10 @@ public final class Host {
   public func remove(_ one: Accounting) throws(Refusal) {
     if one.memberCount > 0 { throw Refusal(text: "\(one.name) has \(one.memberCount) members; it can be removed when they have ended") }
     if let child = one.children.first { throw Refusal(text: "\(one.name) is the parent of \(child.name); remove that first") }
+    let kept = one.keptNow()
+    if kept > 0 {
+      throw Refusal(text: "\(one.name) holds \(kept) pages of shared memory that nobody has removed (\(one.keptNames)); remove that first")
+    }
     events.add(.removed, of: one)
     one.leaveParent()
     one.parent?.children.removeAll { $0 === one }

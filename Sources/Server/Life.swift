@@ -155,6 +155,7 @@ extension Accounting {
       | (settings.allowOnServerLoss ? UInt32(BC_ANSWER_ALLOW_ON_LOSS) : 0)
       | (settings.openvzErrno ? UInt32(BC_ANSWER_OPENVZ_ERRNO) : 0)
       | (settings.meminfo ? UInt32(BC_ANSWER_MEMINFO) : 0)
+      | (asksForBuffers ? UInt32(BC_ANSWER_BUFFERS) : 0)
   }
 
   /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.
@@ -238,6 +239,10 @@ extension Accounting {
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
+    // What it left in memory is this beancounter's until it is removed.
+    for r in [Resource.shmpages, .lockedpages] where ledger.granted(member.slot, r) > 0 {
+      ledger.transfer(from: member.slot, to: estate, r, ledger.granted(member.slot, r))
+    }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)
     if member.pidfd >= 0 {

@@ -62,8 +62,8 @@ extension Accounting {
 
   /// Memory has got its first bound, or lost its last, while members run.
   func leasesChanged(were: Bool) {
+    tellMembers()
     for member in Array(members.values) where !member.isZombie {
-      member.page?.pointee.flags = pageFlags
       if leased, !were { trimLease(member.pid) }
       if !leased, were {
         _ = clinux_prlimit(member.pid, member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max, nil)
@@ -119,7 +119,7 @@ extension Accounting {
   }
 
   /// `least` pages more than the member has now must fit, `want` would be comfortable.
-  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool) -> MemoryAnswer {
+  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity) -> MemoryAnswer {
     guard leased, let member = members[pid] else { return .unchanged }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
@@ -130,6 +130,13 @@ extension Accounting {
     if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
     let lease = min(comfortable, member.lease + max(0, room()))
     guard lease > member.lease, lease >= now + least else {
+      // SOFT is held to the limit alone, and gets what it needs and no more.
+      let beyond = min(now + want, member.lease + max(0, self.room(.privvmpages, .soft) / factor))
+      if severity == .soft, beyond > member.lease, beyond >= now + least {
+        setLease(pid, beyond)
+        noteBarrier(.privvmpages, pid, .soft)
+        return .granted
+      }
       // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through and left out (design
       // §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all of its own so.
       guard noReserve, least > Accounting.machinePages else {

@@ -102,8 +102,10 @@ extension Accounting {
     for one in subtree {
       let part = one === self ? held : held.only { [host] pid in host.owner[pid]?.upwards.contains { $0 === one } ?? false }
       guard !part.perMember.isEmpty else { continue }
-      for r in Observed.rows where part.total(r) > one.ledger[r].maxheld {
-        one.saw(r, held: part.total(r))
+      for r in Observed.rows {
+        let held = part.total(r)
+        if held > one.ledger[r].maxheld { one.saw(r, held: held) }
+        one.noteCrossing(r, held: held)
       }
       one.observed.looked(part, at: now, milliseconds: took)
     }

@@ -192,9 +192,13 @@ extension Accounting {
     freezeToCount(living, resource)
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
-    let (counts, orphaned) = root.count(resource, all.map(\.member.pid))
-    for one in tree { one.put(one.estate, resource, to: one === root ? orphaned : 0) }
-    var totals: [ObjectIdentifier: Int64] = [ObjectIdentifier(root): orphaned]
+    let (counts, orphans) = root.count(resource, all.map(\.member.pid))
+    var totals: [ObjectIdentifier: Int64] = [:]
+    for one in tree {
+      let orphaned = one.kept.reduce(0) { $0 + (orphans[$1] ?? 0) }
+      one.put(one.estate, resource, to: orphaned)
+      totals[ObjectIdentifier(one)] = orphaned
+    }
     var i = 0
     for (k, (one, member)) in all.enumerated() {
       let count = k < counts.count ? counts[k] : 0
@@ -219,15 +223,12 @@ extension Accounting {
     }
   }
 
-  private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphaned: Int64) {
+  private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphans: [Kept: Int64]) {
     switch resource {
-    case .numflock: return (Locks.count(pids)?.perProcess ?? [], 0)
-    case .numsiginfo: return (Signals.held(pids).perProcess, 0)
-    case .lockedpages: return LockedMemory.count(pids, known: segments)
-    default:
-      guard let held = SharedMemory.count(pids, known: segments, without: host.pages.inodes.union(host.views.inodes), born: born) else { return ([], 0) }
-      segments = held.segments
-      return (held.perProcess, held.orphaned)
+    case .numflock: return (Locks.count(pids)?.perProcess ?? [], [:])
+    case .numsiginfo: return (Signals.held(pids).perProcess, [:])
+    case .lockedpages: return LockedMemory.count(pids, known: keptBelow)
+    default: return countShared(pids)
     }
   }
 

@@ -15,9 +15,14 @@ extension Host {
       }
     }
     guard !beancounters.isEmpty else { return }
+    for one in beancounters.values { state?.resumeKept(one) }
     for pid in Procfs.processes() {
       guard let text = Procfs.environment(pid, "BC_TOKEN"), let token = Token(text), let one = find(token) else { continue }
       one.relearn(pid)
+    }
+    for one in beancounters.values where one.parent == nil && !one.keptBelow.isEmpty {
+      one.recount(.shmpages)
+      one.recount(.lockedpages)
     }
   }
 }

@@ -1,6 +1,7 @@
 internal import Beancounters
 internal import CLinux
 internal import Command
+internal import Recount
 internal import Witness
 private import CSQLite
 
@@ -38,6 +39,8 @@ public final class State {
       count INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS blame(id INTEGER NOT NULL, n INTEGER NOT NULL, frames TEXT NOT NULL, witnessed INTEGER NOT NULL,
       injected INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS born(id INTEGER PRIMARY KEY, seconds INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS kept(id INTEGER NOT NULL, what TEXT NOT NULL, PRIMARY KEY(id, what)) STRICT, WITHOUT ROWID;
     """
 
   /// Opens or makes the file. Throws with what people can do about it.
@@ -197,6 +200,7 @@ public final class State {
           .number(one.settings.openvzErrno ? 1 : 0), .number(one.settings.allowOnServerLoss ? 1 : 0),
           .number(one.settings.meminfo ? 1 : 0),
         ])
+      run("INSERT OR IGNORE INTO born VALUES(?, ?)", [.number(Int64(one.id)), .number(one.born)])
       for resource in Resource.allCases {
         let account = one.ledger[resource]
         run(
@@ -213,6 +217,21 @@ public final class State {
     written[one.id] = figures(one)
   }
 
+  /// Shared memory that it has to pay for.
+  func saveKept(_ one: Accounting) {
+    together {
+      run("DELETE FROM kept WHERE id=?", [.number(Int64(one.id))])
+      for kept in one.kept { run("INSERT INTO kept VALUES(?, ?)", [.number(Int64(one.id)), .text(kept.text)]) }
+    }
+  }
+
+  func resumeKept(_ one: Accounting) {
+    run("SELECT what FROM kept WHERE id=?", [.number(Int64(one.id))]) { row in
+      if let kept = Kept(text(row, 0)) { one.kept.insert(kept) }
+    }
+    run("SELECT seconds FROM born WHERE id=?", [.number(Int64(one.id))]) { one.born = sqlite3_column_int64($0, 0) }
+  }
+
   private func figures(_ one: Accounting) -> [Figures] {
     Resource.allCases.map { Figures(maxheld: one.ledger[$0].maxheld, failcnt: one.ledger[$0].failcnt) }
   }
@@ -222,7 +241,7 @@ public final class State {
     let id: [Value] = [.number(Int64(one.id))]
     together {
       if wholly {
-        for table in ["beancounter", "resource", "denial", "blame"] { run("DELETE FROM \(table) WHERE id=?", id) }
+        for table in ["beancounter", "resource", "denial", "blame", "born", "kept"] { run("DELETE FROM \(table) WHERE id=?", id) }
       } else {
         run("UPDATE beancounter SET lives=0 WHERE id=?", id)
       }

@@ -34,6 +34,7 @@ enum bc_kind {
   BC_EXEC_FAILED, // … and did not
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
   BC_VIEW,        // the file of /proc named in detail, as the beancounter has it: whether it is there; amount 1: its text
+  BC_BUFFER,      // a socket that buffers `want` bytes of resource now wants to be let to buffer `amount`
   BC_SEALED,      // a filter of system calls forbids all questions from now on, also to what it starts
 };
 
@@ -43,7 +44,7 @@ enum bc_birth {
   BC_IMAGE = 1, // vfork, posix_spawn, system, popen: it will run a new image
 };
 
-enum { BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4 };
+enum { BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4, BC_FLAG_FORCED = 8 }; // FORCED: SO_SNDBUFFORCE and its like
 
 struct bc_request {
   uint32_t magic;
@@ -85,6 +86,7 @@ enum {
   BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
   BC_ANSWER_MEMINFO = 1024,    // --meminfo: /proc/meminfo and its like show the beancounter's memory
   BC_ANSWER_SURE = 2048,       // what came is to be taken, though a new maximum would rest on it
+  BC_ANSWER_BUFFERS = 1 << 16, // a row of socket buffers has a bound: ask where a socket is made, or its buffers grow
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 
