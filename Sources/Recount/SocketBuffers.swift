@@ -41,7 +41,8 @@ public struct SocketBuffers: Equatable, Sendable {
 
   public static func of(_ pids: [Int32], _ holdings: Holdings) -> Held {
     var held = Held(perProcess: Array(repeating: SocketBuffers(), count: pids.count), hidden: 0)
-    let (memory, refused) = SocketMemory.all(Set(holdings.sockets.values.compactMap(\.kind)))
+    let (memory, refused) = SocketMemory.all(
+      Set(holdings.sockets.values.compactMap(\.kind)), only: Set(holdings.sockets.keys))
     lazy var here = Procfs.link("/proc/self/ns/net")
     for (inode, socket) in holdings.sockets {
       if let found = memory[inode] {

@@ -12,9 +12,12 @@ extension Accounting {
     var at: Int64 = 0  // microseconds
     var took: Int64 = .min
     var held: [ObjectIdentifier: [Resource: Int64]] = [:]
+    /// Sockets that could not be seen.
+    var hidden = 0
 
-    /// A look counts for ten times as long as it took, so that looks take a tenth of a processor at most.
-    func isFresh(at now: Int64) -> Bool { took >= 0 && now - at < took * 10 }
+    /// A look counts for ten times as long as it took, so that looks take a tenth of a processor at most; on a machine with so many
+    /// sockets that they are dear, for 50 ms.
+    func isFresh(at now: Int64) -> Bool { took >= 0 && now - at < min(took * 10, 50_000) }
   }
 
   /// Whether members have to ask.
@@ -46,7 +49,8 @@ extension Accounting {
       living.map { member in
         .init(pid: member.pid) { [host] in Accounting.asking(host.owner[member.pid]?.members[member.pid] ?? member) }
       }, outside: root.outsides)
-    let found = SocketBuffers.of(living.map(\.pid), holdings).perProcess
+    let buffers = SocketBuffers.of(living.map(\.pid), holdings)
+    let found = buffers.perProcess
     var held: [ObjectIdentifier: [Resource: Int64]] = [:]
     for (member, sockets) in zip(living, found) {
       let figures: [Resource: Int64] = [
@@ -60,7 +64,7 @@ extension Accounting {
     for one in subtree {
       for (resource, amount) in held[ObjectIdentifier(one)] ?? [:] { one.ledger.observe(resource, held: amount) }
     }
-    bufferLook = BufferLook(at: Accounting.microseconds(), took: Accounting.microseconds() - start, held: held)
+    bufferLook = BufferLook(at: Accounting.microseconds(), took: Accounting.microseconds() - start, held: held, hidden: buffers.hidden)
   }
 
   private static func microseconds() -> Int64 {

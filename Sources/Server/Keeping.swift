@@ -66,7 +66,7 @@ extension Accounting {
 
   /// A run that is over but for what it left in memory is over when that is gone.
   func settleKept() {
-    guard isOver, !kept.isEmpty else { return }
+    guard isOver else { return }
     let now = Clock.milliseconds()
     guard now - keptLookedAt >= 1000 else { return }
     keptLookedAt = now

@@ -5,13 +5,14 @@ import Testing
 /// A bcd of the test's own, and bcctl speaking with it.
 final class Bcd {
   static let release = "\(repository)/.build/release"
-  let scratch = try! Scratch()
+  let scratch: Scratch
   let child: Child
   var socket: String { "\(scratch.path)/s" }
 
-  init() throws {
+  init(_ options: [String] = [], at scratch: Scratch = try! Scratch()) throws {
+    self.scratch = scratch
     let path = scratch.path
-    child = try Child(["\(Bcd.release)/bcd", "--socket", "\(path)/s"])
+    child = try Child(["\(Bcd.release)/bcd", "--socket", "\(path)/s"] + options)
     try child.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0 }
   }
 
@@ -316,6 +317,20 @@ extension RealPrograms {
         """, "bash", prefix, completions,
       ])
       #expect(completed.lines.contains("denials"), "\(completed.errors)")
+      // bcrun's: options, their words, and COMMAND.
+      for (line, word) in [("bcrun --rep", "--report-format"), ("bcrun --report-format j", "json"), ("bcrun -q --numfile 5 ls", "lsblk")] {
+        let completed = try run([
+          "bash", "-c",
+          """
+          . "$1/share/bash-completion/completions/bcrun"; read -ra COMP_WORDS <<<"$2"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+          _bcrun; printf '%s\\n' "${COMPREPLY[@]}"
+          """, "bash", prefix, line,
+        ])
+        #expect(completed.lines.contains(Substring(word)), "\(line): \(completed.errors)")
+      }
+      for shell in ["zsh/site-functions/_bcrun", "zsh/site-functions/_bcd", "fish/vendor_completions.d/bcrun.fish"] {
+        #expect(text(at: "\(prefix)/share/\(shell)").contains(shell.contains("bcd") ? "state" : "fail-on"))
+      }
       #expect(try run(["\(repository)/Sources/install"]).code == 2)
       #expect(try run(["\(repository)/Sources/install", "relative"]).code == 2)
     }
