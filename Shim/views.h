@@ -18,9 +18,9 @@ enum view {
   VIEW_DIRECTORY, // may be passed through, not listed
 };
 
-// After an open(2) that has failed, of a path that begins at `at` (openat(2)): a descriptor, or −1 and an errno, the kernel's own where the path is none of ours.
-// EACCES to open it for writing, EEXIST with O_EXCL, ENOTDIR with O_DIRECTORY, EMFILE where no number is free for the
-// question beside the file's own, EIO where the server is lost.
+// After an open(2) that has failed, of a path that begins at `at` (openat(2)): a descriptor, or −1 and an errno, the kernel's
+// own where the path is none of ours. EACCES to open it for writing, EEXIST with O_EXCL, ENOTDIR with O_DIRECTORY, EMFILE where
+// no number is free, EIO where the server is lost.
 int view_open(int at, const char *path, int flags);
 
 // The same after an fopen(3).

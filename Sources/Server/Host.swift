@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Recount
 
 /// All beancounters of one server, and which process belongs to which.
 public final class Host {
@@ -149,9 +150,16 @@ public struct Token: Hashable, Sendable {
 public struct Outside: Sendable {
   public var pid: Int32
   public var fds: [Int32]
+  /// What they were of, where the process is a member itself, which may close them.
+  var files: [Int32: Descriptors.Identity]?
 
   public init(pid: Int32, fds: [Int32]) {
     self.pid = pid
     self.fds = fds
+  }
+
+  init(pid: Int32, fds: [Int32], files: [Int32: Descriptors.Identity]) {
+    self.init(pid: pid, fds: fds)
+    self.files = files
   }
 }

@@ -92,12 +92,7 @@ extension Accounting {
         return level
       }
     }
-    // What its parent has too, it did not open.
-    if let parent = Procfs.stat(pid)?.parent, host.owner[parent] == nil {
-      let fds = Descriptors.open(of: pid).filter { Descriptors.same(pid, parent, $0) }
-      outside.removeAll { $0.pid == parent || !Procfs.exists($0.pid) }
-      outside.append(Outside(pid: parent, fds: fds))
-    }
+    noteBrought(by: pid)
     adopt(pid, parent: 0)
     members[pid]?.isLoading = true
     members[pid]?.hasEntered = true
@@ -244,6 +239,7 @@ extension Accounting {
       ledger.transfer(from: member.slot, to: estate, r, ledger.granted(member.slot, r))
     }
     leaveBooks(member.slot)
+    forgetBrought(by: pid)
     host.events.add(.leave, of: self, pid: pid)
     if member.pidfd >= 0 {
       host.unwatch(member.pidfd)
@@ -258,8 +254,6 @@ extension Accounting {
   func tightest(_ resource: Resource) -> Accounting {
     upwards.min { $0.ledger.room(resource, .hard) < $1.ledger.room(resource, .hard) } ?? self
   }
-
-  var outsides: [(pid: Int32, fds: [Int32])] { subtree.flatMap { $0.outside.map { ($0.pid, $0.fds) } } }
 
   func noteIfUncoverable(_ pid: Int32, _ path: String?) {
     guard let path, let found = Executable.resolve(path) else { return }

@@ -221,6 +221,28 @@ extension RealPrograms {
       }
     }
 
+    @Test("the man pages have every option of every command") func manualPages() throws {
+      func words(_ text: String) -> Set<Substring> { Set(text.split { !($0.isLetter || $0.isNumber || $0 == "-") }) }
+      // mdoc's Fl puts one dash before each. The resources' own options are one entry, --RES.
+      func check(_ help: String, _ page: String) throws {
+        let known = words(text(at: "\(repository)/share/man/\(page)"))
+        let options = try #require(help.components(separatedBy: "Enforced resources:").first)
+        for word in words(options) where word.hasPrefix("--") && word.count > 3 && word != "--RES" {
+          #expect(known.contains(word.dropFirst()), "\(page) lacks \(word)")
+        }
+      }
+      let commands = [
+        "list", "show", "top", "events", "denials", "holders", "mark", "diff", "set", "create", "remove", "enter", "beancounters",
+        "ubc", "bounds", "validate", "completions",
+      ]
+      for command in commands {
+        try check(run(["\(Bcd.release)/bcctl", command, "--help"]).output, "man1/bcctl.1")
+        #expect(text(at: "\(repository)/share/man/man1/bcctl.1").contains(".It Cm \(command)"), "\(command)")
+      }
+      try check(run(["\(Bcd.release)/bcd", "--help"]).output, "man8/bcd.8")
+      try check(run(["\(repository)/bcrun", "--help"]).output, "man1/bcrun.1")
+    }
+
     // MARK: top
 
     private struct Shown: Decodable {

@@ -231,6 +231,11 @@ static inline int32_t *bc_page_claimed(struct bc_page *page) { return &page->cla
 static inline int32_t *bc_page_muted(struct bc_page *page) { return &page->muted; }
 static inline int32_t *bc_page_out_of_spares(struct bc_page *page) { return &page->out_of_spares; }
 static inline int32_t *bc_page_mail(struct bc_page *page) { return &page->mail.state; }
+// Whether the process opened the descriptor itself, as far as the shim is sure.
+static inline bool bc_page_owns(struct bc_page *page, int32_t fd) {
+  const uint16_t *words = (const uint16_t *)(const void *)((const char *)page + BC_PAGE_SIZE);
+  return (uint32_t)fd < BC_OWNED_FDS && __atomic_load_n(&words[fd], __ATOMIC_SEQ_CST) != 0;
+}
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
 static inline int32_t *bc_page_note(struct bc_page *page, unsigned i) { return &page->notes[i % BC_NOTES]; }
 // Copied, for it is the member's to change while it is read.
