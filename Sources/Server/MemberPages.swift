@@ -5,9 +5,14 @@ internal import Wire
 final class MemberPages {
   private static let ahead = 4
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
+  /// There is something for `refill` to do.
+  private(set) var isWaiting = true
 
   /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is the caller's.
-  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? { ready.popLast() ?? make() }
+  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? {
+    isWaiting = true
+    return ready.popLast() ?? make()
+  }
 
   /// Of the memfds, so that they are not taken for shared memory of the program's.
   private(set) var inodes: Set<UInt64> = []
@@ -17,7 +22,9 @@ final class MemberPages {
   /// Unmapped at the end of the round.
   func discard(_ page: UnsafeMutablePointer<bc_page>) {
     forget(page)
-    if spares[page] == nil { discarded.append(page) }
+    guard spares[page] == nil else { return }
+    discarded.append(page)
+    isWaiting = true
   }
 
   var forget: (UnsafeMutablePointer<bc_page>) -> Void = { _ in }
@@ -37,8 +44,11 @@ final class MemberPages {
   }
 
   func refill() {
-    for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
-    discarded = []
+    isWaiting = false
+    if !discarded.isEmpty {
+      for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
+      discarded = []
+    }
     while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
   }
 
