@@ -68,6 +68,11 @@ def round_trips(bench):
 COUNTED = {"retain": r"swift_(bridgeObject|unknownObject|nonatomic_)?[rR]etain(_n)?", "release": r"swift_(bridgeObject|unknownObject|nonatomic_)?[rR]elease(_n)?",
            "malloc": r"(malloc|calloc|realloc|posix_memalign|aligned_alloc)", "free": r"free"}
 
+# What a charge goes through that is granted at once: the loop, and what is flat (symbols as Swift mangles them). Ticks, and the
+# charges that a stack is wanted of, go elsewhere.
+ON_ITS_WAY = re.compile(r"^\$s6ServerAAC(4step|8question|9acceptOne)|6Server(5Seats|4Seat|5Level|5Kinds)V|12Beancounters6LedgerV")
+THE_WHOLE_WAY = "$s6Server10AccountingC6answer_"
+
 
 def called(bench, count):
     """How often bcd called those while it answered so many charges, and the instructions it took, by callgrind."""
@@ -82,16 +87,21 @@ def called(bench, count):
             env={**os.environ, "LD_PRELOAD": f"{bench.work}/pidfd.so"}, seconds=200)
     finally:
         end_those_named(out)
-    found = dict.fromkeys(COUNTED, 0)
-    callee = ""
+    found = dict.fromkeys([*COUNTED, *(f"{name} on its way" for name in COUNTED), "the whole way"], 0)
+    caller = callee = ""
     with open(out, encoding="utf-8", errors="replace") as text:
         for line in text:
-            if line.startswith("cfn="):
+            if line.startswith("fn="):
+                caller = line[3:].strip()
+            elif line.startswith("cfn="):
                 callee = line[4:].strip()
             elif line.startswith("calls="):
+                times = int(line[6:].split()[0])
+                found["the whole way"] += times if THE_WHOLE_WAY in callee else 0
                 for name, pattern in COUNTED.items():
                     if re.fullmatch(pattern, callee):
-                        found[name] += int(line[6:].split()[0])
+                        found[name] += times
+                        found[f"{name} on its way"] += times if ON_ITS_WAY.search(caller) else 0
             elif line.startswith(("totals:", "summary:")):
                 found["instructions"] = int(line.split()[1])
     return found

@@ -22,7 +22,7 @@ def trip(found, place):
 
 def per_charge(found):
     calls = found.get("server", {}).get("calls", {})
-    return sum(calls[name] for name in ("retain", "release", "malloc", "free")) if "retain" in calls else None
+    return round(sum(calls[f"{name} on its way"] for name in ("retain", "release", "malloc", "free")), 2) if "retain" in calls else None
 
 
 def per_member(found):

@@ -32,17 +32,24 @@ static void patchx(struct statx *info, enum view v, const char *path) {
   info->stx_ino = view_inode(path);
 }
 
-// `like`: the arguments again, with the path of a file that is there.
+// Not accounted, and called often: nothing but a test of what the kernel said. `like`: the arguments again, with the path of a
+// file that is there.
 #define STATS(name, params, args, like, patch)                           \
   SAME_PROTOTYPE(name, int, params);                                     \
-  EXPORT(int, name, params) {                                            \
-    int error = NEXT(name) args;                                         \
-    if (likely(error == 0)) return 0;                                    \
+  EXPORT(int, name, params);                                             \
+  __attribute__((noinline, cold)) static int name##_refused params {     \
     enum view v = view_there(at, path);                                      \
-    if (!v || (error = NEXT(name) like) != 0) return error;              \
+    if (!v || NEXT(name) like != 0) return -1;                           \
     patch(info, v, path);                                                \
     return 0;                                                            \
-  }
+  }                                                                      \
+  static int name##_first params;                                        \
+  static __typeof__(bc_##name) *name##_next = name##_first;              \
+  static int name##_first params {                                       \
+    __atomic_store_n(&name##_next, (__typeof__(&bc_##name))next_find(#name), __ATOMIC_RELAXED); \
+    return name##_next args;                                             \
+  }                                                                      \
+  int bc_##name params { return likely(name##_next args == 0) ? 0 : name##_refused args; }
 #define OLD_STATS(name, params, args, like, patch) extern int name params; STATS(name, params, args, like, patch)
 STATS(stat, (const char *path, struct stat *info), (path, info), (view_like(v), info), patch)
 STATS(lstat, (const char *path, struct stat *info), (path, info), (view_like(v), info), patch)

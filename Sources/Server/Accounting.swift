@@ -12,11 +12,19 @@ public final class Accounting {
   public let name: String
   public let token: Token
   public internal(set) var settings: Settings
-  public internal(set) var ledger: Ledger
+  /// What charges change, at a place of its own that they reach without this object.
+  let level: UnsafeMutablePointer<Level>
+  public internal(set) var ledger: Ledger {
+    _read { yield level.pointee.ledger }
+    _modify { yield &level.pointee.ledger }
+  }
   public internal(set) var denials: [Report.Denial] = []
   var changedDenials: Set<Int> = []  // indices, since the last flush
   public internal(set) var uncovered: [Report.Uncovered] = []
-  public internal(set) var work = Report.Work()
+  public internal(set) var work: Report.Work {
+    _read { yield level.pointee.work }
+    _modify { yield &level.pointee.work }
+  }
   /// The members' beancounter above, whose bounds hold for what is held here too.
   public let parent: Accounting?
   public internal(set) var children: [Accounting] = []
@@ -58,9 +66,15 @@ public final class Accounting {
   static let mostForced: Int64 = 1024
 
   /// Units granted ahead. None of pages: they are asked for exactly.
-  static let batch: [Resource: Int64] = [
-    .numfile: 64, .numtcpsock: 32, .numothersock: 32, .numproc: 16, .numflock: 16, .numsiginfo: 16, .numpty: 4, .numinotify: 4,
-  ]
+  static func batch(_ resource: Resource) -> Int64 {
+    switch resource {
+    case .numfile: 64
+    case .numtcpsock, .numothersock: 32
+    case .numproc, .numflock, .numsiginfo: 16
+    case .numpty, .numinotify: 4
+    default: 0
+    }
+  }
   /// Rows that are charged through cells.
   static let things: [Resource] = [.numproc] + descriptions + [.numflock, .numsiginfo, .shmpages, .lockedpages]
   /// … of them, those that one look at the descriptors of all members counts.
@@ -75,9 +89,16 @@ public final class Accounting {
     self.host = host
     self.parent = parent
     injecting = settings.failures.mapValues { Injecting($0) }
-    ledger = Ledger(bounds: settings.bounds)
-    estate = ledger.join()
     place = parent?.ledger.join()
+    level = .allocate(capacity: 1)
+    level.initialize(to: Level(bounds: settings.bounds, parent: parent?.level, place: place ?? 0))
+    for resource in injecting.keys { level.pointee.injecting |= 1 << UInt32(resource.rawValue) }
+    estate = level.pointee.ledger.join()
+  }
+
+  deinit {
+    level.deinitialize(count: 1)
+    level.deallocate()
   }
 
   public var liveMembers: Int { members.values.count { !$0.isZombie } }
@@ -148,7 +169,7 @@ public final class Accounting {
         guard resource == .numproc else { return sum + used }
         return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
       }
-      return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
+      return sum + min(used, one.past[resource.rawValue].lastUsed) - (resource == .numproc ? Int64(one.ahead.count) : 0)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
@@ -208,7 +229,7 @@ public final class Accounting {
       level.saw(resource, held: min(max(total, then), level.ledger[resource].granted))
     }
     root.peaksRest[resource.rawValue].begin(root.inTree, few: Accounting.few, microsecondsEach: 0.3)
-    members[member.pid]?.lastUsed[resource.rawValue] = now
+    members[member.pid]?.past[resource.rawValue].lastUsed = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
       if let cell = member.cell(.numproc) { bc_store(&cell.pointee.low, bc_load(&cell.pointee.credit)) }

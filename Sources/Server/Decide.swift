@@ -18,7 +18,7 @@ extension Accounting {
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     if severity == .force { members[pid]?.hasForced = true }
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
+    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch(resource), severity) {
     case .granted(let amount):
       addCredit(pid, resource, amount, forced: severity == .force)
       sample(resource, pid, amount, had: had)

@@ -13,7 +13,14 @@ public final class Host {
   var watch: (Int32, Int32) -> Void = { _, _ in }  // pidfd, pid
   var unwatch: (Int32) -> Void = { _ in }  // pidfd, about to be closed
   /// What outlives this process; nil for a private server, which has nobody to tell.
-  public var state: State?
+  public var state: State? {
+    didSet {
+      isKept = state != nil
+      seats.writesMaxima.pointee = isKept
+    }
+  }
+  private(set) var isKept = false
+  let seats = Seats()
   /// How many questions of each process have been put and not answered: sockets that are the shim's.
   var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()

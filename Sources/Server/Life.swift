@@ -115,9 +115,11 @@ extension Accounting {
         giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r)))
       }
     }
+    leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
+    member.forgetMost()
     obtained.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
@@ -135,12 +137,13 @@ extension Accounting {
     page.pointee.generation = 1
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
+    takeSeat(member)
     if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered { chargeImage(pid) }
     members[pid]?.hasEntered = false
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
-      let want = injects(r) ? 0 : Accounting.batch[r] ?? 0
+      let want = injects(r) ? 0 : Accounting.batch(r)
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
     }
   }
@@ -202,6 +205,7 @@ extension Accounting {
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
     put(member.slot, .numproc, to: 1)
+    leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
@@ -231,6 +235,7 @@ extension Accounting {
     members[pid] = nil
     root.inTree -= 1
     host.pages.forgetInodes(member.pages)
+    member.end()
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
@@ -293,6 +298,7 @@ extension Accounting {
     if let member = members[pid] {
       for r in Accounting.things { giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r))) }
     }
+    leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     note(pid, path, reason)
     if let member = members[pid] {

@@ -19,6 +19,14 @@ enum Clock {
 
 /// A process in a beancounter, as the server knows it.
 struct Member {
+  /// What is remembered of one resource, outside of the struct: a charge changes it in place.
+  struct Past {
+    /// In use when its cell was last looked at.
+    var lastUsed: Int64 = 0
+    /// The most that has been out to its image.
+    var most: Int64 = 0
+  }
+
   enum Coverage {
     /// Forked, or about to run an image that has not said hello.
     case expected
@@ -70,11 +78,11 @@ struct Member {
   var ahead: Set<Int32> = []
   /// The parent that it joined ahead of.
   var aheadOf: Int32?
-  /// In use when its cells were last looked at, by resource.
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
   var lookedAt = 0
-  var lastUsed = [Int64](repeating: 0, count: Int(BC_RESOURCES.rawValue))
+  /// By resource; `end` gives it back.
+  let past: UnsafeMutablePointer<Past>
   /// The program that was last found to be one that the shim can enter, or not.
   var checkedPath: String?
   /// The last recount put down to it what others hold too.
@@ -96,6 +104,18 @@ struct Member {
   var question: Int32 = -1
   /// It waits for a view, with the charge of the file begun: that one will not end before it is answered.
   var isViewing = false
+
+  init(pid: Int32, slot: Ledger.Slot, pidfd: Int32) {
+    (self.pid, self.slot, self.pidfd) = (pid, slot, pidfd)
+    past = .allocate(capacity: Int(BC_RESOURCES.rawValue))
+    past.initialize(repeating: Past(), count: Int(BC_RESOURCES.rawValue))
+  }
+
+  func end() { past.deallocate() }
+
+  func forgetMost() {
+    for row in 0..<Int(BC_RESOURCES.rawValue) { past[row].most = 0 }
+  }
 
   func cell(_ resource: Resource) -> UnsafeMutablePointer<bc_cell>? {
     page.map { bc_page_cell($0, UInt32(resource.rawValue)) }

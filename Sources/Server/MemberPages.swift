@@ -5,9 +5,14 @@ internal import Wire
 final class MemberPages {
   private static let ahead = 4
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
+  /// There is something for `refill` to do.
+  private(set) var isWaiting = true
 
   /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is the caller's.
-  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? { ready.popLast() ?? make() }
+  func take() -> (Int32, UnsafeMutablePointer<bc_page>)? {
+    isWaiting = true
+    return ready.popLast() ?? make()
+  }
 
   /// Of the memfds, so that they are not taken for shared memory of the program's.
   private(set) var inodes: Set<UInt64> = []
@@ -20,6 +25,7 @@ final class MemberPages {
     forget(page)
     guard spares[page] == nil else { return 0 }  // mapped as long as they are
     discarded.append(page)
+    isWaiting = true
     return inode.removeValue(forKey: page) ?? 0
   }
 
@@ -42,8 +48,11 @@ final class MemberPages {
   }
 
   func refill() {
-    for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
-    discarded = []
+    isWaiting = false
+    if !discarded.isEmpty {
+      for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
+      discarded = []
+    }
     while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
   }
 

@@ -23,7 +23,8 @@ struct Obtained {
     var held: [Resource: Int64]
   }
 
-  private struct Sampled {
+  /// Where the next points of one resource fall.
+  struct Sampled {
     var sampler: Sampler
     var points = 0
   }
@@ -35,31 +36,29 @@ struct Obtained {
   /// Different places of one resource; what comes after is not told apart.
   private static let mostPlaces = 4096
 
-  /// The most that has been out to a member: credit that is recalled and granted again is obtained once.
-  private var most: [Resource: [Int32: Int64]] = [:]
   private(set) var found: [Resource: [Place: Found]] = [:]
-  private var samplers: [Resource: Sampled] = [:]
   private var random = SystemRandomNumberGenerator()
   private(set) var mark: Mark?
   private var atMark: [Resource: [Place: Int64]] = [:]
 
-  /// What of a grant takes a member beyond all it ever had. The first grant to an image is none.
-  mutating func growth(_ resource: Resource, _ pid: Int32, from had: Int64, by amount: Int64) -> Int64 {
-    let before = max(had, most[resource]?[pid] ?? 0)
-    most[resource, default: [:]][pid] = max(before, had + amount)
+  /// What of a grant takes a member beyond all it ever had: credit that is recalled and granted again is obtained once. The
+  /// first grant to an image is none. `most`: the most that has been out to it.
+  static func growth(_ most: inout Int64, from had: Int64, by amount: Int64) -> Int64 {
+    let before = max(had, most)
+    most = max(before, had + amount)
     return had > 0 ? max(0, had + amount - before) : 0
   }
 
   /// How many points fall on a grant, and the units that each stands for.
-  mutating func points(in amount: Int64, of resource: Resource) -> (points: Int, interval: Int64) {
-    var one = samplers[resource] ?? Sampled(sampler: Sampler(interval: Obtained.firstInterval(resource), using: &random))
+  mutating func points(in amount: Int64, of resource: Resource, _ sampled: inout Sampled?) -> (points: Int, interval: Int64) {
+    var one = sampled ?? Sampled(sampler: Sampler(interval: Obtained.firstInterval(resource), using: &random))
     let interval = one.sampler.interval
     let points = one.sampler.points(in: amount, using: &random)
     one.points += points
     if one.points >= Obtained.pointsPerInterval {
       one = Sampled(sampler: Sampler(interval: min(interval, 1 << 60) * 2, using: &random))
     }
-    samplers[resource] = one
+    sampled = one
     return (points, interval)
   }
 
@@ -78,7 +77,6 @@ struct Obtained {
 
   /// Its image has gone, and what it says of places with it.
   mutating func forget(_ pid: Int32) {
-    for resource in most.keys { most[resource]?[pid] = nil }
     for resource in found.keys { found[resource] = found[resource]?.filter { $0.key.pid != pid } }
     for resource in atMark.keys { atMark[resource] = atMark[resource]?.filter { $0.key.pid != pid } }
   }
@@ -100,8 +98,9 @@ struct Obtained {
 extension Accounting {
   /// A grant to a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
-    guard amount > 0, isBounded(resource) else { return }
-    let (points, interval) = obtained.points(in: obtained.growth(resource, pid, from: had, by: amount), of: resource)
+    guard amount > 0, isBounded(resource), let member = members[pid] else { return }
+    let growth = Obtained.growth(&member.past[resource.rawValue].most, from: had, by: amount)
+    let (points, interval) = obtained.points(in: growth, of: resource, &level.pointee.sampled[resource.rawValue])
     guard points > 0 else { return }
     let note = { [unowned self] (frames: [Frame]) in
       guard members[pid] != nil else { return }

@@ -32,6 +32,13 @@ public struct Sampler: Sendable {
     return points
   }
 
+  /// Goes past a grant on which no point falls; false where one does, and then nothing has changed.
+  public mutating func passes(_ amount: Int64) -> Bool {
+    guard amount / 64 < interval, left > Double(amount) else { return false }
+    left -= Double(max(0, amount))
+    return true
+  }
+
   private static func gap(_ interval: Int64, using generator: inout some RandomNumberGenerator) -> Double {
     -log(1 - Double.random(in: 0..<1, using: &generator)) * Double(interval)
   }

@@ -45,11 +45,14 @@ final class PrivateServer: Place {
   }
 
   private var watched = false
+  private var isReady = false
 
   func wait(for fd: Int32, _ ready: () -> Void) {
-    if !watched { server.watch(fd) {} }
+    if !watched { server.watch(fd) { [unowned self] in isReady = true } }
     watched = true
     server.step()
+    guard isReady else { return }
+    isReady = false
     ready()
   }
 
