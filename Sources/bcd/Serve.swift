@@ -32,7 +32,12 @@ func serve(_ arguments: [String]) -> Never {
     fail("--socket \(path): \(error); give a path that can be made, of at most 107 bytes")
   }
   do {
-    server.host.state = try State(path: state ?? DefaultSocket.beside(path))
+    let file = state ?? DefaultSocket.beside(path)
+    server.host.state = try State(path: file)
+    server.host.state?.onTrouble = { why in
+      let text = why.map { "\($0); figures are kept, and written when they can be" } ?? "all is written again"
+      complain("--state \(file): \(text)")
+    }
   } catch {
     server.shutDown()
     fail(error.text)
@@ -77,6 +82,11 @@ private func read(_ arguments: [String]) -> (socket: String?, state: String?) {
     }
   }
   return (socket, state)
+}
+
+private func complain(_ message: String) {
+  let text = "bcd: \(message)\n"
+  _ = text.withCString { write(2, $0, strlen($0)) }
 }
 
 private func usage(_ message: String) -> Never {
