@@ -216,19 +216,21 @@ static enum ask_result ask_once(struct bc_request *request, struct bc_answer *an
   ask_block_signals(&mask);
   sign(request);
   enum ask_result result = ASK_LOST;
-  int broken = 0;
-  bool last = false;
-  for (int turn = 0; turn < RETRIES && result == ASK_LOST && !last && broken < 2; turn++) {
+  bool broken = false, last = false; // broken: a server has died over it
+  for (int turn = 0; turn < RETRIES && result == ASK_LOST && !last;) {
     int32_t *shown = NULL;
     long socket = connect_once(&shown, !member_joined() && !takes_number(request));
     if (socket >= 0) {
       if (muted == BC_MUTED_FAR) member_mute(BC_MUTED_NOT);
-      result = said(socket, shown, request, answer, fd, fd && broken > 0);
-      broken += result == ASK_LOST;
+      if (broken) nap(RETRY_MS);
+      result = said(socket, shown, request, answer, fd, fd && broken);
+      broken = result == ASK_LOST;
+      turn++;
     } else if (socket == -EAGAIN) {
-      nap(RETRY_MS); // its backlog is full, which passes
+      nap(RETRY_MS); // its backlog is full: it is there, and at work or stopped
     } else {
       result = unconnected(socket, request, answer, &last);
+      turn++;
     }
   }
   if (!in_vfork_child) member.lost = result == ASK_LOST;
@@ -242,7 +244,7 @@ __attribute__((cold)) void ask_from_elsewhere(void) {
   long socket = connect_once(&shown, false);
   if (socket >= 0) put_away(socket, shown);
   if (muted == BC_MUTED_FILTER || socket == -EMFILE || socket == -ENFILE || socket == -EAGAIN) return;
-  member_mute(socket >= 0 ? BC_MUTED_NOT : BC_MUTED_FAR);
+  member_mute(socket < 0 ? BC_MUTED_FAR : member_sees_library() ? BC_MUTED_NOT : BC_MUTED_UNSEEN);
 }
 
 void tell(struct bc_request *request) {

@@ -26,9 +26,6 @@ uint64_t member_token[2];
 // Kept from the start: nginx, sshd and others overwrite environ in place. "NAME=value", as an environment has them.
 static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
 static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
-// What a sealed or a muted program starts must not ask: it is under the same filter, or as far away.
-static char sealed[] = "BC_DISABLE=1";
-
 static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
 
 static const char *find(char *const env[], const char *named, size_t n) {
@@ -151,7 +148,8 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
-    struct bc_page *page = muted ? spare_page() : sent_page();
+    bool alone = muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR; // a child that inherited that: nobody can send it one
+    struct bc_page *page = alone ? spare_page() : sent_page();
     if (page && page->magic == BC_WIRE_MAGIC) {
       known_flags = page->flags | BC_ANSWER_KNOWN;
       if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;
@@ -215,44 +213,68 @@ static bool can_be_read(char *const env[]) {
   return true;
 }
 
+static const char *shim_path(void) { return kept_shim + sizeof "BC_SHIM=" - 1; }
+bool member_sees_library(void) { return !kept_shim[0] || RAW(SYS_faccessat, AT_FDCWD, shim_path(), R_OK) == 0; }
+
+// What a sealed or a muted program starts must not ask: it is under the same filter, or as far away. It goes without the
+// library, which it might not even find.
 static bool silences(void) { return standing == STANDING_SEALED || muted; }
 
+static size_t preload_room(const char *preload) {
+  return 6 + (sizeof kept_preload + (preload ? strlen(preload) : 0)) / sizeof(char *) + 2;
+}
+
 size_t environment_entries(char *const env[]) {
-  if (silences()) {
-    size_t n = 0;
-    if (find(env, sealed, sizeof sealed - 1)) return 0;
-    while (env && env[n]) n++;
-    return n + 2;
-  }
-  if (standing != STANDING_INSIDE || !can_be_read(env)) return 0;
+  if ((standing != STANDING_INSIDE && standing != STANDING_SEALED) || !can_be_read(env)) return 0;
   bool whole = true;
   const char *preload = find(env, "LD_PRELOAD=", 11);
-  if (kept_preload[0] && (!preload || !strstr(preload, kept_shim + 8))) whole = false;
+  if (silences()) {
+    size_t n = 0;
+    if (!kept_shim[0] || !preload || !strstr(preload, shim_path())) return 0;
+    while (env[n]) n++;
+    return n + preload_room(preload);
+  }
+  if (kept_preload[0] && (!preload || !strstr(preload, shim_path()))) whole = false;
   for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
     if (kept[i][0] && !find(env, kept[i], name_length(kept[i]))) whole = false;
   if (whole) return 0;
   size_t n = 0;
   while (env && env[n]) n++;
   // The longest preload list is written behind the pointers.
-  return n + 6 + (sizeof kept_preload + (preload ? strlen(preload) : 0)) / sizeof(char *) + 2;
+  return n + preload_room(preload);
+}
+
+static char *const *without_library(char *const env[], char **room, char *text) {
+  size_t n = 0, length = strlen(shim_path());
+  for (char *const *e = env; *e; e++) {
+    if (!begins(*e, "LD_PRELOAD=", 11)) {
+      room[n++] = *e;
+      continue;
+    }
+    const char *ours = strstr(*e, shim_path()), *after = ours ? ours + length + (ours[length] == ':' || ours[length] == ' ') : NULL;
+    size_t before = ours ? (size_t)(ours - *e) : 0;
+    if (ours && before + strlen(after) <= 11) continue; // nothing else is in it
+    room[n++] = ours ? text : *e;
+    if (!ours) continue;
+    memcpy(text, *e, before);
+    strcpy(text + before, after);
+    if (!*after && text[before - 1] == ':') text[before - 1] = 0;
+  }
+  room[n] = NULL;
+  return room;
 }
 
 char *const *environment_repaired(char *const env[], char **room) {
   size_t n = 0, count = 0;
   while (env && env[count]) count++;
-  if (silences()) {
-    memcpy(room, env, count * sizeof *room);
-    room[count] = sealed;
-    room[count + 1] = NULL;
-    return room;
-  }
   char *text = (char *)(room + count + 6);
+  if (silences()) return without_library(env, room, text);
   const char *preload = find(env, "LD_PRELOAD=", 11);
   for (size_t i = 0; i < count; i++)
     if (!kept_preload[0] || !begins(env[i], "LD_PRELOAD=", 11)) room[n++] = env[i];
   for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
     if (kept[i][0] && !find(env, kept[i], name_length(kept[i]))) room[n++] = kept[i];
-  if (kept_preload[0] && preload && strstr(preload, kept_shim + 8)) {
+  if (kept_preload[0] && preload && strstr(preload, shim_path())) {
     room[n++] = (char *)preload;
   } else if (kept_preload[0]) {
     room[n++] = text;

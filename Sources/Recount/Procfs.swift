@@ -112,6 +112,16 @@ public enum Procfs {
     }
   }
 
+  /// Where the first bytes of files of that name are in its memory; none too where nobody may look.
+  public static func addresses(_ pid: Int32, of name: String) -> [Int] {
+    guard let text = read("/proc/\(pid)/maps", limit: 4 << 20) else { return [] }
+    return text.split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ", omittingEmptySubsequences: true)
+      guard line.contains(name), Int(words[2], radix: 16) == 0 else { return nil }
+      return words[0].split(separator: "-").first.flatMap { Int($0, radix: 16) }
+    }
+  }
+
   public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }

@@ -93,6 +93,7 @@ extension Accounting {
       }
     }
     noteBrought(by: pid)
+    host.state?.saveOutside(self)
     adopt(pid, parent: 0)
     members[pid]?.isLoading = true
     members[pid]?.hasEntered = true
@@ -118,6 +119,7 @@ extension Accounting {
     leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
+    members[pid]?.isRelearned = false
     members[pid]?.ahead = []
     member.forgetMost()
     obtained.forget(pid)
@@ -138,7 +140,13 @@ extension Accounting {
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
     takeSeat(member)
-    if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered { chargeImage(pid) }
+    if member.isRelearned {
+      // What it has given back since it was counted is in the books still.
+      for r in Accounting.descriptions { _ = bc_exchange32(&bc_page_cell(page, UInt32(r.rawValue)).pointee.uncertain, 1) }
+      members[pid]?.isRelearned = false
+    } else if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered {
+      chargeImage(pid)
+    }
     members[pid]?.hasEntered = false
     for r in Accounting.things {
       makeSure(r)
@@ -264,8 +272,8 @@ extension Accounting {
     guard let path, let found = Executable.resolve(path) else { return }
     if let reason = Executable.resolve(path, of: pid).flatMap(Executable.reasonUncovered) {
       note(pid, found, reason)
-    } else if let reason = members[pid].flatMap(silenceReason) {
-      note(pid, found, reason)
+    } else if let reason = members[pid].flatMap(silenceReason), !uncovered.contains(where: { $0.pid == pid && $0.reason == reason }) {
+      note(pid, Procfs.executable(pid) ?? found, reason)
     }
   }
 
@@ -288,6 +296,7 @@ extension Accounting {
     switch UInt32(member.silence) {
     case BC_MUTED_NOT.rawValue: nil
     case BC_MUTED_FAR.rawValue: "out of reach of the server"
+    case BC_MUTED_UNSEEN.rawValue: "library out of sight"
     default: "seccomp filter"
     }
   }

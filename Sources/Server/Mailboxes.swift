@@ -150,7 +150,7 @@ extension Accounting {
   /// A new image in which nobody can ask: it has none of its family's pages.
   private func checkSilence(_ pid: Int32) {
     guard let member = members[pid], member.silence != 0, !member.isSealed, member.page == nil, !member.isZombie else { return }
-    guard !Procfs.maps(pid, "/memfd:beancounter"), !Procfs.sharesMemoryWithParent(pid), Procfs.exists(pid) else { return }
+    guard !Procfs.maps(pid, "/memfd:beancounter"), !Procfs.sharesMemoryWithParent(pid), Procfs.executable(pid) != nil else { return }
     members[pid]?.spares = nil
     becomeSealed(pid)
   }

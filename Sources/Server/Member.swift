@@ -66,6 +66,8 @@ struct Member {
   var pendingForks: Int64 = 0
   var hasForked: Bool { page.map { $0.pointee.generation & BC_GENERATIONS > 1 } ?? hadForked }
   var hadForked = false
+  /// A member of the server before this one that has not asked this one yet: its books are what the kernel counted.
+  var isRelearned = false
   /// Its loader may still be mapping the image: its lease is not to be touched below the room that images are given. Not
   /// believed for ever: an image that cannot speak never says that it is loaded.
   var isLoading: Bool {

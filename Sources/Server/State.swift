@@ -16,7 +16,14 @@ public final class State {
   private var statements: [String: OpaquePointer] = [:]
   private var written: [Int: [Figures]] = [:]
   /// The disk is full, or its like: the figures are kept here and written when it can be done again.
-  public private(set) var trouble: String?
+  public private(set) var trouble: String? {
+    didSet { if trouble != oldValue { onTrouble(trouble) } }
+  }
+  /// Told what is wrong, and nil when all has been written after all.
+  public var onTrouble: (String?) -> Void = { _ in }
+  /// Beancounters whose names and bounds could not be written, or not be forgotten.
+  private var unsaved: Set<Int> = []
+  private var unforgotten: Set<Int> = []
 
   private struct Figures: Equatable {
     var maxheld: Int64
@@ -41,6 +48,8 @@ public final class State {
       injected INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS born(id INTEGER PRIMARY KEY, seconds INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS kept(id INTEGER NOT NULL, what TEXT NOT NULL, PRIMARY KEY(id, what)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS outside(id INTEGER NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL, fds TEXT NOT NULL,
+      PRIMARY KEY(id, pid)) STRICT, WITHOUT ROWID;
     """
 
   /// Opens or makes the file. Throws with what people can do about it.
@@ -100,6 +109,7 @@ public final class State {
   }
 
   private func failed() -> Bool {
+    failures += 1
     trouble = String(cString: sqlite3_errmsg(database))
     return false
   }
@@ -108,11 +118,19 @@ public final class State {
     sqlite3_column_text(row, i).map { String(cString: $0) } ?? ""
   }
 
-  private func together(_ body: () -> Void) {
-    guard run("BEGIN IMMEDIATE") else { return }
-    let before = trouble
+  private var failures = 0
+  /// A disk that is full is not asked with every question.
+  private var nextTry: Int64 = 0
+  private static let patience: Int64 = 100
+
+  /// All of it or nothing; false: nothing.
+  @discardableResult private func together(_ body: () -> Void) -> Bool {
+    guard run("BEGIN IMMEDIATE") else { return false }
+    let before = failures
     body()
-    if trouble == before, run("COMMIT") { trouble = nil } else { run("ROLLBACK") }
+    if failures == before, run("COMMIT") { return true }
+    sqlite3_exec(database, "ROLLBACK", nil, nil, nil)  // it may have ended by itself
+    return false
   }
 
   // MARK: What is kept
@@ -188,7 +206,8 @@ public final class State {
 
   /// All of one: when it is made, or gets new bounds.
   func save(_ one: Accounting) {
-    together {
+    unforgotten.remove(one.id)
+    let done = together {
       run(
         """
         INSERT INTO beancounter(id, name, parent, token, openvz, allow, meminfo) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET
@@ -214,6 +233,11 @@ public final class State {
           ])
       }
     }
+    guard done else {
+      unsaved.insert(one.id)
+      return
+    }
+    unsaved.remove(one.id)
     written[one.id] = figures(one)
   }
 
@@ -232,44 +256,76 @@ public final class State {
     run("SELECT seconds FROM born WHERE id=?", [.number(Int64(one.id))]) { one.born = sqlite3_column_int64($0, 0) }
   }
 
+  /// What was open outside, and which processes hold it: as long as they live, they tell it from what is obtained inside.
+  func saveOutside(_ one: Accounting) {
+    together {
+      run("DELETE FROM outside WHERE id=?", [.number(Int64(one.id))])
+      for (pid, fds) in one.outside.map({ ($0.pid, $0.fds) }) {
+        guard let started = Procfs.stat(pid)?.startTime else { continue }
+        let text = fds.map(String.init).joined(separator: " ")
+        run("INSERT INTO outside VALUES(?, ?, ?, ?)", [.number(Int64(one.id)), .number(Int64(pid)), .number(started), .text(text)])
+      }
+    }
+  }
+
+  func outside(of id: Int) -> [Outside] {
+    var found: [Outside] = []
+    run("SELECT pid, started, fds FROM outside WHERE id=?", [.number(Int64(id))]) { row in
+      let pid = Int32(sqlite3_column_int64(row, 0))
+      guard Procfs.stat(pid)?.startTime == sqlite3_column_int64(row, 1) else { return }
+      found.append(Outside(pid: pid, fds: text(row, 2).split(separator: " ").compactMap { Int32($0) }))
+    }
+    return found
+  }
+
   private func figures(_ one: Accounting) -> [Figures] {
     Resource.allCases.map { Figures(maxheld: one.ledger[$0].maxheld, failcnt: one.ledger[$0].failcnt) }
   }
 
   /// Its process has gone, its counters are kept for when its id comes back; `wholly` forgets those too.
   func forget(_ one: Accounting, wholly: Bool = true) {
-    let id: [Value] = [.number(Int64(one.id))]
-    together {
+    unsaved.remove(one.id)
+    forget(one.id, wholly: wholly)
+    written[one.id] = nil
+  }
+
+  private func forget(_ n: Int, wholly: Bool) {
+    let id: [Value] = [.number(Int64(n))]
+    let done = together {
       if wholly {
-        for table in ["beancounter", "resource", "denial", "blame", "born", "kept"] { run("DELETE FROM \(table) WHERE id=?", id) }
+        for table in ["beancounter", "resource", "denial", "blame", "born", "kept", "outside"] { run("DELETE FROM \(table) WHERE id=?", id) }
       } else {
         run("UPDATE beancounter SET lives=0 WHERE id=?", id)
       }
     }
-    written[one.id] = nil
+    if done { unforgotten.remove(n) } else { unforgotten.insert(n) }
   }
 
   /// What moved since the last time, in one transaction.
   func flush(_ all: [Int: Accounting]) {
-    guard !dirty.isEmpty else { return }
-    let moved = dirty
-    dirty = []
-    together {
-      for id in moved {
-        guard let one = all[id] else { continue }
+    let mustWrite = !dirty.isEmpty || !unsaved.isEmpty || !unforgotten.isEmpty
+    guard mustWrite, trouble == nil || Clock.milliseconds() >= nextTry else { return }
+    nextTry = Clock.milliseconds() + State.patience
+    for id in unsaved { if let one = all[id] { save(one) } }
+    for id in unforgotten { forget(id, wholly: true) }
+    let moved = dirty.compactMap { all[$0] }
+    let done = together {
+      for one in moved {
         let now = figures(one)
         for (i, resource) in Resource.allCases.enumerated() where written[one.id]?[i] != now[i] {
           run(
             "UPDATE resource SET maxheld=?, failcnt=? WHERE id=? AND resource=?",
             [.number(now[i].maxheld), .number(now[i].failcnt), .number(Int64(one.id)), .text(resource.name)])
         }
-        written[one.id] = now
         flushDenials(one)
       }
     }
-    if trouble != nil {
-      for id in moved { written[id] = nil }
-      dirty.formUnion(moved)
+    guard done else { return }
+    dirty = []
+    if unsaved.isEmpty, unforgotten.isEmpty { trouble = nil }
+    for one in moved {
+      written[one.id] = figures(one)
+      one.changedDenials = []
     }
   }
 
@@ -289,6 +345,5 @@ public final class State {
           .number(Int64(one.id)), .number(Int64(n)), .text(Frame.text(of: d.frames)), .number(d.witnessed), .number(d.injected ? 1 : 0),
         ])
     }
-    one.changedDenials = []
   }
 }

@@ -17,7 +17,12 @@ func serve(_ arguments: [String]) -> Never {
     fail("--socket \(path): \(error); give a path that can be made, of at most 107 bytes")
   }
   do {
-    server.host.state = try State(path: options.state ?? DefaultSocket.beside(path))
+    let file = options.state ?? DefaultSocket.beside(path)
+    server.host.state = try State(path: file)
+    server.host.state?.onTrouble = { why in
+      let text = why.map { "\($0); figures are kept, and written when they can be" } ?? "all is written again"
+      complain("--state \(file): \(text)")
+    }
   } catch {
     server.shutDown()
     fail(error.text)
@@ -53,10 +58,14 @@ private func readOptions(_ arguments: [String]) -> ServerOptions {
     }
     exit(0)
   } catch {
-    let text = "bcd: \(error.message)\n"
-    _ = text.withCString { write(2, $0, strlen($0)) }
+    complain(error.message)
     exit(2)
   }
+}
+
+private func complain(_ message: String) {
+  let text = "bcd: \(message)\n"
+  _ = text.withCString { write(2, $0, strlen($0)) }
 }
 
 /// sd_listen_fds(3): the first descriptor is 3, and the variables are for this very process.

@@ -162,11 +162,12 @@ struct bc_mailbox {
   struct bc_answer answer;
 };
 
-// Why a member cannot send descriptors to what it starts, nor receive any.
+// Why what a member starts cannot ask.
 enum bc_muted {
   BC_MUTED_NOT = 0,
   BC_MUTED_FILTER = 1, // a filter of system calls: images that it starts know nothing of it, so they are counted from outside
   BC_MUTED_FAR = 2,    // no name of the server can be reached from its root directory and network namespace
+  BC_MUTED_UNSEEN = 3, // the library is not to be found from its root directory; the member itself goes on as ever
 };
 
 // What a member shares with the server: this page; spare ones, which children of a muted member take for themselves, for
@@ -226,6 +227,9 @@ static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
 }
 static inline struct bc_page *bc_page_spare(struct bc_page *page, unsigned i) {
   return (struct bc_page *)((char *)page + (1 + i % BC_SPARES) * BC_PAGE_SIZE);
+}
+static inline size_t bc_page_credit_at(unsigned resource) {
+  return offsetof(struct bc_page, cells) + resource % BC_RESOURCES * sizeof(struct bc_cell) + offsetof(struct bc_cell, credit);
 }
 static inline int32_t *bc_page_claimed(struct bc_page *page) { return &page->claimed; }
 static inline int32_t *bc_page_muted(struct bc_page *page) { return &page->muted; }
