@@ -104,7 +104,7 @@ extension Accounting {
       } else if request.birth == UInt16(BC_IMAGE.rawValue) {
         reserveImage(pid)
       } else if !reserveCopy(pid) {
-        members[pid]?.pendingForks -= 1
+        if let n = members[pid]?.pendingForks, n > 0 { members[pid]?.pendingForks = n - 1 }  // without a page it is none
         settleLease(pid)
         if mayBeGivenBack {
           answer.flags |= UInt32(BC_ANSWER_LATER)

@@ -1,11 +1,13 @@
-// Messages that no shim would send, each on a connection of its own:  messages SERVER TOKEN SEED COUNT
+// Messages that no shim would send, each on a connection of its own:  messages SERVER TOKEN SEED COUNT [questions]
 // Valid questions with some of their fields replaced, cut short or made longer; control messages likewise; bytes from
-// nowhere; descriptors attached. TOKEN `-` guesses one for each message. A process of a few hundred messages ends and
+// nowhere; descriptors attached. With `questions`, no control messages: whoever the server runs as may change every bound.
+// TOKEN `-` guesses one for each message. A process of a few hundred messages ends and
 // another takes over: what they joined with is to be given back. Prints: messages N answered N hung N
 // Exit 1 when the server left somebody waiting who was to have an answer or a hang-up.
 #include "hostile.h"
 
 enum { EACH = 500, PATIENCE_MS = 20000 };
+static bool controls = true;
 static struct { _Atomic long sent, answered, hung; } *seen;
 
 static const int64_t amounts[] = {
@@ -108,7 +110,7 @@ static void send_one(uint64_t *s, const char *server, const char *hex) {
   uint64_t token[2] = {draw(s), draw(s)};
   if (*hex != '-') read_token(hex, token);
   uint64_t kind = draw(s) % 32;
-  size_t size = kind < 24 ? question(s, room, token) : kind < 31 && geteuid() == 0 ? control(s, room) : draw(s) % (draw(s) % 8 ? 512 : sizeof room);
+  size_t size = kind < 24 ? question(s, room, token) : kind < 31 && controls && geteuid() == 0 ? control(s, room) : draw(s) % (draw(s) % 8 ? 512 : sizeof room);
   if (kind == 31) for (size_t i = 0; i < size; i += 8) { uint64_t word = draw(s); memcpy(room + i, &word, 8); }
   struct iovec part = {room, size};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
@@ -126,7 +128,8 @@ static void send_one(uint64_t *s, const char *server, const char *hex) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5) return fprintf(stderr, "messages SERVER TOKEN|- SEED COUNT\n"), 2;
+  if (argc < 5) return fprintf(stderr, "messages SERVER TOKEN|- SEED COUNT [questions]\n"), 2;
+  controls = argc == 5;
   seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   uint64_t state = strtoull(argv[3], NULL, 10);
   long count = atol(argv[4]);
