@@ -13,14 +13,18 @@ public enum Procfs {
     let fd = clinux_open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return nil }
     defer { close(fd) }
-    var bytes = [UInt8](repeating: 0, count: limit)
-    var total = 0
-    while total < limit {
-      let n = bytes.withUnsafeMutableBytes { CLinux.read(fd, $0.baseAddress! + total, limit - total) }
-      guard n > 0 else { break }
-      total += n
+    // Most are far shorter than the limit, which is not to be filled with zeros for them.
+    var bytes: [UInt8] = []
+    var step = 4096
+    while bytes.count < limit {
+      let part = [UInt8](unsafeUninitializedCapacity: min(step, limit - bytes.count)) { room, n in
+        n = max(0, CLinux.read(fd, room.baseAddress!, room.count))
+      }
+      if part.isEmpty { break }
+      if bytes.isEmpty { bytes = part } else { bytes += part }
+      step = min(2 * step, 1 << 20)
     }
-    return total > 0 ? bytes[..<total] : nil
+    return bytes.isEmpty ? nil : bytes[...]
   }
 
   /// One number of /proc/PID/status, in the file's own unit (kB for Vm rows).

@@ -4,10 +4,10 @@ internal import Command
 internal import Recount
 internal import Wire
 
-/// What is looked at without anybody asking: every 20 ms, once around all beancounters and members, or as far as a few
-/// milliseconds go; then the rest of them next time. However many there are, questions do not wait longer for it.
+/// What is looked at without anybody asking: every 20 ms, once around all beancounters and members, or as far as one
+/// millisecond goes; then the rest of them next time. However many there are, questions do not wait longer for it.
 final class Audit {
-  private static let milliseconds = 2.0
+  private static let milliseconds = 1.0
 
   private var beancounters: [Accounting] = []
   private var looksAt: Accounting?

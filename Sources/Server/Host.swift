@@ -29,6 +29,8 @@ public final class Host {
   public let witnesses = Witnesses()
   var isSettling = false
   private let audit = Audit()
+  /// When a look that nobody asked for may be taken, in milliseconds of `Clock.precise`.
+  var looksAgain = 0.0
   /// Whether there is a descriptor to watch one more process with.
   var mayWatch: () -> Bool = { true }
   private var moment = 0

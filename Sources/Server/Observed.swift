@@ -115,10 +115,14 @@ extension Accounting {
 
   /// From the tick.
   func observeIfDue() {
-    let isDue = observed.isDue(
-      at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 },
-      isBounded: Observed.rows.contains(where: isBounded))
-    if isDue { observe() }
+    let begin = Clock.precise()
+    // Each keeps its own looks few; of many beancounters without a bound that needs them, all together keep them few too.
+    let isBounded = Observed.rows.contains(where: isBounded)
+    guard isBounded || begin >= host.looksAgain else { return }
+    guard observed.isDue(at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 }, isBounded: isBounded)
+    else { return }
+    observe()
+    if !isBounded { host.looksAgain = begin + 20 * (Clock.precise() - begin) }
   }
 
   /// The most that COMMAND, or one of the children it waited for, had in RAM at a time (getrusage(2) ru_maxrss), in pages:

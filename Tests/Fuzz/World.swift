@@ -63,7 +63,7 @@ final class World {
         UnsafeMutableRawPointer(page).storeBytes(of: word, toByteOffset: at % 512 * 8, as: UInt64.self)
       }
       ask(hostile, hostilePid) { request in
-        let count = min(rest.count, Int(control >> 3) * 8)
+        let count = min(rest.count, Int(control >> 3) * 8, MemoryLayout<bc_request>.size)
         withUnsafeMutableBytes(of: &request) { $0.copyBytes(from: rest.prefix(count)) }
         rest = rest.dropFirst(count)
         // Who goes by that number here is no business of the test's.

@@ -48,9 +48,9 @@ static void obtain(struct worker *w) {
   int pair[2], fd, status;
   pthread_t t;
   pid_t child;
-  switch (draw(&w->state) % 64) {
+  switch (draw(&w->state) % 256) {
     case 0: // a thread, now and then a child: 50 times dearer than a file
-      if (draw(&w->state) % 4) {
+      if (draw(&w->state) % 16) {
         if ((errno = pthread_create(&t, NULL, nothing, NULL))) refused("pthread_create");
         else pthread_join(t, NULL);
       } else if ((child = fork()) < 0) {
@@ -62,22 +62,22 @@ static void obtain(struct worker *w) {
       }
       w->charges++;
       return;
-    case 1 ... 8:
+    case 1 ... 10:
       if ((fd = socket(draw(&w->state) % 2 ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0) refused("socket");
       else keep(w, fd);
       w->charges += 2;
       return;
-    case 9 ... 10:
+    case 11 ... 14:
       if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) refused("socketpair");
       else keep(w, pair[0]), keep(w, pair[1]);
       w->charges += 4;
       return;
-    case 11 ... 14:
+    case 15 ... 40:
       if (pipe2(pair, O_CLOEXEC) < 0) refused("pipe2");
       else keep(w, pair[0]), keep(w, pair[1]);
       w->charges += 2;
       return;
-    case 15:
+    case 41:
       if (w->count && (fd = dup(w->fds[0])) >= 0) keep(w, fd);
       return;
     default:
