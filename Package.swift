@@ -70,6 +70,9 @@ let package = Package(
       resources: [.copy("Data")], swiftSettings: swift),
     .testTarget(
       name: "BcctlTests", dependencies: ["bcctl", "Beancounters"], path: "Tests/BcctlTests", swiftSettings: swift),
+    .testTarget(
+      name: "ServerTests", dependencies: ["Server", "Beancounters", "Command", "Wire", "CLinux"], path: "Tests/ServerTests",
+      swiftSettings: swift, linkerSettings: [.linkedLibrary("sqlite3")]),
     .testTarget(name: "IntegrationTests", path: "Tests/IntegrationTests", swiftSettings: swift),
   ]
 )

@@ -4,6 +4,25 @@
 
 #include <errno.h>
 
+static void lowest(struct bc_cell *cell, int64_t left) {
+  int64_t low = bc_load(&cell->low);
+  while (left < low && !bc_cas(&cell->low, &low, left)) {}
+}
+
+__attribute__((noinline)) bool credit_take_more(struct bc_cell *cell, int64_t n) {
+  for (int64_t seen = bc_load(&cell->credit); seen >= n;) {
+    int64_t left = seen - n;
+    bool newest = left < bc_load(&cell->low);
+    // A new maximum must not rest on an estimate: maxheld is exact.
+    if (newest && bc_load32(&cell->uncertain)) break;
+    if (!bc_cas(&cell->credit, &seen, left)) continue;
+    if (newest) lowest(cell, left);
+    return true;
+  }
+  credit_settle(cell);
+  return false;
+}
+
 __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned resource, int64_t n, unsigned severity,
                                                int refusal, const char *call, const char *detail) {
   struct bc_cell *cell = bc_page_cell(*where, resource);
