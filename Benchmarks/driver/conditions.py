@@ -73,17 +73,21 @@ def limits_of(top, work, words, cwd=None):
 
     def report(bounds):
         given = [f"-l{row}={amount}" for row, amount in bounds.items()]
-        run([f"{top}/.build/release/bcd", "run", f"--report={file}", "--report-format=json"] + given + ["--"] + words, cwd=cwd, check=False)
-        with open(file, encoding="utf-8") as text:
-            return json.load(text)
+        try:
+            run([f"{top}/.build/release/bcd", "run", f"--report={file}", "--report-format=json"] + given + ["--"] + words, cwd=cwd, check=False)
+            with open(file, encoding="utf-8") as text:
+                return json.load(text)
+        except (OSError, ValueError, Failed):
+            return None  # it did not start
 
-    try:
-        held = {one["resource"]: one["maxheld"] for one in report({**FAR, "privvmpages": MUCH})["resources"]}
-        for more in (0, 0, 0.02, 0.05, 0.1, 0.25, 0.5):
-            bounds = {row: int(held[row] * (1 + more) + (more > 0)) or 1 for row in ROWS}
-            said = report(bounds)
-            if not said["denials"] and said["exit"]["code"] == 0:
-                return bounds
-    except (OSError, ValueError, KeyError):
-        pass
+    first = report({**FAR, "privvmpages": MUCH})
+    if not first:
+        return None
+    held = {one["resource"]: one["maxheld"] for one in first["resources"]}
+    # maxheld of memory is exact to within one lease, and a program starts in its parent's: somewhat more may be needed.
+    for more, times in enumerate((1, 1, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 3, 5, 8, 13, 21, 34)):
+        bounds = {row: max(1, int(held.get(row, 0) * times) if row == "privvmpages" else held.get(row, 0) + more // 3) for row in ROWS}
+        said = report(bounds)
+        if said and not said["denials"] and said["exit"]["code"] == 0:
+            return bounds
     return None

@@ -13,6 +13,11 @@ class Failed(Exception):
     """A measurement that could not be made, and why."""
 
 
+def said(words):
+    """A command as a message has it: what is run last, and not all of it."""
+    return " ".join(os.path.basename(word.split("\n")[0])[:20] for word in words[-4:])
+
+
 def run(words, env=None, seconds=120, cwd=None, check=True):
     """Standard output of a command, which has so long, and whose whole session ends with it. Its output is a file,
     for it may leave processes behind that would hold a pipe open."""
@@ -22,12 +27,12 @@ def run(words, env=None, seconds=120, cwd=None, check=True):
                 process.wait(seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                raise Failed(f"{' '.join(words[-3:])}: not done after {seconds} s") from None
+                raise Failed(f"{said(words)}: not done after {seconds} s") from None
         out.seek(0)
         err.seek(0)
         text = out.read()
         if check and process.returncode != 0:
-            raise Failed(f"{' '.join(words[-3:])}: exit {process.returncode}: {(err.read() or text).strip()[-300:]}")
+            raise Failed(f"{said(words)}: exit {process.returncode}: {(err.read() or text).strip()[-300:]}")
         return text
 
 

@@ -59,7 +59,7 @@ class Programs:
 
     def timed(self, one, words, limits=None, cwd=None):
         """Seconds of a command under a condition, its own start and end left out."""
-        file = f"{self.bench.work}/timed"
+        file = f"{self.bench.work}/timed.out"
         run(one.before(limits) + [f"{self.bench.work}/timed", file] + words, env=one.environment(), seconds=120, cwd=cwd)
         with open(file, encoding="utf-8") as text:
             return figures(text.read())["seconds"]
