@@ -85,9 +85,10 @@ def limits_of(top, work, words, cwd=None):
         return None
     held = {one["resource"]: one["maxheld"] for one in first["resources"]}
     # maxheld of memory is exact to within one lease, and a program starts in its parent's: somewhat more may be needed.
-    for more, times in enumerate((1, 1, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 3, 5, 8, 13, 21, 34)):
-        bounds = {row: max(1, int(held.get(row, 0) * times) if row == "privvmpages" else held.get(row, 0) + more // 3) for row in ROWS}
-        said = report(bounds)
-        if said and not said["denials"] and said["exit"]["code"] == 0:
-            return bounds
+    for more in (0, 1, 4):
+        for times in (1, 1, 1.05, 1.1, 1.25, 1.5, 2, 3, 5, 8, 13, 21):
+            bounds = {row: max(1, int(held.get(row, 0) * times) if row == "privvmpages" else held.get(row, 0) + more) for row in ROWS}
+            said = report(bounds)
+            if said and not said["denials"] and said["exit"]["code"] == 0:
+                return bounds
     return None
