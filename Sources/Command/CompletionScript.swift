@@ -48,7 +48,7 @@ package enum CompletionScript {
   package static func zsh(_ program: Program) -> String {
     let specs = table(program).map { one -> String in
       let value = one.words.isEmpty ? "_files" : "(\(one.words.joined(separator: " ")))"
-      let message = escaped(one.accepted, also: ":[]'\\")
+      let message = escaped(one.accepted, also: ":[]\\").split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
       let repeats = one.isRepeatable ? "*" : ""
       switch one.value {
       case .none: return "'\(repeats)--\(one.name)[]'" + (one.short.map { " '\(repeats)-\($0)[]'" } ?? "")

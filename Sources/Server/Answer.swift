@@ -59,6 +59,8 @@ extension Accounting {
       if let level = charge(pid, resource, request.amount, severity) {
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
+      } else if isOver(resource) {
+        answer.flags |= UInt32(BC_ANSWER_SURE)  // SOFT or FORCE: the cell says of every charge to ask, not of this one
       }
     case BC_VERIFY:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {

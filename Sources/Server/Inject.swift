@@ -53,12 +53,16 @@ struct Injecting {
 extension Accounting {
   func injects(_ resource: Resource) -> Bool { upwards.contains { $0.injecting[resource] != nil } }
 
-  /// Every charge of a resource with a rule asks: no credit is sure to be enough.
+  /// Every charge of a resource with a rule asks: no credit is sure to be enough. So does every one while more is held than a
+  /// new charge could have brought it to: what is given back meanwhile is credit, and must not be spent as such.
   func arm(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) {
-    guard injects(resource) else { return }
-    bc_store(&cell.pointee.low, Int64.max)
+    guard injects(resource) || isOver(resource) else { return }
+    bc_store(&cell.pointee.low, injects(resource) ? Int64.max : Member.unknownLow)
     _ = bc_exchange32(&cell.pointee.uncertain, 1)
   }
+
+  /// Bounds were lowered below what is held, or SOFT and FORCE have passed the barrier, here or above.
+  func isOver(_ resource: Resource) -> Bool { upwards.contains { $0.ledger.room(resource, .hard) < 0 } }
 
   /// Whether this charge is to fail, or to be asked about again, which the answer then says; true when it is answered.
   func inject(_ resource: Resource, _ request: bc_request, from pid: Int32, call: String, detail: String, amount: Int64, error: Int32,

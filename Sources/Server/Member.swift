@@ -135,11 +135,15 @@ struct Member {
     (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false
   }
 
+  /// In the place of the least credit while every charge asks: what is in use then is seen at each.
+  static let unknownLow = Int64.max - 1
+
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
     if isCorrupt { return used(resource, granted: granted) }
     let low = bc_load(&cell.pointee.low)
+    if low == Member.unknownLow { return used(resource, granted: granted) }
     let most = granted - (low >= 0 && low <= granted ? low : 0)
     return isUnsure(resource) ? most : max(most, used(resource, granted: granted))
   }

@@ -136,6 +136,62 @@ extension RealPrograms {
       #expect(try events(bcd, "set").contains("numfile 5:5"))
     }
 
+    /// Memory too: what is freed below a lowered bound is not to be had again.
+    @Test func loweredMemory() throws {
+      let bcd = try Bcd()
+      _ = try bcd.lines("create", "web", "privvmpages=256M")
+      let holds = try Child([
+        "\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter", "web", "--", tool("python3"), "-c",
+        """
+        import mmap, sys, time
+        def get(mb):
+          try: return mmap.mmap(-1, mb << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+          except OSError as e: return None
+        big = get(100)
+        print('have', flush=True)
+        while True:
+          small = get(1)
+          if small is None: break
+          small.close(); time.sleep(0.02)
+        print('no more'); big[5] = 7; print('kept', big[5])
+        big.close(); time.sleep(0.5)
+        print('beyond', get(60) is not None, 'within', get(20) is not None)
+        """,
+      ])
+      try holds.until("held") { holds.output == "have\n" }
+      _ = try bcd.lines("set", "web", "privvmpages=50M")
+      #expect(try holds.wait(20).output == "have\nno more\nkept 7\nbeyond False within True\n")
+    }
+
+    @Test("a charge goes from leaf to root, at all levels or none") func nested() throws {
+      let bcd = try Bcd()
+      _ = try bcd.lines("create", "top", "numfile=5")
+      for leaf in ["a", "b"] { _ = try bcd.lines("create", leaf, "--parent", "top", "numfile=10") }
+      func opener(_ leaf: String) throws -> Child {
+        try Child([
+          "\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter", leaf, "--", tool("python3"), "-c",
+          """
+          import os, sys, time
+          n = 0
+          while True:
+            try: os.open('/dev/null', 0); n += 1
+            except OSError as e: break
+            if sys.argv[1] == 'a' and n == 2: break
+          print(n, flush=True); time.sleep(20)
+          """, leaf,
+        ])
+      }
+      let first = try opener("a")
+      try first.until("two files") { first.output == "2\n" }
+      let second = try opener("b")
+      try second.until("the rest") { second.output == "3\n" }
+      let listed = try bcd.lines("list", "-H", "-o", "name,numfile,numfile.m,numfile.f").map { $0.split(separator: " ") }
+      #expect(listed == [["top", "5", "5", "1"], ["a", "2", "2", "0"], ["b", "3", "3", "0"]])
+      kill(first.pid, SIGKILL)
+      _ = try first.wait(20)
+      try bcd.child.until("return") { (try? bcd.field("top", "numfile")) == "3" }
+    }
+
     /// An estimate above the new bound is no use above it.
     @Test func loweredToWhatIsHeld() throws {
       let bcd = try Bcd()
