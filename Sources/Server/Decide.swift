@@ -14,12 +14,14 @@ extension Accounting {
 
   /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
-    makeSure(resource)
+    if severity == .soft, isBounded(resource) { recount(resource) } else { makeSure(resource) }
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     if severity == .force { members[pid]?.hasForced = true }
     let had = ledger.granted(slot, resource)
     switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch(resource), severity) {
     case .granted(let amount):
+      // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
+      if severity == .soft { for level in upwards { level.saw(resource, held: level.usedTotal(resource) - (amount - n)) } }
       addCredit(pid, resource, amount, forced: severity == .force)
       sample(resource, pid, amount, had: had)
       noteBarrier(resource, pid, severity)

@@ -173,6 +173,30 @@ extension RealPrograms {
       r.returned()
     }
 
+    /// SOFT passes the barrier, and what comes back from beyond it is not for HARD.
+    @Test func softThenHard() throws {
+      let r = try bcrun(
+        ["--limit", "numflock=3:4"],
+        [
+          tool("python3"), "-c",
+          """
+          import fcntl, sys
+          f = [open(sys.argv[1] + str(i), 'w') for i in range(5)]
+          def say(fn, *args):
+            try: fn(*args); print('ok', end=' ')
+            except OSError as e: print(e.errno, end=' ')
+          say(fcntl.lockf, f[0], fcntl.LOCK_EX, 100, 0)
+          say(fcntl.flock, f[1], fcntl.LOCK_EX); say(fcntl.flock, f[2], fcntl.LOCK_EX); say(fcntl.flock, f[3], fcntl.LOCK_EX)
+          say(fcntl.lockf, f[0], fcntl.LOCK_UN, 10, 50)
+          say(fcntl.flock, f[1], fcntl.LOCK_UN); say(fcntl.flock, f[3], fcntl.LOCK_EX)
+          say(fcntl.flock, f[2], fcntl.LOCK_UN); say(fcntl.flock, f[3], fcntl.LOCK_EX); say(fcntl.flock, f[4], fcntl.LOCK_EX)
+          """, "\(scratch.path)/lock",
+        ])
+      #expect(r.ended.output == "ok ok ok 12 ok ok 12 ok ok 12 ")
+      try r.refused("numflock", 3, errno: "ENOMEM")
+      #expect(try r.report.row("numflock").maxheld == 4)
+    }
+
     struct Buffer: CustomTestStringConvertible {
       var kind: String
       var row: String
