@@ -41,7 +41,7 @@ extension RealPrograms {
 
     /// Design §4: without a socket the question goes through the mailbox. A filter that kills on sockets; one that kills on all but
     /// twenty calls; in a root directory and a network namespace where the server has no name, by libc and by syscall(2).
-    @Test(arguments: ["none", "filter", "sandbox", "far", "raw"]) func noSocketCanBeHad(way: String) throws {
+    @Test("54: no socket can be had", arguments: ["none", "filter", "sandbox", "far", "raw"]) func noSocketCanBeHad(way: String) throws {
       guard isRoot || !["far", "raw"].contains(way) else { return }
       let run = try bounded([], way, forks: way == "sandbox" ? nil : 5)
       #expect(run.report.uncovered.isEmpty, "\(run.report.uncovered)")
@@ -49,7 +49,7 @@ extension RealPrograms {
     }
 
     /// … where no descriptor is free, and soft and hard limit are equal: memory and processes are had to the last unit all the same.
-    @Test func noDescriptorIsFree() throws {
+    @Test("27: no descriptor is free") func noDescriptorIsFree() throws {
       let run = try bcrun(["--numfile", "40", "--privvmpages", "200M", "--numproc", "6"], [muted, "full"])
       #expect(run.ended.number("full errno") == Int(EMFILE))
       #expect(150...199 ~= run.ended.number("memory"), "\(run.ended.output)")
@@ -59,7 +59,7 @@ extension RealPrograms {
     }
 
     /// What a muted program starts is named; its library does not come with it, nor a word on stderr.
-    @Test(.enabled(if: isRoot, "only root may")) func outOfSight() throws {
+    @Test("23: a root directory without the library", .enabled(if: isRoot, "only root may")) func outOfSight() throws {
       let jail = "\(scratch.path)/jail"
       for file in try run(["sh", "-c", "echo /bin/ls /bin/sh; ldd /bin/ls /bin/sh | grep -o '/[^ ]*'"]).output.split(whereSeparator: \.isWhitespace)
       where !file.hasSuffix(":") {

@@ -66,7 +66,7 @@ extension RealPrograms {
         "create", "herd", "numfile=\(members * (held + 1 + burst) + spare)", "numproc=\(members + 1)", "numothersock=\(members)")
       let child = try Child(
         ["\(Bcd.release)/bcctl", "enter", "herd", "--", herd, "\(members)", "\(held)", "\(burst)", "\(pause)"], env: ["BC_SERVER": world.socket])
-      try child.until("herd", 240) { child.output.contains("ready") }
+      try child.until("herd", 600) { child.output.contains("ready") }
       return child
     }
 
@@ -105,7 +105,7 @@ extension RealPrograms {
       #expect(try world.server.wait().code == 0, sourceLocation: here)
     }
 
-    @Test func killedUnderLoad() throws {
+    @Test("44: kill -9 under load, five times") func killedUnderLoad() throws {
       let world = try World(scratch, state: "\(scratch.path)/db")
       let child = try enter(world, members: 20, held: 3, burst: 80, pause: 3)
       for _ in 0..<5 {
@@ -116,7 +116,7 @@ extension RealPrograms {
       try settled(world, child, members: 20, held: 3)
     }
 
-    @Test func stoppedForTenSeconds() throws {
+    @Test("44: stopped for ten seconds") func stoppedForTenSeconds() throws {
       let world = try World(scratch, state: "\(scratch.path)/db")
       let child = try enter(world, members: 20, held: 3, burst: 80, pause: 3)
       world.server.kill(SIGSTOP)
@@ -125,7 +125,7 @@ extension RealPrograms {
       try settled(world, child, members: 20, held: 3)
     }
 
-    @Test func aThousandMembersReconnect() throws {
+    @Test("44: a thousand members reconnect") func aThousandMembersReconnect() throws {
       let world = try World(scratch, state: "\(scratch.path)/db")
       let child = try enter(world, members: 1000, held: 3, burst: 0, pause: 100)
       try world.restart()
