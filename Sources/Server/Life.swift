@@ -293,7 +293,7 @@ extension Accounting {
   }
 
   private func silenceReason(_ member: Member) -> String? {
-    switch UInt32(member.silence) {
+    switch UInt32(bitPattern: member.silence) {
     case BC_MUTED_NOT.rawValue: nil
     case BC_MUTED_FAR.rawValue: "out of reach of the server"
     case BC_MUTED_UNSEEN.rawValue: "library out of sight"
