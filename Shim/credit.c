@@ -49,11 +49,12 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
           cell = bc_page_cell(*where, resource);
         }
         break;
+      case ASK_LOST: // what is in hand is granted, though nobody can look whether it makes a new maximum
+        if (request.kind == BC_VERIFY && credit_take_sure(cell, n)) return 0;
+        return ask_allowed_on_loss() ? CREDIT_PASS : refusal;
       case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
         __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // unless another thread closes one just now
         return CREDIT_PASS;
-      case ASK_LOST:
-        return ask_allowed_on_loss() ? CREDIT_PASS : refusal;
     }
   } while (!(sure ? credit_take_sure(cell, n) : credit_take(cell, n))); // another thread may have spent what came
   return 0;

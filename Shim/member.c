@@ -148,8 +148,11 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
-    bool alone = muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR; // a child that inherited that: nobody can send it one
-    struct bc_page *page = alone ? spare_page() : sent_page();
+    struct bc_page *page = muted == BC_MUTED_FILTER ? NULL : sent_page();
+    if (!page && (muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR)) { // a child that inherited that: nobody can send it one
+      member.lost = 0;
+      page = spare_page();
+    }
     if (page && page->magic == BC_WIRE_MAGIC) {
       known_flags = page->flags | BC_ANSWER_KNOWN;
       if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;

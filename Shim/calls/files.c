@@ -278,7 +278,7 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
   if (number == SYS_mmap || number == SYS_mremap) return lease_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(elsewhere_moves(number, a))) return elsewhere_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(obtains(number))) {
-    struct bc_page *page = member_joined();
+    struct bc_page *page = member_page();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);
   }
   return NEXT(syscall)(number, a, b, c, d, e, f);

@@ -1,6 +1,7 @@
 // Sockets: each is a socket of its kind and a file.
 #define _GNU_SOURCE
 #include "buffers.h"
+#include "leave.h"
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
@@ -69,6 +70,14 @@ static bool plenty(struct bc_page *page, unsigned what) {
 
 // Charged before, because a connection that is taken cannot be put back. Refused: ENFILE, whatever refused it, and the
 // connection stays pending (nginx pauses on ENFILE, and spins on ENOBUFS).
+// It may have been left just after it came back: then a recount finds what is there.
+static void left(void *begun) {
+  struct charge_pair *s = begun;
+  if (s->file.page) uncertain(s->file.page, BC_NUMFILE);
+  if (s->kind.page) uncertain(s->kind.page, owned_second(s->what));
+  pair_end(s, NULL, 1, false);
+}
+
 #define ACCEPT(name, params, args)                                                       \
   EXPORT(int, name, params) {                                                            \
     struct bc_page *page = member_page();                                                \
@@ -79,7 +88,7 @@ static bool plenty(struct bc_page *page, unsigned what) {
     if (likely(!error) && what == BC_OWNED_TCP) error = buffers_of_new(AF_INET, SOCK_STREAM, ENFILE, #name); \
     if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, NULL);               \
     if (unlikely(error)) return errno = error, -1;                                       \
-    int got = NEXT(name) args;                                                           \
+    int got = LEAVABLE(left, &s, NEXT(name) args);                                       \
     pair_end(&s, &got, 1, got >= 0);                                                  \
     return got;                                                                          \
   }

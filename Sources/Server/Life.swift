@@ -198,6 +198,9 @@ extension Accounting {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
     }
     if isForking(member) { findLost(pid) }
+    if let page = member.page, page.pointee.raw_calls != 0, !uncovered.contains(where: { $0.pid == pid }) {
+      note(pid, Procfs.executable(pid) ?? Procfs.stat(pid)?.comm ?? "?", "raw system calls")
+    }
     if member.coverage != .joined || member.silence != 0, !moved { noteIfUncoverable(pid, member.execPath) }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
@@ -293,7 +296,7 @@ extension Accounting {
   }
 
   private func silenceReason(_ member: Member) -> String? {
-    switch UInt32(member.silence) {
+    switch UInt32(bitPattern: member.silence) {
     case BC_MUTED_NOT.rawValue: nil
     case BC_MUTED_FAR.rawValue: "out of reach of the server"
     case BC_MUTED_UNSEEN.rawValue: "library out of sight"

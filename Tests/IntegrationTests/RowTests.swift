@@ -20,7 +20,7 @@ extension RealPrograms {
 
     /// Made, refused by the kernel, denied: the result and errno are those of a bare run, nothing stays charged, and at
     /// the barrier each fails as it should.
-    @Test func eachIsMadeRefusedAndDenied() throws {
+    @Test("46: every row through success, refusal and denial") func eachIsMadeRefusedAndDenied() throws {
       let rows = try compiled(program("rows/rows.c"))
       let bare = try run([rows])
       #expect(bare.code == 0, "\(bare.output)")

@@ -73,12 +73,12 @@ static int forks(int most) {
   return made;
 }
 
-static void memory(const char *what, int most) {
+static void memory(const char *what, const char *why, int most) {
   int made = 0, error = 0;
   static void *blocks[4096];
   while (made < most && (blocks[made] = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED) made++;
   if (made < most) error = errno;
-  say(what, made), say("memory errno", error);
+  say(what, made), say(why, error);
   for (int i = 0; i < made; i++) munmap(blocks[i], 1 << 20);
 }
 
@@ -91,7 +91,7 @@ static void files(void) {
     int there = open_all(4000);
     error = errno;
     say("child's files", there), say("child's errno", error);
-    memory("child's memory", 4000);
+    memory("child's memory", "child's memory errno", 4000);
     for (int i = 0; i < there; i++) close(fds[i]);
     _exit(7);
   }
@@ -120,12 +120,12 @@ int main(int argc, char **argv) {
   if (!strcmp(how, "full")) {
     int held[20];
     memcpy(held, fds, sizeof held);
-    memory("memory", 4000), forks(100);
+    memory("memory", "memory errno", 4000), forks(100);
     for (int i = 0; i < 17; i++) close(held[i]);
     return 4;
   }
   files();
-  memory("memory", 4000);
+  memory("memory", "memory errno", 4000);
   if (strcmp(how, "sandbox")) forks(100);
   return 4;
 }
