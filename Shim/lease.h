@@ -29,6 +29,8 @@ long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, 
 // As it is told to the program: its own RLIMIT_DATA, never the lease. False when no lease is in force.
 struct rlimit;
 bool lease_hides(struct rlimit *shown);
+// What the server has kept of it, for an image that did not set it itself.
+void lease_own_limit_is(int64_t bytes);
 // The program sets its own; error as setrlimit has it, −1 when no lease is in force.
 int lease_own_limit(const struct rlimit *set);
 

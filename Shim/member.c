@@ -2,17 +2,20 @@
 #include "member.h"
 
 #include "ask.h"
+#include "images.h"
+#include "lease.h"
 #include "raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct member_block member_block __attribute__((aligned(4096)));
+struct member_block member_block __attribute__((aligned(4096), section(".wiped")));
 _Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of its own");
 _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
 enum standing standing;
@@ -74,19 +77,23 @@ static void start(void) {
   if (loss) keep(kept_loss, sizeof kept_loss, "BC_ON_SERVER_LOSS", loss);
   if (shim) keep(kept_preload, sizeof kept_preload, "LD_PRELOAD", shim);
   strcpy(server_path, server);
-  madvise(&member_block, sizeof member_block, MADV_WIPEONFORK);
   standing = STANDING_INSIDE;
 }
 
 __attribute__((constructor(101))) static void started(void) {
   if (standing == STANDING_UNKNOWN) start();
   if (standing != STANDING_INSIDE) return;
-  // The page comes with the first charge: a program that charges nothing says nothing. But an image that was given room
-  // to be loaded says when it is.
+  // The page comes with the first charge: a program that charges nothing says nothing. But that it is loaded can be seen.
   struct rlimit lease;
-  if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &lease) == 0 && lease.rlim_cur != RLIM_INFINITY) {
-    struct bc_request hello = {.kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0)};
-    tell(&hello);
+  if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &lease) < 0 || !bc_lease_is(lease.rlim_cur)) return;
+  bool asked = lease.rlim_cur & BC_LEASE_HELLO;
+  lease.rlim_cur = bc_lease_word(lease.rlim_cur, BC_LEASE_LOADED);
+  if (asked || RAW(SYS_prlimit64, 0, RLIMIT_DATA, &lease, 0) < 0) {
+    struct image own = {.path = (const char *)getauxval(AT_EXECFN), .env = environ};
+    struct bc_request hello = {
+        .kind = BC_HELLO, .parent = (int32_t)RAW(SYS_getppid, 0), .want = (int64_t)image_key(&own)};
+    struct bc_answer answer;
+    ask(&hello, &answer, NULL); // waited for: it is looked at how much memory the loader has taken
   }
 }
 
@@ -100,11 +107,10 @@ static struct bc_page *map_page(int fd) {
 }
 
 // By the socket: the answer brings it.
-static struct bc_page *sent_page(void) {
+static struct bc_page *sent_page(struct bc_answer *answer) {
   struct bc_request request = {.kind = BC_JOIN, .parent = (int32_t)RAW(SYS_getppid, 0)};
-  struct bc_answer answer;
   int fd = -1;
-  return ask(&request, &answer, &fd) == ASK_ANSWERED && fd >= 0 ? map_page(fd) : NULL;
+  return ask(&request, answer, &fd) == ASK_ANSWERED && fd >= 0 ? map_page(fd) : NULL;
 }
 
 static struct bc_page *claim_spare(void) {
@@ -128,12 +134,11 @@ static struct bc_page *lay_out(struct bc_page *spare) {
 }
 
 // Of a child that nobody can send one: a spare of its family, and the mailbox in it.
-static struct bc_page *spare_page(void) {
+static struct bc_page *spare_page(struct bc_answer *answer) {
   struct bc_page *spare = claim_spare(), *page = spare ? lay_out(spare) : NULL;
   struct bc_request request = {.kind = BC_JOIN, .parent = (int32_t)RAW(SYS_getppid, 0)};
-  struct bc_answer answer;
   if (page) *bc_page_muted(page) = muted;
-  if (page && ask_by_mail(page, &request, &answer) == ASK_ANSWERED) return page;
+  if (page && ask_by_mail(page, &request, answer) == ASK_ANSWERED) return page;
   if (spares) bc_exchange32(bc_page_out_of_spares(bc_page_spare(spares, 0)), 1);
   if (page) RAW(SYS_munmap, page, BC_MEMFD_SIZE);
   if (spare) bc_exchange32(bc_page_claimed(spare), 0);
@@ -145,16 +150,25 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   if (standing != STANDING_INSIDE) return NULL;
   sigset_t mask;
   ask_block_signals(&mask);
+  // Here and not at the start: it makes two mappings of one, and most images never join.
+  RAW(SYS_madvise, &member_block, sizeof member_block, MADV_WIPEONFORK);
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
+<<<<<<< HEAD
     struct bc_page *page = muted == BC_MUTED_FILTER ? NULL : sent_page();
     if (!page && (muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR)) { // a child that inherited that: nobody can send it one
       member.lost = 0;
       page = spare_page();
     }
+=======
+    bool alone = muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR; // a child that inherited that: nobody can send it one
+    struct bc_answer answer;
+    struct bc_page *page = alone ? spare_page(&answer) : sent_page(&answer);
+>>>>>>> startup
     if (page && page->magic == BC_WIRE_MAGIC) {
       known_flags = page->flags | BC_ANSWER_KNOWN;
+      lease_own_limit_is(answer.own_limit);
       if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;
       __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
     }
@@ -214,6 +228,17 @@ static bool can_be_read(char *const env[]) {
     text = (uintptr_t)*e & -(uintptr_t)4096;
   }
   return true;
+}
+
+bool environment_is_plain(char *const env[]) {
+  if (!can_be_read(env)) return false;
+  bool whole = !kept_preload[0];
+  for (char *const *e = env; e && *e; e++) {
+    if ((*e)[0] != 'L' || (*e)[1] != 'D' || (*e)[2] != '_') continue;
+    if (strcmp(*e, kept_preload) != 0) return false;
+    whole = true;
+  }
+  return whole;
 }
 
 static const char *shim_path(void) { return kept_shim + sizeof "BC_SHIM=" - 1; }

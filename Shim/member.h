@@ -72,6 +72,9 @@ void member_before_fork(void);
 // In the child, where the wipe did not happen (a kernel before 4.14).
 void member_in_child(void);
 
+// Whether it makes the dynamic linker load what it would load without it, and the shim.
+bool environment_is_plain(char *const env[]);
+
 // An environment that has what a new image needs to join: `env` itself when it does, else one built in `room`.
 // entries_needed says how many pointers that takes.
 size_t environment_entries(char *const env[]);

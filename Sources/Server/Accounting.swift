@@ -32,7 +32,9 @@ public final class Accounting {
 
   unowned let host: Host
   var hasReported = false
-  var firstLeasePages: Int64 = 0
+  /// Keys of images that the head room is enough for, and the pages they took: of the whole tree, so the root has them.
+  var known: [UInt64: Int64] = [:]
+  var knownKeys: [UInt64] = []
   var members: [Int32: Member] = [:]
   /// Units whose holder died while others may go on holding them: an upper estimate until the next recount.
   let estate: Ledger.Slot

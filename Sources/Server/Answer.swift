@@ -30,11 +30,11 @@ extension Accounting {
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
+      if let took = Procfs.dataPages(pid) { learn(UInt64(bitPattern: request.want), took: took) }
+      let wasLoading = members[pid]?.isLoaded == false
+      hasLoaded(pid)
       // A join that overtook it has said as much already.
-      if members[pid]?.page == nil || members[pid]?.isLoading == true {
-        members[pid]?.isLoading = false
-        imageStarted(pid)
-      }
+      if members[pid]?.page == nil || wasLoading { imageStarted(pid) }
       trimLease(pid)
       members[pid]?.coverage = .joined
     case BC_JOIN:
@@ -101,30 +101,32 @@ extension Accounting {
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
       }
     case BC_FORK:
-      if request.birth == UInt16(BC_IMAGE.rawValue), isMuted(pid) {
-        raiseForImage(pid, uncoverable: true)
-      } else if request.birth == UInt16(BC_IMAGE.rawValue) {
-        reserveImage(pid)
-      } else if !reserveCopy(pid) {
-        if let n = members[pid]?.pendingForks, n > 0 { members[pid]?.pendingForks = n - 1 }  // without a page it is none
-        settleLease(pid)
-        if mayBeGivenBack {
-          answer.flags |= UInt32(BC_ANSWER_LATER)
-          break
-        }
+      let isImage = request.birth == UInt16(BC_IMAGE.rawValue)
+      // A child of vfork is known to be about to ask by itself.
+      let need = isMuted(pid) ? nil : detail.isEmpty ? 0 : root.known[UInt64(bitPattern: request.want)]
+      switch isImage ? reserveImage(pid, known: need) : reserveCopy(pid) {
+      case .granted, .unchanged: offerBirths(pid)
+      case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
+      case .denied:
         answer.error = ENOMEM
         let pages = members[pid].map { dataPages($0) } ?? 0
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
       }
     case BC_FORKED:
-      noted(pid, child: request.child, path: detail.isEmpty ? nil : detail)
+      noted(pid, child: request.child, path: detail.isEmpty ? nil : detail, isBooked: request.want == 1)
     case BC_EXEC:
-      members[pid]?.execPath = detail
-      members[pid]?.isLoading = true
-      raiseForImage(pid, uncoverable: isMuted(pid) || Executable.resolve(detail, of: pid).flatMap(Executable.reasonUncovered) != nil)
+      switch raiseForImage(pid, known: root.known[UInt64(bitPattern: request.want)]) {
+      case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
+      case .denied:
+        answer.error = ENOMEM
+        let pages = root.known[UInt64(bitPattern: request.want)] ?? 0
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
+      default: members[pid]?.execPath = detail
+      }
     case BC_EXEC_FAILED:
       members[pid]?.execPath = nil
-      members[pid]?.isLoading = false
+      hasLoaded(pid)
+      trimLease(pid)
     case BC_VIEW:
       let file = view(detail, for: pid, opens: request.amount == 1, &answer)
       answer.granted = leaseToSet(pid)

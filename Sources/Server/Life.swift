@@ -37,21 +37,9 @@ extension Accounting {
       }
     }
     if leased {
-      if let announced = members[parent], announced.pendingForks > 0 {
-        // It has what was booked for it: a lease like its parent's.
-        members[pid]?.lease = announced.lease
-        members[pid]?.isLoading = execPath != nil
-        put(slot, .privvmpages, to: announced.lease)
-        members[parent]?.pendingForks -= 1
-        settleLease(parent)
-      } else {
-        // What it runs under already, for its image may be being loaded under just that.
-        let limit = clinux_limit(pid)
-        let has = limit > 0 && limit < UInt64(1) << 50 ? Int64(limit / 4096) : Accounting.headRoom
-        setLease(pid, max(dataPages(member), firstLeasePages, has))
-      }
+      adoptLease(pid, parent: parent, isCopy: noted && execPath == nil)
+      settleLease(parent)
     }
-    firstLeasePages = 0
     if members[parent]?.isSealed == true { becomeSealed(pid) }
     if pidfd >= 0 { host.watch(pidfd, pid) }  // first: what follows may find that it has ended, and close the descriptor
     observeTasks()
@@ -95,15 +83,9 @@ extension Accounting {
     noteBrought(by: pid)
     host.state?.saveOutside(self)
     adopt(pid, parent: 0)
-    members[pid]?.isLoading = true
     members[pid]?.hasEntered = true
-    raiseForImage(pid, uncoverable: false)
+    _ = raiseForImage(pid, known: nil)
     return nil
-  }
-
-  func settleLease(_ pid: Int32) {
-    guard leased, let member = members[pid] else { return }
-    put(member.slot, .privvmpages, to: member.lease * (1 + member.pendingForks))
   }
 
   /// A new image runs: the old one's page is gone with it.
@@ -122,10 +104,11 @@ extension Accounting {
     members[pid]?.isRelearned = false
     members[pid]?.ahead = []
     member.forgetMost()
+    members[pid]?.births = 0
+    members[pid]?.isLent = false
     obtained.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
-    if !member.isLoading { trimLease(pid) }
   }
 
   /// The first charge of an image, or of a forked child, brings it a page of its own.
@@ -137,6 +120,7 @@ extension Accounting {
     for r in Accounting.things { arm(bc_page_cell(page, UInt32(r.rawValue)), r) }
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
+    teach(page)
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
     takeSeat(member)
@@ -148,6 +132,11 @@ extension Accounting {
       chargeImage(pid)
     }
     members[pid]?.hasEntered = false
+    if leased {
+      hasLoaded(pid)
+      trimLease(pid)
+      offerBirths(pid)
+    }
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
@@ -213,6 +202,7 @@ extension Accounting {
     if mayLeave, liveMembers > 1 {
       for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
     }
+    members[pid]?.births = 0
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
     put(member.slot, .numproc, to: 1)
@@ -220,6 +210,7 @@ extension Accounting {
     members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
+    if let parent = member.aheadOf { settleLease(parent) }
     if moved || !Procfs.exists(pid) { reaped(pid) }
   }
 
@@ -247,7 +238,10 @@ extension Accounting {
     root.inTree -= 1
     host.pages.forgetInodes(member.pages)
     member.end()
-    if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
+    if let parent = member.aheadOf {
+      members[parent]?.ahead.remove(pid)
+      settleLease(parent)
+    }
     obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     // What it left in memory is this beancounter's until it is removed.
@@ -306,7 +300,7 @@ extension Accounting {
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {
     members[pid]?.coverage = .uncovered
-    members[pid]?.isLoading = false
+    takeBirths(pid)
     if let member = members[pid] {
       for r in Accounting.things { giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r))) }
     }
@@ -320,9 +314,6 @@ extension Accounting {
 }
 
 extension Accounting {
-  /// COMMAND starts under this many pages of lease, which it inherits.
-  public func prepare(lease: Int64) { firstLeasePages = lease }
-
   /// Zombies that nobody in the beancounter can reap any more are their new parent's, which is outside.
   public func leaveZombiesToInit() {
     for member in Array(members.values) where member.isZombie {

@@ -54,28 +54,37 @@ struct Member {
   /// Inodes of those that it had before, and may have mapped still.
   var pages: [UInt64] = []
   var coverage = Coverage.expected
-  /// Pages that RLIMIT_DATA lets it have; 0 while memory has no bound.
+  /// Pages that it may come to have; 0 while memory has no bound.
   var lease: Int64 = 0
+  /// … and as it was last set: less while a child is to copy less.
+  var limit: Int64 = 0
   /// Another user's: its limits are set by its own shim, from our answers.
   var setsOwnLease = false
   /// Pages of MAP_NORESERVE mappings that were let beyond the lease.
   var exempt: Int64 = 0
   /// The program's own RLIMIT_DATA in bytes; −1 when it set none.
   var ownLimit: Int64 = -1
-  /// Children announced and not yet seen: each has a numproc, and a copy of the lease, charged here.
+  /// Children whose lease is booked here: those to spare, those under way, and those that are noted.
+  var births: Int64 = 0
+  /// The greatest lease that one of them may have copied.
+  var copied: Int64 = 0
+  /// Children under way when its page was last looked at; since when the same ones; and the page's count of forks then.
   var pendingForks: Int64 = 0
+  var startingSince: Int64?
+  var generation: UInt32 = 0
+  /// Its lease is for a child to copy, and may be larger than it needs; and what of it was booked for the child.
+  var isLent = false
+  var lent: Int64 = 0
   var hasForked: Bool { page.map { $0.pointee.generation & BC_GENERATIONS > 1 } ?? hadForked }
   var hadForked = false
   /// A member of the server before this one that has not asked this one yet: its books are what the kernel counted.
   var isRelearned = false
-  /// Its loader may still be mapping the image: its lease is not to be touched below the room that images are given. Not
-  /// believed for ever: an image that cannot speak never says that it is loaded.
-  var isLoading: Bool {
-    get { loadingSince.map { Clock.milliseconds() - $0 < Member.longestLoading } ?? false }
-    set { loadingSince = newValue ? Clock.milliseconds() : nil }
-  }
+  /// When its image began to be loaded; nil when it was forked.
   var loadingSince: Int64?
-  private static let longestLoading: Int64 = 250
+  /// … and has been, as was seen.
+  var isLoaded = false
+  /// … and will say when it has been: its lease asks for that.
+  var saysHello = false
   /// Children that joined before their parent could note them: each is charged twice until it does.
   var ahead: Set<Int32> = []
   /// The parent that it joined ahead of.

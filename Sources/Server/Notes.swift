@@ -31,23 +31,15 @@ extension Accounting {
       guard note != BC_NOTE_FREE.rawValue, note != BC_NOTE_WRITING.rawValue else { continue }
       var path = bc_page_note_path(page, i)
       let text = withUnsafePointer(to: &path) { String(cString: bc_note_path_text($0)) }
+      let isBooked = bc_page_born(page, i)
       // Where the parent was quicker, it has reaped the child and has the unit back.
       guard bc_cas32(bc_page_note(page, i), note, BC_NOTE_FREE.rawValue) else { continue }
-      noted(pid, child: note, path: text.isEmpty ? nil : text)
+      noted(pid, child: note, path: text.isEmpty ? nil : text, isBooked: isBooked)
     }
-    // Those that joined ahead of their note have taken what was booked for them.
-    let forking = min(Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0))), mostForking(pid))
-    if members[pid]?.pendingForks != forking {
-      members[pid]?.pendingForks = forking
-      settleLease(pid)
-    }
-  }
-
-  /// Forks are booked within the bounds; a page that speaks of more of them books nothing beyond.
-  private func mostForking(_ pid: Int32) -> Int64 {
-    guard leased, let member = members[pid], member.lease > 0 else { return 1 << 16 }
-    let share = (max(0, room(.privvmpages, .hard)) + ledger.granted(member.slot, .privvmpages)) / member.lease
-    return min(max(member.pendingForks, share - 1), 1 << 16)
+    let forking = min(Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0))), 1 << 16)
+    members[pid]?.pendingForks = forking
+    lookAtForks(pid)
+    settleLent(pid)
   }
 
   /// A note is the word of a member about another process. One of its own is a child of a member, or has the token in its
@@ -58,13 +50,17 @@ extension Accounting {
   }
 
   /// The parent's unit for a child becomes the child's, or comes back.
-  func noted(_ pid: Int32, child: Int32, path: String?) {
+  func noted(_ pid: Int32, child: Int32, path: String?, isBooked: Bool) {
+    if isBooked { born(of: pid) }
+    defer { if isBooked { offerBirths(pid) } }
     var child = child
     // A number of another namespace is some other process's here.
     if child == BC_NOTE_SECRET.rawValue || (child > 0 && members[pid]?.isForeign == true) {
       child = Procfs.children(pid).first { host.owner[$0] == nil } ?? members[pid]?.ahead.first ?? BC_NOTE_OVER.rawValue
     }
     members[pid]?.ahead.remove(child)
+    // It came ahead of its note, and runs no image.
+    if path == nil, let one = members[child], one.page == nil, one.execPath == nil { members[child]?.loadingSince = nil }
     if child > 0, host.owner[child] == nil, isOurs(child), adopt(child, parent: pid, execPath: path, noted: true) { return }
     if child > 0, host.owner[child] == nil { noteIfUncoverable(child, path) }  // it has been and gone
     if let slot = members[pid]?.slot, ledger.granted(slot, .numproc) > 0 {
@@ -75,6 +71,10 @@ extension Accounting {
 
   /// An image that has come to run and said nothing: what the last one charged is not its own.
   func settleImage(_ pid: Int32) {
+    if let member = members[pid], leased, member.page == nil, member.execPath != nil, !isLoading(member), members[pid]?.isLoaded == true {
+      members[pid]?.execPath = nil
+      members[pid]?.coverage = .joined
+    }
     guard let member = members[pid], let path = member.execPath, !member.isZombie, member.page != nil,
       !Procfs.maps(pid, "/memfd:beancounter")
     else { return }

@@ -125,6 +125,8 @@ extension Accounting {
     for member in counted {
       let tasks = Procfs.tasks(member.pid) ?? 0
       total += tasks
+      // Threads that had ended are not in this count: the shim is not to give them back as well.
+      if let page = member.page { bc_page_threads_counted(page, Int32(max(1, tasks))) }
       thaw(member, .numproc, counted: tasks, pendingBefore: pendingNow(member, .numproc), without: member.ahead.count)
       members[member.pid]?.hasThreads = tasks > 1
     }

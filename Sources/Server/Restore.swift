@@ -37,6 +37,7 @@ extension Accounting {
     let took = takeOldCredit(pid)
     put(members[pid]!.slot, .numproc, to: Procfs.tasks(pid) ?? 1)
     imageStarted(pid)
+    trimLease(pid)
     members[pid]?.isRelearned = took
   }
 
@@ -57,6 +58,8 @@ extension Accounting {
     guard look() else { return }
     var none: Int64 = 0
     for r in Accounting.things { pwrite(memory, &none, 8, page + bc_page_credit_at(UInt32(r.rawValue))) }
+    var noBirths: Int32 = 0
+    pwrite(memory, &noBirths, 4, page + bc_page_births_at())
     // What had begun ends within microseconds, unless it blocks in the kernel: then it is counted when it has ended.
     for _ in 0..<20 {
       guard look() else { return }

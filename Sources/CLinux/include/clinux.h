@@ -73,6 +73,14 @@ static inline unsigned long long clinux_descriptors_now(void) {
   return getrlimit(RLIMIT_NOFILE, &now) < 0 ? 1024 : now.rlim_cur < 1 << 30 ? now.rlim_cur : 1 << 30;
 }
 
+// Sets it and answers what it was at that moment (do_prlimit holds one lock over both); 0 when it cannot.
+static inline unsigned long long clinux_exchange_limit(pid_t pid, unsigned long long soft) {
+  struct rlimit now, was;
+  if (prlimit(pid, RLIMIT_DATA, NULL, &now) < 0) return 0;
+  now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+  return prlimit(pid, RLIMIT_DATA, &now, &was) < 0 ? 0 : was.rlim_cur;
+}
+
 // A message with at most one descriptor.
 ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd);
 
