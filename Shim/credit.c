@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-static void lowest(struct bc_cell *cell, int64_t left) {
+void credit_lowest(struct bc_cell *cell, int64_t left) {
   int64_t low = bc_load(&cell->low);
   while (left < low && !bc_cas(&cell->low, &low, left)) {}
 }
@@ -16,7 +16,7 @@ __attribute__((noinline)) bool credit_take_more(struct bc_cell *cell, int64_t n)
     // A new maximum must not rest on an estimate: maxheld is exact.
     if (newest && bc_load32(&cell->uncertain)) break;
     if (!bc_cas(&cell->credit, &seen, left)) continue;
-    if (newest) lowest(cell, left);
+    if (newest) credit_lowest(cell, left);
     return true;
   }
   credit_settle(cell);

@@ -9,6 +9,9 @@
 
 static inline void credit_settle(struct bc_cell *cell) { __atomic_fetch_sub(&cell->pending, 1, __ATOMIC_SEQ_CST); }
 
+// So little was left: a new maximum, if it is less than ever since the server last looked.
+void credit_lowest(struct bc_cell *cell, int64_t left);
+
 // The rest of credit_take, with the charge pending: a new maximum, or somebody else was quicker.
 bool credit_take_more(struct bc_cell *cell, int64_t n);
 

@@ -155,17 +155,12 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
-<<<<<<< HEAD
-    struct bc_page *page = muted == BC_MUTED_FILTER ? NULL : sent_page();
+    struct bc_answer answer;
+    struct bc_page *page = muted == BC_MUTED_FILTER ? NULL : sent_page(&answer);
     if (!page && (muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR)) { // a child that inherited that: nobody can send it one
       member.lost = 0;
-      page = spare_page();
+      page = spare_page(&answer);
     }
-=======
-    bool alone = muted == BC_MUTED_FILTER || muted == BC_MUTED_FAR; // a child that inherited that: nobody can send it one
-    struct bc_answer answer;
-    struct bc_page *page = alone ? spare_page(&answer) : sent_page(&answer);
->>>>>>> startup
     if (page && page->magic == BC_WIRE_MAGIC) {
       known_flags = page->flags | BC_ANSWER_KNOWN;
       lease_own_limit_is(answer.own_limit);
