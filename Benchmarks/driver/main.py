@@ -67,7 +67,9 @@ def main():
         print(page.figures_to_reach(found))
     if "micro" in found or "programs" in found:
         print("\n" + page.ours({**found.get("micro", {}), **found.get("programs", {})}))
-        print("\n" + page.ratios({**found.get("micro", {}), **found.get("programs", {})}, names, 1) if "micro" in found else "")
+        for section, unit in (("micro", 1), ("programs", 1e9)):
+            if section in found:
+                print("\n" + page.ratios(found[section], names, unit))
     for kind, one in found.get("instructions", {}).items():
         print(f"{one['title']}: {one.get('bare', 0):.1f} instructions bare, {one.get('far', 0) - one.get('bare', 0):+.1f} in a beancounter {one.get('error', '')}")
     for one in found.get("calls", {}).values():
