@@ -18,6 +18,7 @@
 struct member_block member_block __attribute__((aligned(4096), section(".wiped")));
 _Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of its own");
 _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
+static bool wiped; // by the kernel, in every child
 enum standing standing;
 uint32_t known_flags;
 int32_t muted;
@@ -151,7 +152,7 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   sigset_t mask;
   ask_block_signals(&mask);
   // Here and not at the start: it makes two mappings of one, and most images never join.
-  RAW(SYS_madvise, &member_block, sizeof member_block, MADV_WIPEONFORK);
+  wiped = RAW(SYS_madvise, &member_block, sizeof member_block, MADV_WIPEONFORK) == 0;
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
@@ -208,7 +209,9 @@ void member_before_fork(void) {
   __atomic_store_n(&page->generation, next | (now & BC_RANGES_HELD), __ATOMIC_SEQ_CST);
 }
 
-void member_in_child(void) { memset(&member, 0, sizeof member); }
+void member_in_child(void) {
+  if (!wiped) memset(&member, 0, sizeof member); // else it is, and touching it would cost a page
+}
 
 static size_t name_length(const char *entry) { return (size_t)(strchr(entry, '=') - entry) + 1; }
 
