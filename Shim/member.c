@@ -166,6 +166,7 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
       known_flags = page->flags | BC_ANSWER_KNOWN;
       lease_own_limit_is(answer.own_limit);
       if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;
+      member.pid = (int32_t)RAW(SYS_getpid, 0);
       __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
     }
   }
@@ -187,6 +188,7 @@ bool member_mute(enum bc_muted why) {
 }
 
 struct bc_page *member_rejoin(struct bc_page *old) {
+  if (member.pid != (int32_t)RAW(SYS_getpid, 0)) return NULL; // the page is known, as another's: it is not ours to replace
   if (member.page == old) __atomic_store_n(&member.page, NULL, __ATOMIC_SEQ_CST);
   struct bc_page *page = member_join();
   // Other threads may be in the old page still: it stays mapped, and what they charge there is found by the next recount.

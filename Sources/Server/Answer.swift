@@ -70,6 +70,10 @@ extension Accounting {
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
+      if isResting(resource) {
+        answer.flags |= UInt32(BC_ANSWER_SURE)
+        break
+      }
       verify(pid, resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
