@@ -43,10 +43,11 @@ struct Rest {
 
   /// … or timed, where it is the kernel that makes each look wait.
   mutating func begin(after milliseconds: Double) {
-    until = milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.factor)
+    until = milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.longFactor)
   }
 
   private static let factor = 20.0
+  private static let longFactor = 200.0
   private static let brief = 1.0
 }
 
