@@ -1,11 +1,9 @@
 #include "credit.h"
 
-#include "ask.h"
-
 #include <errno.h>
 
 __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned resource, int64_t n, unsigned severity,
-                                               int refusal, const char *call, const char *detail) {
+                                               int refusal, struct about about) {
   struct bc_cell *cell = bc_page_cell(*where, resource);
   bool sure = false;
   do {
@@ -17,8 +15,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
         .child = refusal, // the errno that the program will see, for the record of denials
     };
     struct bc_answer answer;
-    ask_text(request.call, sizeof request.call, call);
-    ask_text(request.detail, sizeof request.detail, detail);
+    ask_about(&request, about);
     switch (ask(&request, &answer, NULL)) {
       case ASK_ANSWERED:
         if (answer.error) return refusal;
@@ -41,14 +38,20 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
 
 __attribute__((noinline, cold)) struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n,
                                                             int refusal, const char *call, const char *detail) {
-  int error = credit_ask(&page, resource, n, BC_HARD, refusal, call, detail);
+  int error = credit_ask(&page, resource, n, BC_HARD, refusal, (struct about){.call = call, .text = detail});
+  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+}
+
+__attribute__((noinline, cold)) struct charge charge_slowly_with(struct bc_page *page, unsigned resource, int64_t n, int refusal,
+                                                                 const char *call, struct bc_numbers numbers) {
+  int error = credit_ask(&page, resource, n, BC_HARD, refusal, (struct about){.call = call, .numbers = numbers});
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 
 struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
-                              const char *call) {
+                              struct about about) {
   if (credit_take(bc_page_cell(page, resource), n)) return (struct charge){page, 0};
-  int error = credit_ask(&page, resource, n, severity, refusal, call, NULL);
+  int error = credit_ask(&page, resource, n, severity, refusal, about);
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 

@@ -21,7 +21,7 @@ static int refusal_of(int domain) { return domain == AF_UNIX || domain == AF_NET
 SAME_PROTOTYPE(socket, int, (int, int, int));
 EXPORT(int, socket, (int domain, int type, int protocol)) {
   struct charge_pair s;
-  int error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", NULL);
+  int error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", domain, type);
   if (unlikely(error)) return errno = error, -1;
   int fd = NEXT(socket)(domain, type, protocol);
   pair_end(&s, &fd, 1, fd >= 0);
@@ -31,7 +31,7 @@ EXPORT(int, socket, (int domain, int type, int protocol)) {
 SAME_PROTOTYPE(socketpair, int, (int, int, int, int[2]));
 EXPORT(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
   struct charge_pair s;
-  int error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", NULL);
+  int error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", domain, type);
   if (unlikely(error)) return errno = error, -1;
   int failed = NEXT(socketpair)(domain, type, protocol, fds);
   pair_end(&s, fds, 2, failed == 0);
@@ -73,7 +73,7 @@ static bool plenty(struct bc_page *page, unsigned what) {
     if (unlikely(page == NULL)) return NEXT(name) args;                                  \
     unsigned what = what_listens(page, fd);                                              \
     int error = unlikely(!plenty(page, what)) ? nothing_to_accept(fd) : 0;               \
-    if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, NULL);               \
+    if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, fd, 0);              \
     if (unlikely(error)) return errno = error, -1;                                       \
     int got = NEXT(name) args;                                                           \
     pair_end(&s, &got, 1, got >= 0);                                                  \

@@ -128,7 +128,7 @@ EXPORT(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void
   int error = NEXT(pthread_create)(thread, attr, run, argument);
   if (unlikely(error == EAGAIN)) {
     int64_t bytes = stack_bytes(attr);
-    struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes};
+    struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes, .numbers = {{bytes}}};
     while (error == EAGAIN && lease_grow(&t)) {
       error = NEXT(pthread_create)(thread, attr, run, argument);
     }
@@ -142,7 +142,7 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
   struct charge c = thread_begin("thrd_create");
   if (unlikely(c.error)) return thrd_error;
   int error = NEXT(thrd_create)(thread, run, argument);
-  struct lease_try t = {.call = "thrd_create", .least = stack_bytes(NULL), .want = stack_bytes(NULL)};
+  struct lease_try t = {.call = "thrd_create", .least = stack_bytes(NULL), .want = stack_bytes(NULL), .numbers = {{stack_bytes(NULL)}}};
   while (error == thrd_nomem && lease_grow(&t)) error = NEXT(thrd_create)(thread, run, argument);
   thread_end(c, error == thrd_success);
   return error;
@@ -155,7 +155,7 @@ enum { SPAWN_STACK = 64 << 10, SPAWN_PAGE = 4096 };
 // Room for that, where a refusal could not be tried again.
 static void spawn_stack_ahead(const char *call) {
   int saved = errno;
-  struct lease_try t = {.call = call, .least = SPAWN_PAGE, .want = SPAWN_STACK};
+  struct lease_try t = {.call = call, .least = SPAWN_PAGE, .want = SPAWN_STACK, .numbers = {{SPAWN_STACK}}};
   long at;
   while ((at = RAW(SYS_mmap, 0, SPAWN_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == -ENOMEM && lease_grow(&t)) {}
   if (at > 0 || at < -4095) RAW(SYS_munmap, at, SPAWN_STACK);
@@ -174,7 +174,7 @@ static void spawn_stack_ahead(const char *call) {
     pid_t child = -1;                                                                                          \
     char *const *with = n ? environment_repaired(env, room) : env;                                             \
     int error = NEXT(name)(&child, path, actions, attr, argv, with);                                           \
-    struct lease_try stack = {.call = #name, .least = SPAWN_PAGE, .want = SPAWN_STACK};                        \
+    struct lease_try stack = {.call = #name, .least = SPAWN_PAGE, .want = SPAWN_STACK, .numbers = {{SPAWN_STACK}}};                        \
     while (unlikely(error == ENOMEM) && lease_grow(&stack)) error = NEXT(name)(&child, path, actions, attr, argv, with); \
     task_end(t, error ? -1 : child, path);                                                                     \
     if (!error && out) *out = child;                                                                           \

@@ -71,8 +71,7 @@ extension Report {
 
   private func line(for denial: Denial) -> String {
     "denied \(denial.resource.name) x\(denial.count) (\(visible(denial.errno))): "
-      + "\(visible(denial.comm))[\(denial.pid)] \(visible(denial.call))"
-      + "(\(denial.detail.isEmpty ? "" : quoted(denial.detail)))" + (denial.injected ? " injected" : "")
+      + denial.who + " " + denial.what + (denial.injected ? " injected" : "")
       + (denial.frames.isEmpty ? "" : "  " + denial.frames.own.prefix(Report.mostFrames).map(\.brief).joined(separator: " < "))
   }
 
@@ -90,6 +89,17 @@ extension Report {
     let shown = kinds.prefix(verbose ? kinds.count : 3).map { $0.count > 1 ? "\($0.name) x\($0.count)" : $0.name }
     return (shown + (shown.count < kinds.count ? ["…"] : [])).joined(separator: ", ")
   }
+}
+
+extension Report.Denial {
+  /// `worker[4711]`; `worker[4711/4713 io-1]` for another thread than the main one.
+  package var who: String {
+    let other = thread == pid ? "" : "/\(thread)" + (threadName.isEmpty || threadName == comm ? "" : " \(visible(threadName))")
+    return "\(visible(comm))[\(pid)\(other)]"
+  }
+
+  /// `open("/etc/passwd")`, `mmap(NULL, 1048576)`.
+  package var what: String { "\(visible(call))(\(detail.isEmpty ? visible(arguments) : quoted(detail)))" }
 }
 
 extension [Frame] {

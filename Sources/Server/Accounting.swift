@@ -38,6 +38,7 @@ public final class Accounting {
   var badness = 0
   var blame = Blame()
   var obtained = Obtained()
+  var sightings = Sightings()
   /// Descriptors charged to processes when they ended.
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]

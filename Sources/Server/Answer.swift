@@ -13,8 +13,8 @@ extension Accounting {
     answer.own_limit = -1
     answer.flags = pageFlags
     var request = request
-    let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
-    let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
+    let asked = Asked(request)
+    let detail = asked.detail
     let foreign = request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
     if members[pid] == nil {
       let parent = !foreign && members[request.parent] != nil ? request.parent : parent(of: pid)
@@ -51,10 +51,10 @@ extension Accounting {
         break
       }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if let level = charge(pid, resource, request.amount, severity) {
         answer.error = error
-        deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
+        deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
       }
     case BC_VERIFY:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {
@@ -62,15 +62,16 @@ extension Accounting {
         break
       }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
       verify(pid, resource)
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
-      if request.amount > 0, inject(
-        .privvmpages, request, from: pid, call: call, detail: detail, amount: pages(request.amount), error: ENOMEM, &answer)
-      { break }
+      if Int32(request.flags) & Int32(BC_FLAG_INTENT) != 0 {
+        _ = inject(.privvmpages, request, from: pid, asked, amount: pages(request.amount), error: ENOMEM, &answer)
+        break
+      }
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
       switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve) {
       case .granted: break
@@ -79,7 +80,7 @@ extension Accounting {
       case .denied:
         answer.error = ENOMEM
         observeMemory()
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages(request.amount))
       }
     case BC_FORK:
       if request.birth == UInt16(BC_IMAGE.rawValue) {
@@ -93,7 +94,7 @@ extension Accounting {
         }
         answer.error = ENOMEM
         let pages = members[pid].map { dataPages($0) } ?? 0
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
       }
     case BC_FORKED:
       noted(pid, child: request.child, path: detail.isEmpty ? nil : detail)

@@ -17,10 +17,11 @@ extension Accounting {
     makeSure(resource)
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
+    switch obtain(slot, resource, n, batch: ahead(resource, pid, at: had + n), severity) {
     case .granted(let amount):
       addCredit(pid, resource, amount, forced: severity == .force)
-      sample(resource, pid, amount, had: had)
+      sample(resource, pid, n, had: had)
+      obtained.granted(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
       return nil
     case .refused(let level):

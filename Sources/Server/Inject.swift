@@ -12,6 +12,7 @@ struct Injecting {
   private var charges: Int64 = 0
   private var state: UInt64 = 0
   private var places: Set<[Blame.Step]> = []
+  private(set) var firstOfPlaces: [Int64] = []
   /// Stacks of those that were told to ask again: nil while they are being read.
   private var stacks: [Asker: [Blame.Step]?] = [:]
 
@@ -28,12 +29,16 @@ struct Injecting {
       charges += 1
       return charges == n ? .fail : .goOn
     case .chance(let chance, _): return random() < chance ? .fail : .goOn
-    case .eachStack:
+    case .eachStack, .survey:
       let asker = Asker(pid: pid, thread: thread)
       guard let stack = stacks[asker] else { return .showStack }
       guard let stack else { return .askAgain }
       stacks[asker] = nil
-      return places.insert(stack).inserted ? .fail : .goOn
+      charges += 1
+      let isFirst = places.insert(stack).inserted
+      if rule == .eachStack { return isFirst ? .fail : .goOn }
+      if isFirst { firstOfPlaces.append(charges) }
+      return .goOn
     }
   }
 
@@ -61,18 +66,23 @@ extension Accounting {
   }
 
   /// Whether this charge is to fail, or to be asked about again, which the answer then says; true when it is answered.
-  func inject(_ resource: Resource, _ request: bc_request, from pid: Int32, call: String, detail: String, amount: Int64, error: Int32,
+  func inject(_ resource: Resource, _ request: bc_request, from pid: Int32, _ asked: Asked, amount: Int64, error: Int32,
     _ answer: inout bc_answer
   ) -> Bool {
     guard let level = upwards.first(where: { $0.injecting[resource] != nil }) else { return false }
     answer.flags |= UInt32(BC_ANSWER_SURE)
     guard request.severity != UInt8(BC_FORCE.rawValue) else { return false }
     let thread = request.thread
+    // Each failure is witnessed, so it waits where too many stacks are still to be read.
+    guard host.witnesses.hasRoom else {
+      answer.flags |= UInt32(BC_ANSWER_LATER)
+      return true
+    }
     switch level.injecting[resource]!.decide(pid, thread) {
     case .goOn: return false
     case .fail:
       answer.error = error
-      deny(resource, by: level, pid: pid, error: error, call: call, detail: detail, amount: amount, injected: true)
+      deny(resource, by: level, pid: pid, error: error, asked, amount: amount, injected: true)
     case .showStack:
       level.injecting[resource]!.isShowing(pid, thread)
       let asked = host.witnesses.want(for: self, always: true) { frames in

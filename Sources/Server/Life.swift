@@ -113,7 +113,7 @@ extension Accounting {
     if let level {
       level.recountTasks()
       if level.ledger.room(.numproc, .hard) < 1 {
-        deny(.numproc, by: level, pid: pid, error: EAGAIN, call: "enter", detail: "", amount: 1)
+        deny(.numproc, by: level, pid: pid, error: EAGAIN, Asked(call: "enter", thread: pid), amount: 1)
         return level
       }
     }
@@ -170,8 +170,11 @@ extension Accounting {
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
-      let want = injects(r) ? 0 : Accounting.batch[r] ?? 0
-      if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
+      let has = ledger.granted(member.slot, r), want = ahead(r, pid, at: has)
+      if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 {
+        addCredit(pid, r, amount)
+        obtained.granted(r, pid, to: has + amount)
+      }
     }
   }
 
@@ -260,6 +263,7 @@ extension Accounting {
     members[pid] = nil
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
+    sightings.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)
@@ -308,6 +312,7 @@ extension Accounting {
     keepAhead()
     if leased { observeMemory() }
     observeIfDue()
+    lookAtDescriptors()
   }
 
   /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.

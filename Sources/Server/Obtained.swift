@@ -3,8 +3,10 @@ internal import Command
 internal import Recount
 internal import Witness
 
-/// Where living members obtained what is bounded: the stacks of grants, sampled by amount. An estimate without bias of
-/// how much each place made its process grow, beyond the first grant of each image, which is spent on starting and is no leak.
+/// Where living members obtained what is bounded: the stacks of charges, sampled by amount. Points fall on units at random; credit
+/// is granted ahead up to the next point and no further, so that whoever obtains the unit with the point asks itself. That
+/// makes it an estimate without bias of how much each place made its process grow, whatever the rhythm of the program.
+/// Memory is leased in large steps of a length that has chance in it: each step stands for itself.
 struct Obtained {
   struct Place: Hashable {
     var pid: Int32
@@ -16,6 +18,8 @@ struct Obtained {
     /// Units that the points stand for: each stands for as many as there are, on average, between two of its time.
     var amount: Int64
     var points: Int64
+    /// Σ of the squares of what each witness stands for: the variance of the amount.
+    var squares: Double
   }
 
   struct Mark {
@@ -23,44 +27,71 @@ struct Obtained {
     var held: [Resource: Int64]
   }
 
-  private struct Sampled {
-    var sampler: Sampler
+  /// How a resource is sampled now.
+  private struct Pace {
+    /// Mean units between two points. Doubled after every `pointsPerInterval`, so that what sampling costs grows with the
+    /// logarithm of what is granted.
+    var interval: Int64
     var points = 0
   }
 
-  /// Mean units between two points at first. Doubled after every `pointsPerInterval`, so that what sampling costs grows
-  /// with the logarithm of what is granted.
-  private static func firstInterval(_ resource: Resource) -> Int64 { resource.unit == .items ? 32 : 4096 }
-  private static let pointsPerInterval = 64
+  /// Of one member: the most that has been out to it, for credit that is recalled and granted again is obtained once; and how
+  /// far it is to its next point.
+  private struct Course {
+    var most: Int64
+    var sampler: Sampler
+  }
+
+  /// A small bound is seen in full, a large one by some of its units.
+  private static func firstInterval(_ resource: Resource, bound: Int64) -> Int64 {
+    resource.unit == .items ? max(1, min(32, bound / pointsPerInterval)) : 4096
+  }
+  private static let pointsPerInterval: Int64 = 32
   /// Different places of one resource; what comes after is not told apart.
   private static let mostPlaces = 4096
 
-  /// The most that has been out to a member: credit that is recalled and granted again is obtained once.
-  private var most: [Resource: [Int32: Int64]] = [:]
+  private var courses: [Resource: [Int32: Course]] = [:]
   private(set) var found: [Resource: [Place: Found]] = [:]
-  private var samplers: [Resource: Sampled] = [:]
+  private var paces: [Resource: Pace] = [:]
   private var random = SystemRandomNumberGenerator()
   private(set) var mark: Mark?
   private var atMark: [Resource: [Place: Int64]] = [:]
 
-  /// What of a grant takes a member beyond all it ever had. The first grant to an image is none.
-  mutating func growth(_ resource: Resource, _ pid: Int32, from had: Int64, by amount: Int64) -> Int64 {
-    let before = max(had, most[resource]?[pid] ?? 0)
-    most[resource, default: [:]][pid] = max(before, had + amount)
-    return had > 0 ? max(0, had + amount - before) : 0
+  private mutating func course(_ resource: Resource, _ pid: Int32, from had: Int64, bound: Int64) -> Course {
+    if let one = courses[resource]?[pid] { return one }
+    let pace = paces[resource] ?? Pace(interval: Obtained.firstInterval(resource, bound: bound))
+    paces[resource] = pace
+    return Course(most: had, sampler: Sampler(interval: pace.interval, using: &random))
   }
 
-  /// How many points fall on a grant, and the units that each stands for.
-  mutating func points(in amount: Int64, of resource: Resource) -> (points: Int, interval: Int64) {
-    var one = samplers[resource] ?? Sampled(sampler: Sampler(interval: Obtained.firstInterval(resource), using: &random))
+  /// How many points fall on a charge that takes a member from what was out to it to `amount` more, and the units that each
+  /// stands for.
+  mutating func points(_ resource: Resource, _ pid: Int32, from had: Int64, by amount: Int64, bound: Int64) -> (points: Int, interval: Int64) {
+    var one = course(resource, pid, from: had, bound: bound)
     let interval = one.sampler.interval
-    let points = one.sampler.points(in: amount, using: &random)
-    one.points += points
-    if one.points >= Obtained.pointsPerInterval {
-      one = Sampled(sampler: Sampler(interval: interval * 2, using: &random))
-    }
-    samplers[resource] = one
+    let points = one.sampler.points(in: max(0, had + amount - max(had, one.most)), using: &random)
+    one.most = max(one.most, had + amount)
+    paces[resource]!.points += points
+    if paces[resource]!.points >= Obtained.pointsPerInterval { paces[resource] = Pace(interval: paces[resource]!.interval * 2) }
+    if points > 0, interval != paces[resource]!.interval { one.sampler = Sampler(interval: paces[resource]!.interval, using: &random) }
+    courses[resource, default: [:]][pid] = one
     return (points, interval)
+  }
+
+  /// How much of a batch may follow a charge up to `level` before the next point.
+  mutating func ahead(_ resource: Resource, _ pid: Int32, at level: Int64, batch: Int64, bound: Int64) -> Int64 {
+    guard batch > 0 else { return 0 }
+    let one = course(resource, pid, from: level, bound: bound)
+    courses[resource, default: [:]][pid] = one
+    return min(batch, max(0, one.most - level + min(one.sampler.unitsAhead, 1 << 40)))
+  }
+
+  /// Granted ahead, with no point on it.
+  mutating func granted(_ resource: Resource, _ pid: Int32, to level: Int64) {
+    guard var one = courses[resource]?[pid], level > one.most else { return }
+    _ = one.sampler.points(in: level - one.most, using: &random)
+    one.most = level
+    courses[resource]![pid] = one
   }
 
   mutating func add(_ resource: Resource, _ pid: Int32, _ frames: [Frame], points: Int, interval: Int64) {
@@ -70,15 +101,17 @@ struct Obtained {
       place.steps = []
       frames = []
     }
-    var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0)
-    one.amount += Int64(points) * interval
+    var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0, squares: 0)
+    let amount = Int64(points) * interval
+    one.amount += amount
     one.points += Int64(points)
+    one.squares += Double(amount) * Double(amount)
     found[resource, default: [:]][place] = one
   }
 
   /// Its image has gone, and what it says of places with it.
   mutating func forget(_ pid: Int32) {
-    for resource in most.keys { most[resource]?[pid] = nil }
+    for resource in courses.keys { courses[resource]?[pid] = nil }
     for resource in found.keys { found[resource] = found[resource]?.filter { $0.key.pid != pid } }
     for resource in atMark.keys { atMark[resource] = atMark[resource]?.filter { $0.key.pid != pid } }
   }
@@ -92,16 +125,17 @@ struct Obtained {
   func grown(_ resource: Resource) -> [(place: Place, found: Found)] {
     (found[resource] ?? [:]).compactMap { place, one in
       let amount = one.amount - (atMark[resource]?[place] ?? 0)
-      return amount > 0 ? (place, Found(frames: one.frames, amount: amount, points: one.points)) : nil
+      return amount > 0 ? (place, Found(frames: one.frames, amount: amount, points: one.points, squares: one.squares)) : nil
     }
   }
 }
 
 extension Accounting {
-  /// A grant to a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
+  /// A charge of a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
-    guard amount > 0, isBounded(resource) else { return }
-    let (points, interval) = obtained.points(in: obtained.growth(resource, pid, from: had, by: amount), of: resource)
+    let bound = bound(resource)
+    guard amount > 0, bound != Bounds.unlimited else { return }
+    let (points, interval) = obtained.points(resource, pid, from: had, by: amount, bound: bound)
     guard points > 0 else { return }
     let note = { [unowned self] (frames: [Frame]) in
       guard members[pid] != nil else { return }
@@ -109,6 +143,18 @@ extension Accounting {
     }
     // What is too much to be read counts as unknown, so that no other place gets its share.
     if !host.witnesses.want(for: self, note) { note([]) }
+  }
+
+  /// The lowest bound of those that hold for it, or `Bounds.unlimited`.
+  private func bound(_ resource: Resource) -> Int64 {
+    upwards.reduce(Bounds.unlimited) { min($0, $1.ledger[resource].bounds.ceiling(.hard)) }
+  }
+
+  /// What may be granted ahead of a charge up to `level`, of a batch.
+  func ahead(_ resource: Resource, _ pid: Int32, at level: Int64) -> Int64 {
+    let batch = injects(resource) ? 0 : Accounting.batch[resource] ?? 0
+    let bound = bound(resource)
+    return bound == Bounds.unlimited ? batch : obtained.ahead(resource, pid, at: level, batch: batch, bound: bound)
   }
 
   /// The places where a member obtained what it holds now, the greatest first: JSON objects, an estimate each.

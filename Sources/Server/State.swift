@@ -56,6 +56,9 @@ public final class State {
     }
     // A database from before --meminfo; one that has the column says so, which is as good.
     sqlite3_exec(handle, "ALTER TABLE beancounter ADD COLUMN meminfo INTEGER NOT NULL DEFAULT 0", nil, nil, nil)
+    for column in ["arguments TEXT NOT NULL DEFAULT ''", "thread INTEGER NOT NULL DEFAULT 0", "thread_name TEXT NOT NULL DEFAULT ''"] {
+      sqlite3_exec(handle, "ALTER TABLE denial ADD COLUMN \(column)", nil, nil, nil)
+    }
   }
 
   deinit {
@@ -169,14 +172,15 @@ public final class State {
     run(
       """
       SELECT resource, count, errno, pid, comm, call, detail, amount, coalesce(frames, ''), coalesce(witnessed, 0),
-      coalesce(injected, 0) FROM denial LEFT JOIN blame USING(id, n) WHERE id=? ORDER BY n
+      coalesce(injected, 0), arguments, thread, thread_name FROM denial LEFT JOIN blame USING(id, n) WHERE id=? ORDER BY n
       """, [.number(Int64(one.id))]
     ) { row in
       guard let resource = Resource(name: text(row, 0)) else { return }
       denials.append(
         .init(
           resource: resource, count: sqlite3_column_int64(row, 1), errno: text(row, 2), pid: Int32(sqlite3_column_int64(row, 3)),
-          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), amount: sqlite3_column_int64(row, 7),
+          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), arguments: text(row, 11),
+          amount: sqlite3_column_int64(row, 7), thread: Int32(sqlite3_column_int64(row, 12)), threadName: text(row, 13),
           frames: Frame.stack(text(row, 8)), witnessed: sqlite3_column_int64(row, 9), injected: sqlite3_column_int64(row, 10) != 0))
     }
     one.resume(denials)
@@ -252,10 +256,11 @@ public final class State {
     for n in one.changedDenials {
       let d = one.denials[n]
       run(
-        "INSERT INTO denial VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET count=excluded.count",
+        "INSERT INTO denial VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET count=excluded.count",
         [
           .number(Int64(one.id)), .number(Int64(n)), .text(d.resource.name), .text(d.errno), .number(Int64(d.pid)), .text(d.comm),
           .text(d.call), .text(d.detail), .number(d.amount), .number(d.count),
+          .text(d.arguments), .number(Int64(d.thread)), .text(d.threadName),
         ])
       guard !d.frames.isEmpty || d.injected else { continue }
       run(

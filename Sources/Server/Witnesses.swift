@@ -39,6 +39,7 @@ public final class Witnesses {
     return true
   }
 
+  var hasRoom: Bool { missing != nil || pending.count < Witnesses.mostPending }
   var isWanted: Bool { wanted != nil }
   func forget() { wanted = nil }
 

@@ -32,6 +32,10 @@ public struct Sampler: Sendable {
     return points
   }
 
+  /// Units that may be granted ahead without a point falling on them: then whoever obtains the one that has the point asks
+  /// itself, and no other stands in for it.
+  public var unitsAhead: Int64 { left >= Double(Int64.max) ? .max : max(0, Int64(left.rounded(.up)) - 1) }
+
   private static func gap(_ interval: Int64, using generator: inout some RandomNumberGenerator) -> Double {
     -log(1 - Double.random(in: 0..<1, using: &generator)) * Double(interval)
   }

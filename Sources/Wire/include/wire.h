@@ -43,7 +43,11 @@ enum bc_birth {
   BC_IMAGE = 1, // vfork, posix_spawn, system, popen: it will run a new image
 };
 
-enum { BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4 };
+enum {
+  BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4,
+  BC_FLAG_NUMBERS = 64, // detail is no text but struct bc_numbers: what the server puts into words
+  BC_FLAG_INTENT = 128,  // BC_MEMORY: nothing has been refused, only whether the call is to fail on request is asked
+};
 
 struct bc_request {
   uint32_t magic;
@@ -63,6 +67,11 @@ struct bc_request {
   char detail[156];  // its path or size, for people
 };
 _Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
+
+// Arguments of a call that has no path or name to show, in its own order; what each means depends on the call.
+struct bc_numbers {
+  int64_t at[3];
+};
 
 struct bc_answer {
   uint32_t magic;
@@ -211,6 +220,11 @@ static inline void bc_request_clean(struct bc_request *r) {
 }
 static inline const char *bc_request_call(const struct bc_request *r) { return r->call; }
 static inline const char *bc_request_detail(const struct bc_request *r) { return r->detail; }
+static inline struct bc_numbers bc_request_numbers(const struct bc_request *r) {
+  struct bc_numbers n;
+  for (unsigned i = 0; i < sizeof n; i++) ((char *)&n)[i] = r->detail[i]; // of no alignment
+  return n;
+}
 static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resource) {
   return &page->cells[resource % BC_RESOURCES];
 }
