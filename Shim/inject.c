@@ -41,12 +41,23 @@ static bool fails(const char *call, size_t a, size_t b, size_t c, size_t bytes) 
 ASKING(void *, malloc, (size_t n), (n), NO_MEMORY(NULL), n, 0, 0, n)
 ASKING(void *, calloc, (size_t n, size_t size), (n, size), NO_MEMORY(NULL), n * size, 0, 0, n * size)
 ASKING(void *, realloc, (void *old, size_t n), (old, n), NO_MEMORY(NULL), n, 0, 0, n)
-ASKING(void *, reallocarray, (void *old, size_t n, size_t size), (old, n, size), NO_MEMORY(NULL), n * size, 0, 0, n * size)
 ASKING(void *, memalign, (size_t alignment, size_t n), (alignment, n), NO_MEMORY(NULL), n, 0, 0, n)
 ASKING(void *, aligned_alloc, (size_t alignment, size_t n), (alignment, n), NO_MEMORY(NULL), n, 0, 0, n)
 ASKING(void *, valloc, (size_t n), (n), NO_MEMORY(NULL), n, 0, 0, n)
 ASKING(void *, pvalloc, (size_t n), (n), NO_MEMORY(NULL), n, 0, 0, n)
 ASKING(int, posix_memalign, (void **out, size_t alignment, size_t n), (out, alignment, n), ENOMEM, n, 0, 0, n)
+
+// glibc's is realloc by way of the wrapper, which must not ask a second time.
+__attribute__((visibility("default"))) void *bc_reallocarray(void *, size_t, size_t) __asm__("reallocarray");
+static void *reallocarray_asking(void *old, size_t n, size_t size) {
+  static __typeof__(bc_reallocarray) *next;
+  if (!next) next = (__typeof__(next))next_real("reallocarray");
+  if (fails("reallocarray", n * size, 0, 0, n * size)) return NO_MEMORY(NULL);
+  again = true;
+  void *got = next(old, n, size);
+  again = false;
+  return got;
+}
 
 // Of the mappings, those that count.
 #define ASKING_MMAP(name)                                                                                               \

@@ -1,5 +1,5 @@
 // Two mistakes that no ordinary run shows, for memory and files are there: an allocation that nobody checks, and a file that
-// stays open when something else fails. It sums up the amounts in a file, entry by entry.
+// stays open when something else fails. It adds up what was spent.
 //
 //   cc -g -o /tmp/careless examples/careless.c
 //   ./bcrun --torture all -- /tmp/careless
@@ -8,16 +8,20 @@
 #include <string.h>
 
 struct entry {
-  char name[32];
+  struct entry *next;
   long amount;
+  char name[32];
 };
 
+static struct entry *entries;
+
 // The first mistake: without memory this is null, and the next line writes through it.
-static struct entry *new_entry(const char *name, long amount) {
+static void add(const char *name, long amount) {
   struct entry *entry = malloc(sizeof *entry);
   strncpy(entry->name, name, sizeof entry->name - 1);
   entry->amount = amount;
-  return entry;
+  entry->next = entries;
+  entries = entry;
 }
 
 // The second: where the copy cannot be opened, the file that it is a copy of is never closed.
@@ -33,9 +37,11 @@ static int copy(const char *from, const char *to) {
 
 int main(void) {
   if (copy("/etc/hostname", "/dev/null") < 0) puts("not copied, going on without");
-  struct entry *one = new_entry("rent", 700), *two = new_entry("bread", 3);
-  printf("%ld\n", one->amount + two->amount);
-  free(one);
-  free(two);
+  const char *names[] = {"rent", "bread"};
+  const long amounts[] = {700, 3};
+  for (int i = 0; i < 2; i++) add(names[i], amounts[i]);
+  long sum = 0;
+  for (struct entry *entry = entries; entry; entry = entry->next) sum += entry->amount;
+  printf("%ld\n", sum);
   return 0;
 }

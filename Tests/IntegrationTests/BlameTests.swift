@@ -199,7 +199,7 @@ extension RealPrograms {
       }
     }
 
-    @Test(.enabled(if: (try? tool("rustc")) != nil), "Rust: its names without the marks of its mangling, its own library left out")
+    @Test("Rust: names without the marks of its mangling, its own library left out", .enabled(if: (try? tool("rustc")) != nil))
     func rust() throws {
       let binary = "\(scratch.path)/rust"
       #expect(try run([tool("rustc"), "-g", "-O", "-o", binary, program("blame/cache.rs")]).code == 0)

@@ -133,7 +133,8 @@ extension RealPrograms {
       #expect(first.first { $0.fd == file }?.what == "/etc/passwd")
       let format = ISO8601DateFormatter()
       func since(_ items: [Held.Item], _ what: String) throws -> Date {
-        try #require(format.date(from: #require(items.first { $0.what == what }?.since)))
+        let text = try #require(items.first { $0.what == what }?.since)
+        return try #require(format.date(from: text))
       }
       #expect(try since(first, "/etc/passwd") >= began.addingTimeInterval(-1))
       usleep(2_200_000)
