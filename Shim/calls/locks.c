@@ -61,6 +61,8 @@ EXPORT(int, flock, (int fd, int operation)) {
   if (likely(what == BC_OWNED_FILE)) return unlock ? NEXT(flock)(fd, operation) : flock_first(NEXT(flock), page, fd, operation);
   if (likely(what == BC_OWNED_FLOCKED) && owned_change(page, fd, BC_OWNED_FLOCKED, BC_OWNED_FILE))
     return flock_again(NEXT(flock), page, fd, operation);
+  // The mark goes: where a lock is taken, it is more than a file.
+  if (unlikely(what == BC_OWNED_WATCHED) && owned_change(page, fd, BC_OWNED_WATCHED, BC_OWNED_FILE)) return bc_flock(fd, operation);
   return flock_unsure(NEXT(flock), page, fd, operation);
 }
 

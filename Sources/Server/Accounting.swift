@@ -39,6 +39,7 @@ public final class Accounting {
   var blame = Blame()
   var obtained = Obtained()
   var sightings = Sightings()
+  var watch = Watch()
   /// Descriptors charged to processes when they ended.
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]

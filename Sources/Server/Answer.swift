@@ -56,6 +56,7 @@ extension Accounting {
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
       }
+      if resource == .numfile, watch.isArmed(pid) { answer.flags |= UInt32(BC_ANSWER_SURE) }
     case BC_VERIFY:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
@@ -64,6 +65,12 @@ extension Accounting {
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
+      if resource == .numfile, watch.isArmed(pid) {
+        settleWatch(pid)
+        takePoint(pid)
+        answer.flags |= UInt32(BC_ANSWER_SURE)
+        break
+      }
       verify(pid, resource)
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
     case BC_MEMORY:

@@ -16,6 +16,8 @@ extension Accounting {
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     makeSure(resource)
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
+    if resource == .numfile { settleWatch(pid) }
+    let n = shortfall(pid, resource, n)
     let had = ledger.granted(slot, resource)
     switch obtain(slot, resource, n, batch: ahead(resource, pid, at: had + n), severity) {
     case .granted(let amount):

@@ -60,7 +60,7 @@ extension Accounting {
 
   /// Every charge of a resource with a rule asks: no credit is sure to be enough.
   func arm(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) {
-    guard injects(resource) else { return }
+    guard injects(resource) || (resource == .numfile && isWatched(cell)) else { return }
     bc_store(&cell.pointee.low, Int64.max)
     _ = bc_exchange32(&cell.pointee.uncertain, 1)
   }

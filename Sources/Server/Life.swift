@@ -149,6 +149,7 @@ extension Accounting {
     members[pid]?.execPath = nil
     members[pid]?.ahead = []
     obtained.forget(pid)
+    watch.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
     if !member.isLoading { trimLease(pid) }
@@ -264,6 +265,7 @@ extension Accounting {
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     sightings.forget(pid)
+    watch.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     leaveBooks(member.slot)
     host.events.add(.leave, of: self, pid: pid)
@@ -313,6 +315,7 @@ extension Accounting {
     if leased { observeMemory() }
     observeIfDue()
     lookAtDescriptors()
+    tickWatch()
   }
 
   /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.

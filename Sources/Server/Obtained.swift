@@ -20,6 +20,12 @@ struct Obtained {
     var points: Int64
     /// Σ of the squares of what each witness stands for: the variance of the amount.
     var squares: Double
+
+    mutating func add(_ amount: Int64, points: Int64 = 1) {
+      self.amount += amount
+      self.points += points
+      squares += Double(amount) * Double(amount)
+    }
   }
 
   struct Mark {
@@ -102,10 +108,7 @@ struct Obtained {
       frames = []
     }
     var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0, squares: 0)
-    let amount = Int64(points) * interval
-    one.amount += amount
-    one.points += Int64(points)
-    one.squares += Double(amount) * Double(amount)
+    one.add(Int64(points) * interval, points: Int64(points))
     found[resource, default: [:]][place] = one
   }
 
@@ -136,7 +139,8 @@ extension Accounting {
     let bound = bound(resource)
     guard amount > 0, bound != Bounds.unlimited else { return }
     let (points, interval) = obtained.points(resource, pid, from: had, by: amount, bound: bound)
-    guard points > 0 else { return }
+    guard points > 0 || (resource == .numfile && watch.offered[pid] != nil) else { return }
+    if resource == .numfile { return takePoint(pid, more: Int64(points) * interval) }
     let note = { [unowned self] (frames: [Frame]) in
       guard members[pid] != nil else { return }
       obtained.add(resource, pid, frames, points: points, interval: interval)
@@ -152,14 +156,15 @@ extension Accounting {
 
   /// What may be granted ahead of a charge up to `level`, of a batch.
   func ahead(_ resource: Resource, _ pid: Int32, at level: Int64) -> Int64 {
-    let batch = injects(resource) ? 0 : Accounting.batch[resource] ?? 0
+    let batch = injects(resource) || (resource == .numfile && watch.isArmed(pid)) ? 0 : Accounting.batch[resource] ?? 0
     let bound = bound(resource)
     return bound == Bounds.unlimited ? batch : obtained.ahead(resource, pid, at: level, batch: batch, bound: bound)
   }
 
   /// The places where a member obtained what it holds now, the greatest first: JSON objects, an estimate each.
   func places(_ resource: Resource, of pid: Int32, held: Int64) -> [String] {
-    let all = (obtained.found[resource] ?? [:]).filter { $0.key.pid == pid }.values.sorted { $0.amount > $1.amount }
+    let found = resource == .numfile ? watched(since: 0) : obtained.found[resource] ?? [:]
+    let all = found.filter { $0.key.pid == pid }.values.sorted { $0.amount > $1.amount }
     let total = all.reduce(0) { $0 + $1.amount }
     return all.prefix(Accounting.placesShown).map { one in
       let amount = Double(held) * Double(one.amount) / Double(total)
@@ -169,6 +174,18 @@ extension Accounting {
   }
 
   private static let placesShown = 256
+
+  /// Files that are there still, by place, of those that have a point and were made since.
+  private func watched(since: Int64) -> [Obtained.Place: Obtained.Found] {
+    loseWatched()
+    var found: [Obtained.Place: Obtained.Found] = [:]
+    for point in watch.kept.values where point.born >= since {
+      guard let frames = point.frames else { continue }
+      found[Obtained.Place(pid: point.pid, steps: Blame.steps(frames)), default: .init(frames: frames, amount: 0, points: 0, squares: 0)]
+        .add(point.weight)
+    }
+    return found
+  }
 
   func setMark() {
     for one in subtree { one.obtained.setMark(held: [:]) }
@@ -184,7 +201,9 @@ extension Accounting {
       return #"{"resource":"\#(r.name)","before":\#(mark.held[r] ?? 0),"after":\#(after)}"#
     }
     let grown = Resource.shown.flatMap { r in
-      subtree.flatMap { one in one.obtained.grown(r).map { (r, $0.place.pid, $0.found) } }
+      subtree.flatMap { one in
+        r == .numfile ? one.watched(since: mark.milliseconds).map { (r, $0.pid, $1) } : one.obtained.grown(r).map { (r, $0.place.pid, $0.found) }
+      }
         .sorted { $0.2.amount > $1.2.amount }.prefix(Accounting.placesShown)
     }
     let places = grown.map { resource, pid, one in

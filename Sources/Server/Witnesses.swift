@@ -28,12 +28,12 @@ public final class Witnesses {
   private static let patience: Int64 = 10_000
 
   /// The question that is being answered is to be witnessed. False: it cannot be, for there are too many.
-  /// `always`: however many there are.
-  @discardableResult func want(for one: Accounting, always: Bool = false, _ then: @escaping Then) -> Bool {
+  /// `always`: however many there are. `isSpare`: only while half of what can be had is not.
+  @discardableResult func want(for one: Accounting, always: Bool = false, isSpare: Bool = false, _ then: @escaping Then) -> Bool {
     guard missing == nil, wanted == nil, pending.count < Witnesses.mostPending else { return false }
     let now = Clock.milliseconds() / 1000
     if now != second { (second, thisSecond) = (now, 0) }
-    guard always || thisSecond < Witnesses.mostPerSecond else { return false }
+    guard always || thisSecond < Witnesses.mostPerSecond / (isSpare ? 2 : 1) else { return false }
     thisSecond += 1
     wanted = (one, then)
     return true

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Beancounters
 import Command
+import Witness
 
 struct MarkCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

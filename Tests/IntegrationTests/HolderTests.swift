@@ -85,6 +85,43 @@ extension RealPrograms {
       }
     }
 
+    @Test("a leak in two commands, though others are at work on files all the time; as text, folded, pprof and a page") func leak() throws {
+      let churn = try blaming.build(program("blame/churn.c"), as: "churn")
+      let (server, bcctl, socket) = try blaming.serve()
+      defer { server.kill(SIGTERM) }
+      mkfifo("\(blaming.scratch.path)/in", 0o600)
+      let b = try Child([
+        "\(repository)/bcrun", "--server", socket, "--name", "x", "--numfile", "15000", "--", "sh", "-c",
+        "exec \(churn) < \(blaming.scratch.path)/in",
+      ])
+      let input = open("\(blaming.scratch.path)/in", O_WRONLY)
+      try b.until("ready") { b.output.contains("ready") }
+      #expect(try bcctl("mark", "x").code == 0)
+      #expect(write(input, "2000\n", 5) == 5)
+      try b.until("growth") { b.output.contains("grown") }
+      var grown = ""
+      try b.until("the leak", 20) {
+        grown = (try? bcctl("diff", "x").output) ?? ""
+        return grown.contains("leaks churn.c:")
+      }
+      #expect(grown.hasPrefix("numfile: 1 -> 2001\n"), "\(grown)")
+      // What works and connects has given all back: whatever it took a new height with is not held.
+      #expect(!grown.contains(" works churn.c:") && !grown.contains(" connects churn.c:"), "\(grown)")
+      let held = try bcctl("holders", "x", "numfile").output
+      #expect(held.contains("(estimate)  leaks churn.c:"), "\(held)")
+      #expect(held.contains(" 2000 times: /dev/null since 20"), "\(held)")
+      #expect(try bcctl("diff", "x", "numfile", "--format", "folded").output.contains(";main;leaks "))
+      #expect(try bcctl("diff", "x", "numfile", "--format", "html").output.contains("\"leaks\""))
+      #expect(try !bcctl("diff", "x", "numfile", "--format", "pprof", "-o", "\(blaming.scratch.path)/p").errors.contains("error"))
+      #expect(FileManager.default.contents(atPath: "\(blaming.scratch.path)/p")?.isEmpty == false)
+      let unclear = try bcctl("diff", "x", "--format", "folded")
+      #expect(unclear.code == 1 && unclear.errors.contains("bcctl diff x numfile"), "\(unclear.errors)")
+      close(input)
+      let ended = try b.wait()
+      #expect(ended.code == 0)
+      #expect(ended.errors.contains("numfile            0      200"), "\(ended.errors)")
+    }
+
     @Test("descriptors by what they are: path, address, peer, and since when") func items() throws {
       let script = try blaming.scratch.write("holds.py", """
         import os, socket, sys, time

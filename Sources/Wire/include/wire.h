@@ -179,6 +179,7 @@ _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their p
 enum bc_owned {
   BC_OWNED_FILE = 1, BC_OWNED_TCP = 2, BC_OWNED_OTHER = 3, BC_OWNED_PTY = 4, BC_OWNED_INOTIFY = 5,
   BC_OWNED_FLOCKED = 6, // a file, and one numflock for the flock(2) lock of its description
+  BC_OWNED_WATCHED = 7, // a file that the server has marked: it sees that way when it is closed
 };
 #define BC_GENERATIONS 8191u
 // Set in page.generation while the shim knows of byte ranges locked by this process: no word matches it, so that every
@@ -199,6 +200,18 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
   return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+// A descriptor that its owner has: 1 when it is a plain file, which is marked now, 2 when it is a socket or the like, which has no
+// mark; 0 when it is nobody's for sure.
+static inline int bc_owned_watch(struct bc_page *page, uint32_t fd) {
+  uint16_t *word = (uint16_t *)((char *)page + BC_PAGE_SIZE) + fd % BC_OWNED_FDS;
+  uint16_t was = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  if ((was & 7) != BC_OWNED_FILE) return (was & 7) && (was & 7) != BC_OWNED_WATCHED ? 2 : 0;
+  return __atomic_compare_exchange_n(word, &was, was | BC_OWNED_WATCHED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+// Closing takes the word away, whatever has been forked since.
+static inline bool bc_owned_is_watched(struct bc_page *page, uint32_t fd) {
+  return (((uint16_t *)((char *)page + BC_PAGE_SIZE))[fd % BC_OWNED_FDS] & 7) == BC_OWNED_WATCHED;
+}
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
 }
