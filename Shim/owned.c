@@ -35,7 +35,7 @@ __attribute__((noinline)) struct release release_more(struct release r, int fd) 
 static void unsure(struct bc_page *page) {
   static const uint8_t rows[] = {BC_NUMFILE, BC_NUMTCPSOCK, BC_NUMOTHERSOCK, BC_NUMPTY, BC_NUMINOTIFY, BC_NUMFLOCK, BC_SHMPAGES};
   for (size_t i = 0; i < sizeof rows; i++)
-    if (!bc_load32(&bc_page_cell(page, rows[i])->uncertain)) uncertain(page, rows[i]);
+    if (bc_load32(&bc_page_cell(page, rows[i])->uncertain) != BC_UNSURE) uncertain(page, rows[i]);
 }
 
 __attribute__((noinline)) void release_more_end(struct release r, int fd, bool closed) {

@@ -62,7 +62,7 @@ extension Accounting {
   func arm(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) {
     guard injects(resource) || (resource == .numfile && isWatched(cell)) else { return }
     bc_store(&cell.pointee.low, Int64.max)
-    _ = bc_exchange32(&cell.pointee.uncertain, 1)
+    _ = bc_cas32(&cell.pointee.uncertain, Int32(BC_SURE.rawValue), Int32(BC_ARMED.rawValue))
   }
 
   /// Whether this charge is to fail, or to be asked about again, which the answer then says; true when it is answered.

@@ -96,7 +96,7 @@ struct Member {
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
   func isUnsure(_ resource: Resource) -> Bool {
-    (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false
+    (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) } ?? false
   }
 
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.

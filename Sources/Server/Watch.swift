@@ -141,9 +141,10 @@ extension Accounting {
     }
   }
 
-  /// What a charge lacks: of what was given back while every charge asks, credit is there.
+  /// What a charge lacks, of what is there already: so that where every charge asks, what is out to a member is what it has
+  /// had at once.
   func shortfall(_ pid: Int32, _ resource: Resource, _ n: Int64) -> Int64 {
-    guard resource == .numfile, watch.isArmed(pid), let cell = members[pid]?.cell(resource) else { return n }
+    guard resource == .numfile, let cell = members[pid]?.cell(resource) else { return n }
     let credit = bc_load(&cell.pointee.credit)
     return credit > 0 && credit < n ? n - credit : n
   }
@@ -159,6 +160,7 @@ extension Accounting {
   private func disarm(_ pid: Int32) {
     guard !injects(.numfile), let cell = members[pid]?.cell(.numfile) else { return }
     let credit = bc_load(&cell.pointee.credit)
+    _ = bc_cas32(&cell.pointee.uncertain, Int32(BC_ARMED.rawValue), Int32(BC_SURE.rawValue))
     if credit >= 0 { bc_store(&cell.pointee.low, credit) }
   }
 

@@ -140,7 +140,13 @@ struct bc_cell {
   int64_t low;       // least credit since the server last looked: the peak of use
   int64_t granted;   // units out to this member, spent or not
   int32_t pending;   // charges and releases that have begun and not ended
-  int32_t uncertain; // releases whose effect only a recount knows (a shared description was closed)
+  int32_t uncertain; // enum bc_sureness
+};
+
+enum bc_sureness {
+  BC_SURE = 0,
+  BC_UNSURE = 1, // there were releases whose effect only a recount knows (a shared description was closed)
+  BC_ARMED = 2,  // sure, but every charge is to ask: with low at its greatest, each seems to be a new maximum
 };
 
 static inline int64_t bc_frozen(void) { return INT64_MIN / 2; }
