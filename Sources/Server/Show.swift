@@ -88,7 +88,8 @@ extension Accounting {
     return held.filter { $0.2 > 0 }.sorted { ($1.2, $0.1.pid) < ($0.2, $1.1.pid) }.map { one, member, amount in
       let items =
         Accounting.descriptions.contains(resource)
-        ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") } : []
+        ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") }
+          .filter { !Accounting.asking(member).contains($0.fd) } : []  // those are the shim's
       one.look(at: member.pid)
       var sockets = SocketNames(seenBy: member.pid)
       let list = items.map { item in
