@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void *volatile keep;
+static void *volatile keep, *volatile none; // volatile: gcc makes a malloc of the realloc of a null that it knows
 static char text[512];
 static int at;
 
@@ -16,8 +16,8 @@ int main(void) {
   void *p = NULL;
   say("malloc", (keep = malloc(1000)) != NULL);
   say("calloc", (keep = calloc(10, 1000)) != NULL);
-  say("realloc", (keep = realloc(NULL, 1000)) != NULL);
-  say("reallocarray", (keep = reallocarray(NULL, 1, 1000)) != NULL);
+  say("realloc", (keep = realloc(none, 1000)) != NULL);
+  say("reallocarray", (keep = reallocarray(none, 1, 1000)) != NULL);
   say("posix_memalign", posix_memalign(&p, 64, 1000) == 0);
   say("aligned_alloc", (keep = aligned_alloc(64, 10000)) != NULL);
   say("memalign", (keep = memalign(64, 1000)) != NULL);
