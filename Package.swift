@@ -70,6 +70,19 @@ let package = Package(
       resources: [.copy("Data")], swiftSettings: swift),
     .testTarget(
       name: "BcctlTests", dependencies: ["bcctl", "Beancounters"], path: "Tests/BcctlTests", swiftSettings: swift),
+    .testTarget(
+      name: "ServerTests", dependencies: ["Server", "Beancounters", "Command", "Wire", "CLinux"], path: "Tests/ServerTests",
+      swiftSettings: swift, linkerSettings: [.linkedLibrary("sqlite3")]),
     .testTarget(name: "IntegrationTests", path: "Tests/IntegrationTests", swiftSettings: swift),
   ]
 )
+
+// Tests/fuzz builds it, with libFuzzer, in a folder of its own.
+if Context.environment["BEANCOUNTER_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "Fuzz",
+      dependencies: ["Server", "Configuration", "Command", "Witness", "Recount", "Beancounters", "Wire", "CLinux"],
+      path: "Tests/Fuzz", swiftSettings: [.swiftLanguageMode(.v6), .unsafeFlags(["-parse-as-library"])],
+      linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libsqlite3.a"])]))
+}

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "ask.h"
 
+#include "mailbox.h"
 #include "member.h"
 #include "raw.h"
 #include "witness.h"
@@ -15,6 +16,8 @@
 #include <time.h>
 
 enum { KERNEL_SIGSET = 8, RETRIES = 100, RETRY_MS = 10 }; // a lost server is waited for one second
+// Where only the mailbox is left, a server that is stopped or being started again cannot be told from one that is lost.
+enum { MAIL_MS = 15000, MAIL_LOST_MS = 100 };
 
 void ask_block_signals(sigset_t *before) {
   uint64_t all = ~UINT64_C(0);
@@ -72,8 +75,8 @@ static void put_away(long socket, int32_t *shown) {
   RAW(SYS_close, socket);
 }
 
-// The program has no number free, but asks for memory or a process, which the kernel would give it without one: ours is
-// taken beyond its own soft limit, which is raised for as long as one system call takes.
+// An image that comes to run with no number free has no page yet, nor a mailbox: it is sent one by a socket that is taken
+// beyond the program's own soft limit, which is raised for as long as one system call takes.
 static bool raise_limit(struct rlimit *own) {
   if (RAW(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, own) < 0 || own->rlim_cur >= own->rlim_max) return false;
   struct rlimit more = {.rlim_cur = own->rlim_max, .rlim_max = own->rlim_max};
@@ -109,17 +112,6 @@ static long connect_once(int32_t **shown, bool beyond) {
     put_away(fd, *shown);
     return error;
   }
-  return fd;
-}
-
-static long connect_server(int32_t **shown, bool beyond) {
-  long fd = connect_once(shown, beyond);
-  for (int i = 0; i < RETRIES && fd < 0 && fd != -EMFILE && fd != -ENFILE; i++) {
-    if (member.lost && fd != -EAGAIN) break;
-    nap(RETRY_MS); // EAGAIN: its backlog is full, which passes
-    fd = connect_once(shown, beyond);
-  }
-  member.lost = fd < 0 && fd != -EMFILE && fd != -ENFILE;
   return fd;
 }
 
@@ -177,31 +169,92 @@ static bool takes_number(const struct bc_request *r) {
   return (r->kind == BC_CHARGE || r->kind == BC_VERIFY) && rows >> r->resource & 1;
 }
 
+static void sign(struct bc_request *request) {
+  long thread = RAW(SYS_gettid, 0);
+  request->magic = BC_WIRE_MAGIC;
+  memcpy(request->token, member_token, sizeof member_token);
+  request->thread = thread > 0 ? (int32_t)thread : 0;
+}
+
+static enum ask_result mailed(struct bc_page *page, struct bc_request *request, struct bc_answer *answer, int milliseconds) {
+  struct bc_answer unheard;
+  request->socket = -1;
+  enum ask_result result = mailbox_ask(page, request, answer ? answer : &unheard, milliseconds);
+  if (result == ASK_ANSWERED && answer && answer->granted > 0) set_lease((uint64_t)answer->granted);
+  return result;
+}
+
+static int mail_patience(void) { return member.lost ? MAIL_LOST_MS : MAIL_MS; }
+
+__attribute__((noinline, cold)) enum ask_result ask_by_mail(struct bc_page *page, struct bc_request *request, struct bc_answer *answer) {
+  sign(request);
+  enum ask_result result = mailed(page, request, answer, mail_patience());
+  member.lost = result == ASK_LOST;
+  return result;
+}
+
+// Over a socket that is connected. A server that dies between that and its answer is asked again: ASK_LOST.
+static enum ask_result said(long socket, int32_t *shown, struct bc_request *request, struct bc_answer *answer, int *fd, bool beyond) {
+  enum ask_result result = ASK_LOST;
+  request->socket = (int32_t)socket;
+  long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
+  if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd, beyond))) result = ASK_ANSWERED;
+  if (result == ASK_ANSWERED && answer && answer->granted > 0) set_lease((uint64_t)answer->granted);
+  if (result == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_WITNESS) bear_witness(socket);
+  put_away(socket, shown);
+  return result;
+}
+
+// The socket cannot be had, for that reason. The mailbox is tried instead, and is what is waited at for a server that is
+// being started again. *last: another try would find the same.
+static enum ask_result unconnected(long why, struct bc_request *request, struct bc_answer *answer, bool *last) {
+  struct bc_page *page = member_joined();
+  bool no_number = why == -EMFILE || why == -ENFILE;
+  *last = member.lost || no_number || muted;
+  if (no_number && (takes_number(request) || !page)) return ASK_NO_DESCRIPTOR;
+  if (page && (no_number || muted)) return mailed(page, request, answer, mail_patience());
+  if (*last) return ASK_LOST;
+  if (!page) return nap(RETRY_MS), ASK_LOST;
+  enum ask_result result = mailed(page, request, answer, RETRY_MS);
+  if (result == ASK_ANSWERED) member_mute(BC_MUTED_FAR); // it is there, out of reach
+  return result;
+}
+
 static enum ask_result ask_once(struct bc_request *request, struct bc_answer *answer, int *fd) {
   int saved = errno;
   sigset_t mask;
   ask_block_signals(&mask);
-  request->magic = BC_WIRE_MAGIC;
-  memcpy(request->token, member_token, sizeof member_token);
-  request->thread = (int32_t)RAW(SYS_gettid, 0);
+  sign(request);
   enum ask_result result = ASK_LOST;
-  for (int i = 0; i < 2 && result == ASK_LOST; i++) { // a server that dies between connect and answer is asked again
+  bool broken = false, last = false; // broken: a server has died over it
+  for (int turn = 0; turn < RETRIES && result == ASK_LOST && !last;) {
     int32_t *shown = NULL;
-    long socket = connect_server(&shown, !takes_number(request));
-    if (socket < 0) {
-      if (socket == -EMFILE || socket == -ENFILE) result = ASK_NO_DESCRIPTOR;
-      break;
+    long socket = connect_once(&shown, !member_joined() && !takes_number(request));
+    if (socket >= 0) {
+      if (muted == BC_MUTED_FAR) member_mute(BC_MUTED_NOT);
+      if (broken) nap(RETRY_MS);
+      result = said(socket, shown, request, answer, fd, fd && broken);
+      broken = result == ASK_LOST;
+      turn++;
+    } else if (socket == -EAGAIN) {
+      nap(RETRY_MS); // its backlog is full: it is there, and at work or stopped
+    } else {
+      result = unconnected(socket, request, answer, &last);
+      turn++;
     }
-    request->socket = (int32_t)socket;
-    long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
-    if (sent == (long)sizeof *request && (!answer || receive(socket, answer, fd, fd && i > 0))) result = ASK_ANSWERED;
-    if (result == ASK_ANSWERED && answer && answer->granted > 0) set_lease((uint64_t)answer->granted);
-    if (result == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_WITNESS) bear_witness(socket);
-    put_away(socket, shown);
   }
+  if (!in_vfork_child) member.lost = result == ASK_LOST;
   ask_restore_signals(&mask);
   errno = saved;
   return result;
+}
+
+__attribute__((cold)) void ask_from_elsewhere(void) {
+  int32_t *shown = NULL;
+  long socket = connect_once(&shown, false);
+  if (socket >= 0) put_away(socket, shown);
+  if (muted == BC_MUTED_FILTER || socket == -EMFILE || socket == -ENFILE || socket == -EAGAIN) return;
+  member_mute(socket < 0 ? BC_MUTED_FAR : member_sees_library() ? BC_MUTED_NOT : BC_MUTED_UNSEEN);
 }
 
 void tell(struct bc_request *request) {

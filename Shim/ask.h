@@ -17,6 +17,12 @@ enum ask_result {
 // handler. `fd`, where given, receives the descriptor that came with the answer, or −1.
 enum ask_result ask(struct bc_request *request, struct bc_answer *answer, int *fd);
 
+// The same from a page that has not been joined with yet, by its mailbox.
+enum ask_result ask_by_mail(struct bc_page *page, struct bc_request *request, struct bc_answer *answer);
+
+// The program has changed its root directory or its namespaces: whether the server can still be reached.
+void ask_from_elsewhere(void);
+
 // Says something that needs no answer.
 void tell(struct bc_request *request);
 

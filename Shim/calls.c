@@ -65,9 +65,12 @@ __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page
     return fd;                                                                     \
   }
 
+// Where a path begins, in the rows without a parameter of this name.
+enum { at = AT_FDCWD };
+
 // The kernel has none, or keeps it from us: there may be a view.
-__attribute__((noinline, cold)) static int not_opened(struct bc_page *page, const char *path, int flags) {
-  int fd = view_open(path, flags);
+__attribute__((noinline, cold)) static int not_opened(struct bc_page *page, int from, const char *path, int flags) {
+  int fd = view_open(from, path, flags);
   file_made((struct charge){page, 0}, fd);
   return fd;
 }
@@ -83,7 +86,7 @@ __attribute__((noinline, cold)) static FILE *not_fopened(struct bc_page *page, c
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
     if (unlikely(c.error)) return errno = c.error, -1;                             \
     int fd = NEXT(name) args;                                                      \
-    if (unlikely(fd < 0)) return not_opened(c.page, path, flags);                  \
+    if (unlikely(fd < 0)) return not_opened(c.page, at, path, flags);              \
     if (may_be_special(path)) return descriptor_checked(c.page, fd, #name, path);  \
     file_made(c, fd);                                                              \
     return fd;                                                                     \

@@ -2,6 +2,25 @@
 
 #include <errno.h>
 
+void credit_lowest(struct bc_cell *cell, int64_t left) {
+  int64_t low = bc_load(&cell->low);
+  while (left < low && !bc_cas(&cell->low, &low, left)) {}
+}
+
+__attribute__((noinline)) bool credit_take_more(struct bc_cell *cell, int64_t n) {
+  for (int64_t seen = bc_load(&cell->credit); seen >= n;) {
+    int64_t left = seen - n;
+    bool newest = left < bc_load(&cell->low);
+    // A new maximum must not rest on an estimate: maxheld is exact.
+    if (newest && bc_load32(&cell->uncertain)) break;
+    if (!bc_cas(&cell->credit, &seen, left)) continue;
+    if (newest) credit_lowest(cell, left);
+    return true;
+  }
+  credit_settle(cell);
+  return false;
+}
+
 __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned resource, int64_t n, unsigned severity,
                                                int refusal, struct about about) {
   struct bc_cell *cell = bc_page_cell(*where, resource);
@@ -27,10 +46,12 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
           cell = bc_page_cell(*where, resource);
         }
         break;
-      case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
-        return CREDIT_PASS;
-      case ASK_LOST:
+      case ASK_LOST: // what is in hand is granted, though nobody can look whether it makes a new maximum
+        if (request.kind == BC_VERIFY && credit_take_sure(cell, n)) return 0;
         return ask_allowed_on_loss() ? CREDIT_PASS : refusal;
+      case ASK_NO_DESCRIPTOR: // no descriptor for us, so none for the call: the kernel will say EMFILE
+        __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // unless another thread closes one just now
+        return CREDIT_PASS;
     }
   } while (!(sure ? credit_take_sure(cell, n) : credit_take(cell, n))); // another thread may have spent what came
   return 0;

@@ -10,29 +10,20 @@
 
 static inline void credit_settle(struct bc_cell *cell) { __atomic_fetch_sub(&cell->pending, 1, __ATOMIC_SEQ_CST); }
 
-static inline void credit_lowest(struct bc_cell *cell, int64_t left) {
-  int64_t low = bc_load(&cell->low);
-  while (left < low && !bc_cas(&cell->low, &low, left)) {}
-}
+// So little was left: a new maximum, if it is less than ever since the server last looked.
+void credit_lowest(struct bc_cell *cell, int64_t left);
+
+// The rest of credit_take, with the charge pending: a new maximum, or somebody else was quicker.
+bool credit_take_more(struct bc_cell *cell, int64_t n);
 
 // Takes n units and leaves the charge pending; false where the server must be asked.
 static inline bool credit_take(struct bc_cell *cell, int64_t n) {
   int64_t seen = bc_load(&cell->credit);
   if (unlikely(seen < n)) return false; // and nothing is pending that a recount would have to reckon with
   __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
-  for (;;) {
-    int64_t left = seen - n;
-    if (unlikely(left < 0)) break;
-    bool newest = left < bc_load(&cell->low);
-    // A new maximum must not rest on an estimate: maxheld is exact.
-    if (unlikely(newest) && bc_load32(&cell->uncertain)) break;
-    if (likely(bc_cas(&cell->credit, &seen, left))) {
-      if (unlikely(newest)) credit_lowest(cell, left);
-      return true;
-    }
-  }
-  credit_settle(cell);
-  return false;
+  int64_t left = seen - n;
+  if (likely(left >= bc_load(&cell->low)) && likely(bc_cas(&cell->credit, &seen, left))) return true;
+  return credit_take_more(cell, n);
 }
 
 // The same where the server has said that it may.

@@ -6,6 +6,7 @@
 #include "raw.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 enum { MAX_ROUNDS = 16, MAX_GUESSES = 7 };
@@ -23,7 +24,8 @@ enum growth { REFUSED, UNCHANGED, GROWN };
 
 static enum growth grow(struct lease_try *t, unsigned flags) {
   struct bc_request request = {
-      .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .amount = t->least, .want = t->want, .flags = (uint16_t)flags};
+      .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .severity = (uint8_t)t->severity, .amount = t->least, .want = t->want,
+      .flags = (uint16_t)flags};
   struct bc_answer answer;
   ask_about(&request, (struct about){.call = t->call, .numbers = t->numbers});
   if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error) return REFUSED;
@@ -46,14 +48,26 @@ __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
 }
 
 void lease_ahead(int64_t bytes, const char *call) {
-  struct lease_try t = {.call = call, .least = 0, .want = bytes};
-  if (leased(member_page())) grow(&t, 0);
+  struct bc_page *page = member_page();
+  if (!leased(page)) return;
+  // Nothing is asked where there is room: a mapping that fits says so. It is not made where all mappings are filled at once
+  // (mlockall).
+  if (bc_load(&bc_page_cell(page, BC_LOCKEDPAGES)->granted) == 0) {
+    long at = RAW(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at > 0 || at < -4095) return (void)RAW(SYS_munmap, at, bytes);
+  }
+  struct lease_try t = {.call = call, .least = 0, .want = 2 * bytes}; // for the next ones too
+  grow(&t, 0);
 }
 
 bool lease_hides(struct rlimit *shown) {
   if (!leased(member_page())) return false;
   shown->rlim_cur = own_limit >= 0 && (rlim_t)own_limit < shown->rlim_max ? (rlim_t)own_limit : shown->rlim_max;
   return true;
+}
+
+void lease_own_limit_is(int64_t bytes) {
+  if (bytes >= 0) own_limit = bytes; // a server that came back does not know it
 }
 
 int lease_own_limit(const struct rlimit *given) {

@@ -14,6 +14,7 @@ struct lease_try {
   int unchanged; // how often the lease was said to have room
   unsigned flags; // BC_FLAG_NORESERVE
   struct bc_numbers numbers; // as the call was given them
+  unsigned severity; // enum bc_severity
 };
 
 // True when the lease has grown: the call is worth another try. False leaves the kernel's refusal to the program.
@@ -29,6 +30,8 @@ long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, 
 // As it is told to the program: its own RLIMIT_DATA, never the lease. False when no lease is in force.
 struct rlimit;
 bool lease_hides(struct rlimit *shown);
+// What the server has kept of it, for an image that did not set it itself.
+void lease_own_limit_is(int64_t bytes);
 // The program sets its own; error as setrlimit has it, −1 when no lease is in force.
 int lease_own_limit(const struct rlimit *set);
 

@@ -37,6 +37,8 @@ extern _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")
 extern enum standing standing OURS;
 // The flags of the page this process, or the one it was forked from, last joined with; BC_ANSWER_KNOWN once there was one.
 extern uint32_t known_flags OURS;
+// Why what this process starts cannot ask (enum bc_muted). Inherited by its children.
+extern int32_t muted OURS;
 // From which place in its page on an opened path is looked at closely: near the end always, everywhere with --meminfo.
 extern unsigned look_from OURS;
 enum { LOOK_PAGE = 4096, LOOK_BYTES = 8 };
@@ -49,6 +51,12 @@ struct bc_page *member_join(void);
 // The server knows nothing of this page (it is a new server, or the page came too late): a new one, with what is surely
 // ours written over. Null where there is none to be had.
 struct bc_page *member_rejoin(struct bc_page *old);
+
+// Whether an image that it starts would find the library.
+bool member_sees_library(void);
+
+// From now on this process is muted for that reason, or no longer. False when it has no page: then it can ask nothing.
+bool member_mute(enum bc_muted why);
 
 static inline struct bc_page *member_page(void) {
   if (__builtin_expect(in_vfork_child, 0)) return NULL;
@@ -66,6 +74,9 @@ bool member_injects(void);
 
 // In the child, where the wipe did not happen (a kernel before 4.14).
 void member_in_child(void);
+
+// Whether it makes the dynamic linker load what it would load without it, and the shim.
+bool environment_is_plain(char *const env[]);
 
 // An environment that has what a new image needs to join: `env` itself when it does, else one built in `room`.
 // entries_needed says how many pointers that takes.

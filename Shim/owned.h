@@ -9,7 +9,7 @@
 #include <string.h>
 
 static inline uint16_t *owned_word(struct bc_page *page, int fd) {
-  return (unsigned)fd < BC_OWNED_FDS ? (uint16_t *)((char *)page + BC_PAGE_SIZE) + fd : NULL;
+  return (unsigned)fd < BC_OWNED_FDS ? (uint16_t *)((char *)page + BC_OWNED_AT) + fd : NULL;
 }
 
 // A descriptor about to be closed, by whatever call closes it.
@@ -30,7 +30,8 @@ static inline uint16_t owned_as(struct bc_page *page, unsigned what) {
 static inline void owned_set(struct bc_page *page, int fd, unsigned what) {
   uint16_t *word = owned_word(page, fd);
   uint16_t now = owned_as(page, what);
-  if (likely(word != NULL)) __atomic_store_n(word, now, __ATOMIC_SEQ_CST);
+  // No thread but ours knows of the number yet, and the charge ends with a full barrier.
+  if (likely(word != NULL)) __atomic_store_n(word, now, __ATOMIC_RELEASE);
 }
 
 // What it is; 0 when that is not sure.
@@ -78,7 +79,8 @@ static inline void uncertain(struct bc_page *page, unsigned resource) {
 // It is no longer surely ours alone.
 static inline void owned_share(struct bc_page *page, int fd) {
   uint16_t *word = owned_word(page, fd);
-  uint16_t was = word ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
+  if (!word || !__atomic_load_n(word, __ATOMIC_ACQUIRE)) return; // it was not
+  uint16_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
   if (unlikely((was & 7) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
 }
 

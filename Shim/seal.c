@@ -7,7 +7,9 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <limits.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -22,6 +24,8 @@ enum { MACHINE = (int)AUDIT_ARCH_AARCH64 };
 
 enum { FD = 3, DRAIN_TURNS = 100000 };
 
+uint64_t forbidden[8];
+
 // Every call that the shim makes by itself, with the arguments that a filter may look at.
 static const struct seccomp_data ours[] = {
     {.nr = SYS_socket, .args = {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0}},
@@ -34,6 +38,11 @@ static const struct seccomp_data ours[] = {
     {.nr = SYS_prlimit64, .args = {0, RLIMIT_DATA}},
     {.nr = SYS_mmap, .args = {0, BC_MEMFD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, FD}},
     {.nr = SYS_madvise, .args = {0, BC_MEMFD_SIZE, MADV_DONTFORK}},
+    {.nr = SYS_mmap, .args = {0, BC_MEMFD_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1}},
+    {.nr = SYS_mremap, .args = {0, 0, BC_PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED}},
+    {.nr = SYS_futex, .args = {0, FUTEX_WAIT}},
+    {.nr = SYS_futex, .args = {0, FUTEX_WAKE, INT_MAX}},
+    {.nr = SYS_madvise, .args = {0, 4096, MADV_WIPEONFORK}},
     {.nr = SYS_getsockopt, .args = {FD, SOL_SOCKET, SO_DOMAIN}},
     {.nr = SYS_fcntl, .args = {FD, F_GETFL}},
     {.nr = SYS_fcntl, .args = {FD, F_GETFD}},
@@ -105,17 +114,28 @@ static bool allows(const struct sock_fprog *filter, const struct seccomp_data *c
   return false;
 }
 
-static bool allows_ours(const struct sock_fprog *given) {
+// What a filter refuses, by number as in `forbidden`.
+struct refused {
+  uint64_t words[8];
+  bool any;
+};
+
+static struct refused refused_by(const struct sock_fprog *given) {
+  struct refused r = {0};
   struct sock_fprog filter;
-  if (!given || !copied(&filter, given, sizeof filter)) return !given ? false : true; // the kernel will refuse it
+  if (given && !copied(&filter, given, sizeof filter)) return r; // the kernel will refuse it
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
     struct seccomp_data call = ours[i];
     call.arch = (uint32_t)MACHINE;
-    call.instruction_pointer = (uintptr_t)allows_ours; // some place in this library
-    if (!allows(&filter, &call)) return false;
+    call.instruction_pointer = (uintptr_t)refused_by; // some place in this library
+    if (given && allows(&filter, &call)) continue;
+    r.words[call.nr >> 6] |= UINT64_C(1) << (call.nr & 63);
+    r.any = true;
   }
-  return true;
+  return r;
 }
+
+static bool refuses(const struct refused *r, unsigned number) { return r->words[number >> 6] >> (number & 63) & 1; }
 
 // Other threads may be in a question, and the filter may be for them too.
 static void drain(struct bc_page *page) {
@@ -127,8 +147,27 @@ static void drain(struct bc_page *page) {
   }
 }
 
+// As it was before the filter, should the kernel not take it.
+static struct {
+  uint64_t words[8];
+  int32_t muted;
+} before;
+
+// The mailbox is left: what the filter forbids is not called from now on.
+static bool mute(const struct refused *r) {
+  if (refuses(r, SYS_futex) || refuses(r, SYS_rt_sigprocmask) || !member_mute(BC_MUTED_FILTER)) return false;
+  for (int i = 0; i < 8; i++) __atomic_fetch_or(&forbidden[i], r->words[i], __ATOMIC_SEQ_CST);
+  drain(member.page);
+  return true;
+}
+
 bool seal_before(const struct sock_fprog *filter) {
-  if (standing != STANDING_INSIDE || in_vfork_child || allows_ours(filter)) return false;
+  if (standing != STANDING_INSIDE || in_vfork_child) return false;
+  struct refused r = refused_by(filter);
+  if (!r.any) return false;
+  memcpy(before.words, forbidden, sizeof forbidden);
+  before.muted = muted;
+  if (mute(&r)) return true;
   struct bc_request request = {.kind = BC_SEALED, .parent = (int32_t)RAW(SYS_getppid, 0)};
   struct bc_answer answer;
   ask(&request, &answer, NULL);
@@ -140,5 +179,7 @@ bool seal_before(const struct sock_fprog *filter) {
 }
 
 void seal_undone(void) {
-  standing = STANDING_INSIDE; // the next charge joins again
+  standing = STANDING_INSIDE; // one that was sealed joins again with its next charge
+  memcpy(forbidden, before.words, sizeof forbidden);
+  if (muted != before.muted) member_mute((enum bc_muted)before.muted);
 }

@@ -7,9 +7,11 @@
 
 struct sock_fprog;
 
-// To be called before the kernel is given the filter; null for strict mode. Where it forbids what a question to the server
-// takes, the server is told while it can be, and from then on the process passes every call on as if it were no member: it is
-// counted from outside like a static program, and so is all that it starts. True if that came of it.
+// To be called before the kernel is given the filter; null for strict mode. What it forbids the shim does not call any more. Where
+// that is the socket, questions go through the mailbox; what the process starts is then counted from outside like a static
+// program, for a filter is inherited and the new image cannot know it. Where it forbids futex(2) or rt_sigprocmask(2) too, the
+// server is told while it can be, and from then on the process passes every call on as if it were no member. True if any of
+// that came of it.
 bool seal_before(const struct sock_fprog *filter);
 
 // The kernel did not take the filter.

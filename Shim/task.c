@@ -8,13 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static bool leased(struct bc_page *page) { return __atomic_load_n(&page->flags, __ATOMIC_RELAXED) & BC_ANSWER_LEASED; }
 
-// A note taken back: its unit is this process's own again.
+// A note taken back: its unit is this process's own again, and what was booked for it.
 static bool take_note(struct bc_page *page, unsigned i, pid_t child) {
+  bool born = bc_page_born(page, i);
   if (!bc_cas32(bc_page_note(page, i), child, BC_NOTE_FREE)) return false;
+  if (born) bc_add32(bc_page_births(page), 1);
   credit_give(bc_page_cell(page, BC_NUMPROC), 1);
   return true;
 }
@@ -29,38 +32,70 @@ static void sweep(struct bc_page *page) {
   }
 }
 
-static int book(struct task *t, enum bc_birth birth, const char *call, const char *detail) {
+static bool take_birth(struct bc_page *page) {
+  int32_t seen = bc_load32(bc_page_births(page));
+  while (seen > 0) {
+    if (bc_cas32(bc_page_births(page), seen, seen - 1)) return true;
+    seen = bc_load32(bc_page_births(page));
+  }
+  return false;
+}
+
+// Whether what was booked ahead will do for this child: the lease is not one that is lent for another, and an image has room.
+// It is not made less while a child is under way.
+static bool lease_will_do(bool is_image) {
+  struct rlimit now;
+  if (RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) < 0 || !bc_lease_is(now.rlim_cur)) return false;
+  return !(now.rlim_cur & BC_LEASE_STATE) && (!is_image || now.rlim_cur >= (uint64_t)BC_HEAD_ROOM);
+}
+
+// A birth that was booked ahead is enough for a copy, and for an image that is known.
+static int book(struct task *t, enum bc_birth birth, const char *call, const struct image *image) {
   struct bc_page *page = t->charge.page;
-  struct bc_request request = {.kind = BC_FORK, .resource = BC_PRIVVMPAGES, .amount = 1, .birth = (uint16_t)birth};
+  // First, so that whoever takes the births back sees that one may be under way.
+  bc_add32(bc_page_forking(page), 1);
+  t->under_way = true;
+  images_learn(page);
+  uint64_t key = image ? image_key(image) : 0;
+  if ((!image || image_known(key)) && take_birth(page)) {
+    if (lease_will_do(birth == BC_IMAGE)) return t->booked = true, 0;
+    bc_add32(bc_page_births(page), 1);
+  }
+  struct bc_request request = {
+      .kind = BC_FORK, .resource = BC_PRIVVMPAGES, .amount = 1, .birth = (uint16_t)birth, .want = (int64_t)key};
   struct bc_answer answer;
   ask_text(request.call, sizeof request.call, call);
-  ask_text(request.detail, sizeof request.detail, detail);
-  __atomic_fetch_add(&page->forking, 1, __ATOMIC_SEQ_CST);
-  t->booked = true;
+  ask_text(request.detail, sizeof request.detail, image ? image->path : NULL);
   switch (ask(&request, &answer, NULL)) {
-    case ASK_ANSWERED: return answer.error;
+    case ASK_ANSWERED:
+      t->booked = !answer.error;
+      return answer.error;
     case ASK_NO_DESCRIPTOR: return 0; // the server finds the child by itself, at its next look
     case ASK_LOST: return ask_allowed_on_loss() ? 0 : EAGAIN;
   }
   return 0;
 }
 
-static void unbook(struct task t) {
-  if (t.booked) __atomic_fetch_sub(&t.charge.page->forking, 1, __ATOMIC_SEQ_CST);
+static const char *shown(const struct image *image) {
+  return !image ? NULL : image->shown ? image->shown : image->path;
 }
 
-struct task task_begin(enum bc_birth birth, const char *call, const char *detail) {
-  struct task t = {{member_page(), 0}, false};
+static void arrived(struct task t) {
+  if (t.under_way) bc_add32(bc_page_forking(t.charge.page), -1);
+}
+
+struct task task_begin(enum bc_birth birth, const char *call, const struct image *image) {
+  struct task t = {.charge = {member_page(), 0}};
   struct bc_page *page = t.charge.page;
   if (!page) return t;
   sweep(page);
   int refusal = __atomic_load_n(&page->flags, __ATOMIC_RELAXED) & BC_ANSWER_OPENVZ_ERRNO ? ENOMEM : EAGAIN;
-  t.charge = charge_begin(BC_NUMPROC, 1, refusal, call, detail);
+  t.charge = charge_begin(BC_NUMPROC, 1, refusal, call, shown(image));
   if (t.charge.error) return t;
   if (t.charge.page && leased(page)) {
-    int error = book(&t, birth, call, detail);
+    int error = book(&t, birth, call, image);
     if (error) {
-      unbook(t);
+      arrived(t);
       charge_end(t.charge, BC_NUMPROC, 1);
       t.charge.error = error;
       return t;
@@ -70,10 +105,11 @@ struct task task_begin(enum bc_birth birth, const char *call, const char *detail
   return t;
 }
 
-static bool write_note(struct bc_page *page, pid_t child, const char *path) {
+static bool write_note(struct bc_page *page, pid_t child, const char *path, bool born) {
   for (unsigned i = 0; i < BC_NOTES; i++) {
     if (!bc_cas32(bc_page_note(page, i), BC_NOTE_FREE, BC_NOTE_WRITING)) continue;
     ask_text(page->paths[i], BC_NOTE_PATH, path);
+    __atomic_store_n(&page->born[i], born, __ATOMIC_SEQ_CST);
     bc_exchange32(bc_page_note(page, i), child);
     return true;
   }
@@ -82,13 +118,15 @@ static bool write_note(struct bc_page *page, pid_t child, const char *path) {
 
 void task_end(struct task t, pid_t child, const char *path) {
   if (!t.charge.page) return;
-  if (child != -1 && !write_note(t.charge.page, child, path)) {
-    struct bc_request request = {.kind = BC_FORKED, .resource = BC_NUMPROC, .amount = 1, .child = child};
+  if (child == -1) {
+    if (t.booked) bc_add32(bc_page_births(t.charge.page), 1);
+  } else if (!write_note(t.charge.page, child, path, t.booked)) {
+    struct bc_request request = {.kind = BC_FORKED, .resource = BC_NUMPROC, .amount = 1, .want = t.booked, .child = child};
     struct bc_answer answer;
     ask_text(request.detail, sizeof request.detail, path);
     ask(&request, &answer, NULL);
   }
-  unbook(t);
+  arrived(t);
   // What another thread opened between the first mark and the fork is the child's too.
   if (child != -1) member_before_fork();
   charge_end(t.charge, BC_NUMPROC, child == -1);
@@ -124,19 +162,45 @@ static bool surely_covered(const char *path) {
   return false;
 }
 
-int exec_begin(const char *call, const char *path) {
-  if (standing != STANDING_INSIDE) return 0;
-  // A forked child that has charged nothing leaves nothing behind, and its program will join by itself.
-  if (!member_joined() && !(known_flags & BC_ANSWER_LEASED) && known_flags & BC_ANSWER_KNOWN && surely_covered(path)) return 0;
-  struct bc_request request = {.kind = BC_EXEC};
-  struct bc_answer answer;
-  ask_text(request.call, sizeof request.call, call);
-  ask_text(request.detail, sizeof request.detail, path);
-  return ask(&request, &answer, NULL) == ASK_ANSWERED ? answer.error : 0;
+// The server sees by the mark that an image is about to rely on the head room, and leaves it alone; or it has marked the
+// lease before, or set another, and is asked.
+static bool lease_marked(uint64_t key) {
+  struct rlimit now, was;
+  if (!image_known(key) || RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) < 0) return false;
+  if (!bc_lease_is(now.rlim_cur) || now.rlim_cur < (uint64_t)BC_HEAD_ROOM) return false;
+  if (now.rlim_cur & (BC_LEASE_EXEC | BC_LEASE_RECALL | BC_LEASE_HELLO)) return false;
+  uint64_t seen = now.rlim_cur;
+  now.rlim_cur = bc_lease_word(seen, BC_LEASE_EXEC);
+  return RAW(SYS_prlimit64, 0, RLIMIT_DATA, &now, &was) == 0 && was.rlim_cur == seen;
 }
 
-void exec_failed(void) {
-  if (standing != STANDING_INSIDE) return;
-  struct bc_request request = {.kind = BC_EXEC_FAILED};
-  tell(&request);
+struct exec exec_begin(const char *call, const struct image *image) {
+  struct exec e = {0, EXEC_UNSEEN};
+  if (standing != STANDING_INSIDE) return e;
+  bool bounded = known_flags & BC_ANSWER_LEASED || !(known_flags & BC_ANSWER_KNOWN);
+  uint64_t key = bounded ? image_key(image) : 0;
+  // A forked child that has charged nothing leaves nothing behind, and its program will join by itself.
+  if (muted) member_page(); // it is by its mailbox that it asks
+  else if (!member_joined() && known_flags & BC_ANSWER_KNOWN) {
+    if (!bounded && surely_covered(image->path)) return e;
+    if (bounded && lease_marked(key)) return e.how = EXEC_MARKED, e;
+  }
+  struct bc_request request = {.kind = BC_EXEC, .want = (int64_t)key};
+  struct bc_answer answer;
+  ask_text(request.call, sizeof request.call, call);
+  ask_text(request.detail, sizeof request.detail, image->path);
+  e.how = EXEC_TOLD;
+  if (ask(&request, &answer, NULL) == ASK_ANSWERED) e.error = answer.error;
+  return e;
+}
+
+void exec_failed(struct exec e) {
+  struct rlimit now;
+  if (e.how == EXEC_TOLD) {
+    struct bc_request request = {.kind = BC_EXEC_FAILED};
+    tell(&request);
+  } else if (e.how == EXEC_MARKED && RAW(SYS_prlimit64, 0, RLIMIT_DATA, 0, &now) == 0 && now.rlim_cur & BC_LEASE_EXEC) {
+    now.rlim_cur = bc_lease_word(now.rlim_cur, 0);
+    RAW(SYS_prlimit64, 0, RLIMIT_DATA, &now, 0);
+  }
 }

@@ -29,6 +29,20 @@ static enum view named(const char *path) {
   return path[2] == '/' ? in_bc(path + 3) : path[2] ? VIEW_NONE : VIEW_DIRECTORY;
 }
 
+// A relative path is one of ours only below /proc itself: no view is a directory that anybody could be in.
+static const char *absolute(int at, const char *path, char room[VIEW_PATH]) {
+  static const char proc[] = "/proc/";
+  enum { PROC = sizeof proc - 1 };
+  if (strncmp(path, "user_", 5) != 0 && strncmp(path, "bc", 2) != 0) return path;
+  if (strnlen(path, VIEW_PATH) >= VIEW_PATH - PROC) return path;
+  char link[32];
+  if (at == AT_FDCWD) strcpy(link, "/proc/self/cwd");
+  else snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+  if (RAW(SYS_readlinkat, AT_FDCWD, link, room, VIEW_PATH) != PROC - 1 || memcmp(room, proc, PROC - 1) != 0) return path;
+  room[PROC - 1] = '/';
+  return strcpy(room + PROC, path) - PROC;
+}
+
 static bool kernel_has_none(void) { return errno == ENOENT || errno == EACCES; }
 static bool inside(void) { return standing == STANDING_INSIDE && !in_vfork_child; }
 
@@ -74,8 +88,11 @@ static int open_named(enum view v, const char *path, int flags) {
   return error ? (errno = error, -1) : lowest(fd, flags);
 }
 
-__attribute__((cold)) int view_open(const char *path, int flags) {
-  enum view v = inside() && kernel_has_none() ? named(path) : VIEW_NONE;
+__attribute__((cold)) int view_open(int at, const char *path, int flags) {
+  if (!inside() || !kernel_has_none()) return -1;
+  char room[VIEW_PATH];
+  path = absolute(at, path, room);
+  enum view v = named(path);
   return v ? open_named(v, path, flags) : -1;
 }
 
@@ -85,7 +102,7 @@ static int mode_flags(const char *mode) {
 }
 
 __attribute__((cold)) FILE *view_fopen(const char *path, const char *mode) {
-  int fd = view_open(path, mode_flags(mode));
+  int fd = view_open(AT_FDCWD, path, mode_flags(mode));
   FILE *file = fd >= 0 ? fdopen(fd, mode) : NULL;
   if (fd >= 0 && !file) RAW(SYS_close, fd);
   return file;
@@ -101,8 +118,11 @@ __attribute__((cold)) int view_before_freopen(const char *path, const char *mode
   return open_named(v, copy, mode_flags(mode) | O_CLOEXEC);
 }
 
-__attribute__((cold)) enum view view_there(const char *path) {
-  enum view v = inside() && kernel_has_none() ? named(path) : VIEW_NONE;
+__attribute__((cold)) enum view view_there(int at, const char *path) {
+  if (!inside() || !kernel_has_none()) return VIEW_NONE;
+  char room[VIEW_PATH];
+  path = absolute(at, path, room);
+  enum view v = named(path);
   struct bc_answer answer;
   return v && ask_view(path, &answer, NULL) == 0 ? v : VIEW_NONE;
 }
@@ -126,14 +146,26 @@ unsigned view_mode(enum view v) { return v == VIEW_FILE ? S_IFREG | 0400 : S_IFD
 // FNV-1a, so that each has one of its own.
 uint64_t view_inode(const char *path) {
   uint64_t h = 0xcbf29ce484222325;
+  if (strncmp(path, "/proc/", 6) == 0) path += 6;
   for (; *path; path++) h = (h ^ (unsigned char)*path) * 0x100000001b3;
   return h >> 24;
 }
 
+// By whatever path it was opened.
+static bool is_meminfo(int fd, const char *path) {
+  static const char name[] = "meminfo", whole[] = "/proc/meminfo";
+  size_t n = strlen(path);
+  if (strcmp(path, whole) == 0) return true;
+  if (n < sizeof name - 1 || strcmp(path + n - (sizeof name - 1), name) != 0) return false;
+  char link[32], room[VIEW_PATH];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  return RAW(SYS_readlinkat, AT_FDCWD, link, room, sizeof room) == sizeof whole - 1 && memcmp(room, whole, sizeof whole - 1) == 0;
+}
+
 __attribute__((cold)) int view_replace_meminfo(int fd, const char *path) {
-  if (in_vfork_child || !view_has_meminfo() || strcmp(path, "/proc/meminfo") != 0) return 0;
+  if (in_vfork_child || !view_has_meminfo() || !is_meminfo(fd, path)) return 0;
   struct bc_answer answer;
-  int view, error = ask_view(path, &answer, &view);
+  int view, error = ask_view("/proc/meminfo", &answer, &view);
   if (error) return error;
   long flags = RAW(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0;
   long put = RAW(SYS_dup3, view, fd, flags);

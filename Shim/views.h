@@ -18,10 +18,10 @@ enum view {
   VIEW_DIRECTORY, // may be passed through, not listed
 };
 
-// After an open(2) that has failed: a descriptor, or −1 and an errno, the kernel's own where the path is none of ours.
-// EACCES to open it for writing, EEXIST with O_EXCL, ENOTDIR with O_DIRECTORY, EMFILE where no number is free for the
-// question beside the file's own, EIO where the server is lost.
-int view_open(const char *path, int flags);
+// After an open(2) that has failed, of a path that begins at `at` (openat(2)): a descriptor, or −1 and an errno, the kernel's
+// own where the path is none of ours. EACCES to open it for writing, EEXIST with O_EXCL, ENOTDIR with O_DIRECTORY, EMFILE where
+// no number is free, EIO where the server is lost.
+int view_open(int at, const char *path, int flags);
 
 // The same after an fopen(3).
 FILE *view_fopen(const char *path, const char *mode);
@@ -31,7 +31,7 @@ FILE *view_fopen(const char *path, const char *mode);
 int view_before_freopen(const char *path, const char *mode);
 
 // After a stat(2) or access(2) that has failed: what is there instead. errno stays.
-enum view view_there(const char *path);
+enum view view_there(int at, const char *path);
 
 // The path of the view behind a descriptor, in `room`; null where there is none.
 enum { VIEW_PATH = 64 };

@@ -11,35 +11,36 @@
 #include <unistd.h>
 
 // Built on the stack: execve is async-signal-safe, and may run in a child of vfork.
-#define EXEC(call, shown, env, expression)                                                     \
+#define EXEC(call, shown, along_path, environment, expression)                                 \
   do {                                                                                         \
-    size_t n_ = environment_entries(env);                                                      \
+    size_t n_ = environment_entries(environment);                                              \
     char **room_ = alloca((n_ + 1) * sizeof(char *));                                          \
-    char *const *with = n_ ? environment_repaired(env, room_) : (env);                         \
-    int error_ = exec_begin(call, shown);                                                      \
-    if (error_) return errno = error_, -1;                                                     \
+    char *const *with = n_ ? environment_repaired(environment, room_) : (environment);         \
+    struct image image_ = {.path = shown, .env = with, .searched = along_path};                \
+    struct exec exec_ = exec_begin(call, &image_);                                             \
+    if (exec_.error) return errno = exec_.error, -1;                                           \
     int result_ = (expression);                                                                \
-    exec_failed();                                                                             \
+    exec_failed(exec_);                                                                        \
     return result_;                                                                            \
   } while (0)
 
 SAME_PROTOTYPE(execve, int, (const char *, char *const[], char *const[]));
 EXPORT(int, execve, (const char *path, char *const argv[], char *const env[])) {
-  EXEC("execve", path, env, NEXT(execve)(path, argv, with));
+  EXEC("execve", path, false, env, NEXT(execve)(path, argv, with));
 }
 
 SAME_PROTOTYPE(execvpe, int, (const char *, char *const[], char *const[]));
 EXPORT(int, execvpe, (const char *file, char *const argv[], char *const env[])) {
-  EXEC("execvpe", file, env, NEXT(execvpe)(file, argv, with));
+  EXEC("execvpe", file, true, env, NEXT(execvpe)(file, argv, with));
 }
 
 SAME_PROTOTYPE(fexecve, int, (int, char *const[], char *const[]));
 EXPORT(int, fexecve, (int fd, char *const argv[], char *const env[])) {
-  EXEC("fexecve", NULL, env, NEXT(fexecve)(fd, argv, with));
+  EXEC("fexecve", NULL, false, env, NEXT(fexecve)(fd, argv, with));
 }
 
 EXPORT(int, execveat, (int at, const char *path, char *const argv[], char *const env[], int flags)) {
-  EXEC("execveat", path, env, NEXT(execveat)(at, path, argv, with, flags));
+  EXEC("execveat", path, false, env, NEXT(execveat)(at, path, argv, with, flags));
 }
 
 SAME_PROTOTYPE(execv, int, (const char *, char *const[]));

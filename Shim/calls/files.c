@@ -1,5 +1,6 @@
 // Descriptors: closed, duplicated, made in pairs, held by streams.
 #define _GNU_SOURCE
+#include "elsewhere.h"
 #include "lease.h"
 #include "locks.h"
 #include "next.h"
@@ -214,7 +215,7 @@ EXPORT(DIR *, opendir, (const char *path)) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "opendir", path);
   if (unlikely(c.error)) return errno = c.error, NULL;
   DIR *made = NEXT(opendir)(path);
-  if (!made) view_open(path, O_DIRECTORY); // no view can be listed: only says why
+  if (!made) view_open(AT_FDCWD, path, O_DIRECTORY); // no view can be listed: only says why
   file_made(c, made ? dirfd(made) : -1);
   return made;
 }
@@ -275,8 +276,9 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
     return view_statx((int)NEXT(syscall)(number, a, b, c, d, e, f), (int)a, (const char *)b, (int)c, (unsigned)d, (struct statx *)e);
   if (number == SYS_seccomp || number == SYS_prctl) return sealing(NEXT(syscall), number, a, b, c, d, e, f);
   if (number == SYS_mmap || number == SYS_mremap) return lease_syscall(NEXT(syscall), number, a, b, c, d, e, f);
+  if (unlikely(elsewhere_moves(number, a))) return elsewhere_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(obtains(number))) {
-    struct bc_page *page = member_joined();
+    struct bc_page *page = member_page();
     if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);
   }
   return NEXT(syscall)(number, a, b, c, d, e, f);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "locks.h"
 
+#include "leave.h"
 #include "next.h"
 #include "raw.h"
 
@@ -17,13 +18,25 @@ static void release_pending(struct bc_page *page) {
 
 typedef int flock_function(int, int);
 
+// While it waited for the lock; or just after it had it, which a recount finds.
+static void flock_left(void *begun) {
+  struct charge *c = begun;
+  if (c->page) uncertain(c->page, BC_NUMFLOCK);
+  charge_end(*c, BC_NUMFLOCK, 1);
+}
+
+static void flock_again_left(void *page) {
+  uncertain(page, BC_NUMFLOCK);
+  credit_settle(bc_page_cell(page, BC_NUMFLOCK));
+}
+
 // Another descriptor, or another process, may have locked the description before: charged until a recount knows.
 __attribute__((noinline)) static int flock_unsure(flock_function *next, struct bc_page *page, int fd, int operation) {
   bool unlock = (operation & ~LOCK_NB) == LOCK_UN;
   struct charge c = {NULL, 0};
   if (!unlock) c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, "flock", fd, operation);
   if (unlikely(c.error)) return errno = c.error, -1;
-  int error = next(fd, operation);
+  int error = LEAVABLE(flock_left, &c, next(fd, operation));
   charge_end(c, BC_NUMFLOCK, error ? 1 : 0);
   uncertain(page, BC_NUMFLOCK);
   return error;
@@ -32,7 +45,7 @@ __attribute__((noinline)) static int flock_unsure(flock_function *next, struct b
 static int flock_first(flock_function *next, struct bc_page *page, int fd, int operation) {
   struct charge c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, "flock", fd, operation);
   if (unlikely(c.error)) return errno = c.error, -1;
-  int error = next(fd, operation);
+  int error = LEAVABLE(flock_left, &c, next(fd, operation));
   // Shared meanwhile: whoever unlocks it, its unit waits for a recount.
   if (likely(error == 0 && c.page) && !owned_change(page, fd, BC_OWNED_FILE, BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
   charge_end(c, BC_NUMFLOCK, error ? 1 : 0);
@@ -44,7 +57,7 @@ static int flock_again(flock_function *next, struct bc_page *page, int fd, int o
   bool unlock = (operation & ~LOCK_NB) == LOCK_UN;
   struct bc_cell *cell = bc_page_cell(page, BC_NUMFLOCK);
   release_pending(page);
-  int error = next(fd, operation);
+  int error = LEAVABLE(flock_again_left, page, next(fd, operation));
   if (likely(unlock && error == 0)) credit_give(cell, 1);
   // A conversion that fails may have lost the old lock (flock(2)).
   else if (error || !owned_change(page, fd, BC_OWNED_FILE, BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
@@ -117,6 +130,12 @@ static void lock_end(struct lock_request *l, bool done, const char *call) {
   else credit_settle(cell);
 }
 
+static void lock_left(void *begun) {
+  struct lock_request *l = begun;
+  if (l->page) uncertain(l->page, BC_NUMFLOCK);
+  lock_end(l, false, NULL);
+}
+
 // MARK: fcntl(2)
 
 static int leased_by(int (*next)(int, int, long), const char *call, int fd, long type) {
@@ -139,7 +158,7 @@ int locked_by(int (*next)(int, int, long), const char *call, int fd, int command
   bool description = command == F_OFD_SETLK || command == F_OFD_SETLKW;
   int error = lock_begin(&l, fd, &asked, description ? RANGE_DESCRIPTION : RANGE_PROCESS, call);
   if (unlikely(error)) return errno = error, -1;
-  int result = next(fd, command, argument);
+  int result = LEAVABLE(lock_left, &l, next(fd, command, argument));
   lock_end(&l, result == 0, call);
   return result;
 }
@@ -152,7 +171,7 @@ int locked_by(int (*next)(int, int, long), const char *call, int fd, int command
     struct lock_request l;                                                                           \
     int error = lock_begin(&l, fd, &asked, RANGE_PROCESS, #name);                                    \
     if (unlikely(error)) return errno = error, -1;                                                   \
-    int result = NEXT(name)(fd, command, n);                                                         \
+    int result = LEAVABLE(lock_left, &l, NEXT(name)(fd, command, n));                                \
     lock_end(&l, result == 0, #name);                                                                \
     return result;                                                                                   \
   }

@@ -28,27 +28,40 @@ static int64_t bytes_of(size_t a, size_t b) {
     got_;                                                                                                \
   })
 
-#define ALLOCATOR(name, params, args, bytes)                                                             \
+#define RETRIED_ALLOCATOR(name, params, args, bytes)                                                     \
   SAME_PROTOTYPE(name, void *, params);                                                                  \
   __attribute__((visibility("default"))) void *bc_##name params __asm__(#name);                          \
-  __attribute__((noinline, cold)) static void *name##_retried params {                                   \
+  __attribute__((noinline, cold, used)) static void *name##_retried params {                             \
     void *got = RETRIED(#name, bytes, NEXT(name) args);                                                  \
     if (got) errno = 0; /* what it was before would cost every call its reading: see docs/limits.md */   \
     return got;                                                                                          \
   }                                                                                                      \
   static void *name##_first params;                                                                      \
-  static __typeof__(bc_##name) *name##_next = name##_first; /* no test for null on the fastest path */   \
+  __attribute__((used)) static __typeof__(bc_##name) *name##_next = name##_first; /* no test for null on the fastest path */ \
   static void *name##_first params {                                                                     \
     __atomic_store_n(&name##_next, (__typeof__(&bc_##name))next_find(#name), __ATOMIC_RELAXED);          \
     return name##_next args;                                                                             \
-  }                                                                                                      \
+  }
+
+#define ALLOCATOR(name, params, args, bytes)                                                             \
+  RETRIED_ALLOCATOR(name, params, args, bytes)                                                           \
   EXPORT(void *, name, params) {                                                                         \
     void *got = name##_next args;                                                                        \
     return likely(got != NULL) ? got : name##_retried args;                                              \
   }
 
 // A null that is no failure (size 0, overflow, bad alignment) has not set ENOMEM, or asks for what no lease can give.
+#if defined(__x86_64__)
+// One push keeps n and aligns the stack, which compilers use two instructions more for.
+RETRIED_ALLOCATOR(malloc, (size_t n), (n), bytes_of(n, 1))
+__asm__(".globl malloc\n.type malloc,@function\nmalloc:\n.cfi_startproc\n"
+        "push %rdi\n.cfi_adjust_cfa_offset 8\ncall *malloc_next(%rip)\ntest %rax,%rax\njz 1f\n"
+        "pop %rdi\n.cfi_adjust_cfa_offset -8\nret\n"
+        "1: .cfi_adjust_cfa_offset 8\npop %rdi\n.cfi_adjust_cfa_offset -8\njmp malloc_retried\n"
+        ".cfi_endproc\n.size malloc,.-malloc\n");
+#else
 ALLOCATOR(malloc, (size_t n), (n), bytes_of(n, 1))
+#endif
 ALLOCATOR(calloc, (size_t n, size_t size), (n, size), bytes_of(n, size))
 ALLOCATOR(memalign, (size_t alignment, size_t n), (alignment, n), bytes_of(n, 1) + (int64_t)alignment)
 ALLOCATOR(valloc, (size_t n), (n), bytes_of(n, 1) + PAGE)
@@ -179,12 +192,13 @@ long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, 
   return got;
 }
 
-// Some of the range may be writable already: at least a page is not.
+// Some of the range may be writable already: at least a page is not. SOFT, as in 2.6.18 mm/mprotect.c.
 #define MPROTECT(name, params, args)                                                                     \
   EXPORT(int, name, params) {                                                                            \
     int before = errno, error = NEXT(name) args;                                                         \
     if (likely(error == 0) || errno != ENOMEM || !(prot & PROT_WRITE)) return error;                     \
-    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n), .numbers = {{(int64_t)at, (int64_t)n}}}; \
+    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n), .severity = BC_SOFT,     \
+                          .numbers = {{(int64_t)at, (int64_t)n}}};                                       \
     while (error && errno == ENOMEM && lease_grow(&t)) error = NEXT(name) args;                          \
     if (error == 0) errno = before;                                                                      \
     return error;                                                                                        \

@@ -11,6 +11,9 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+// Where a path begins, for functions without a parameter of this name.
+enum { at = AT_FDCWD };
+
 // By its descriptor too a view says the same. Few files have no name and this mode.
 #define MAY_BE_VIEW(mode, links) (unlikely((mode) == (S_IFREG | 0400) && (links) == 0))
 
@@ -29,17 +32,24 @@ static void patchx(struct statx *info, enum view v, const char *path) {
   info->stx_ino = view_inode(path);
 }
 
-// `like`: the arguments again, with the path of a file that is there.
+// Not accounted, and called often: nothing but a test of what the kernel said. `like`: the arguments again, with the path of a
+// file that is there.
 #define STATS(name, params, args, like, patch)                           \
   SAME_PROTOTYPE(name, int, params);                                     \
-  EXPORT(int, name, params) {                                            \
-    int error = NEXT(name) args;                                         \
-    if (likely(error == 0)) return 0;                                    \
-    enum view v = view_there(path);                                      \
-    if (!v || (error = NEXT(name) like) != 0) return error;              \
+  EXPORT(int, name, params);                                             \
+  __attribute__((noinline, cold)) static int name##_refused params {     \
+    enum view v = view_there(at, path);                                      \
+    if (!v || NEXT(name) like != 0) return -1;                           \
     patch(info, v, path);                                                \
     return 0;                                                            \
-  }
+  }                                                                      \
+  static int name##_first params;                                        \
+  static __typeof__(bc_##name) *name##_next = name##_first;              \
+  static int name##_first params {                                       \
+    __atomic_store_n(&name##_next, (__typeof__(&bc_##name))next_find(#name), __ATOMIC_RELAXED); \
+    return name##_next args;                                             \
+  }                                                                      \
+  int bc_##name params { return likely(name##_next args == 0) ? 0 : name##_refused args; }
 #define OLD_STATS(name, params, args, like, patch) extern int name params; STATS(name, params, args, like, patch)
 STATS(stat, (const char *path, struct stat *info), (path, info), (view_like(v), info), patch)
 STATS(lstat, (const char *path, struct stat *info), (path, info), (view_like(v), info), patch)
@@ -60,7 +70,7 @@ int view_statx(int error, int at, const char *path, int flags, unsigned mask, st
     path = view_behind(at, room);
     v = path ? VIEW_FILE : VIEW_NONE;
   } else {
-    v = view_there(path);
+    v = view_there(at, path);
   }
   if (!v) return error;
   bool meminfo = strcmp(path, "/proc/meminfo") == 0;
@@ -113,8 +123,8 @@ DESCRIBES(fstat64, (int fd, struct stat64 *info), (fd, info), stat64, NEXT(stat6
 DESCRIBES(__fxstat, (int version, int fd, struct stat *info), (version, fd, info), stat, NEXT(stat), patch)
 DESCRIBES(__fxstat64, (int version, int fd, struct stat64 *info), (version, fd, info), stat64, NEXT(stat64), patch64)
 
-__attribute__((noinline, cold)) static int looked(const char *path, int mode, int error) {
-  enum view v = view_there(path);
+__attribute__((noinline, cold)) static int looked(int from, const char *path, int mode, int error) {
+  enum view v = view_there(from, path);
   if (!v) return error;
   if (mode & (v == VIEW_FILE ? W_OK | X_OK : W_OK | R_OK)) return errno = EACCES, -1;
   return 0;
@@ -124,7 +134,7 @@ __attribute__((noinline, cold)) static int looked(const char *path, int mode, in
   SAME_PROTOTYPE(name, int, params);                                     \
   EXPORT(int, name, params) {                                            \
     int error = NEXT(name) args;                                         \
-    return likely(error == 0) ? 0 : looked(path, mode, error);           \
+    return likely(error == 0) ? 0 : looked(at, path, mode, error);       \
   }
 LOOKS(access, (const char *path, int mode), (path, mode))
 LOOKS(faccessat, (int at, const char *path, int mode, int flags), (at, path, mode, flags))
@@ -137,7 +147,7 @@ LOOKS(eaccess, (const char *path, int mode), (path, mode))
   EXPORT(ret, name, params) {                                            \
     ret n = NEXT(name) args;                                             \
     if (likely(n >= 0)) return n;                                        \
-    enum view v = view_there(path);                                      \
+    enum view v = view_there(at, path);                                      \
     return v ? NEXT(name) like : n;                                      \
   }
 LIKE(getxattr, ssize_t, (const char *path, const char *name, void *value, size_t size), (path, name, value, size),

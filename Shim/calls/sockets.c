@@ -1,5 +1,7 @@
 // Sockets: each is a socket of its kind and a file.
 #define _GNU_SOURCE
+#include "buffers.h"
+#include "leave.h"
 #include "next.h"
 #include "owned.h"
 #include "raw.h"
@@ -21,7 +23,8 @@ static int refusal_of(int domain) { return domain == AF_UNIX || domain == AF_NET
 SAME_PROTOTYPE(socket, int, (int, int, int));
 EXPORT(int, socket, (int domain, int type, int protocol)) {
   struct charge_pair s;
-  int error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", domain, type);
+  int error = buffers_of_new(domain, type, refusal_of(domain), "socket");
+  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", domain, type);
   if (unlikely(error)) return errno = error, -1;
   int fd = NEXT(socket)(domain, type, protocol);
   pair_end(&s, &fd, 1, fd >= 0);
@@ -31,7 +34,8 @@ EXPORT(int, socket, (int domain, int type, int protocol)) {
 SAME_PROTOTYPE(socketpair, int, (int, int, int, int[2]));
 EXPORT(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
   struct charge_pair s;
-  int error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", domain, type);
+  int error = buffers_of_new(domain, type, refusal_of(domain), "socketpair");
+  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", domain, type);
   if (unlikely(error)) return errno = error, -1;
   int failed = NEXT(socketpair)(domain, type, protocol, fds);
   pair_end(&s, fds, 2, failed == 0);
@@ -60,12 +64,20 @@ static int nothing_to_accept(int fd) {
 }
 
 static bool plenty(struct bc_page *page, unsigned what) {
-  return bc_load(&bc_page_cell(page, BC_NUMFILE)->credit) > 0 &&
+  return !buffers_bounded(page) && bc_load(&bc_page_cell(page, BC_NUMFILE)->credit) > 0 &&
          bc_load(&bc_page_cell(page, owned_second(what))->credit) > 0;
 }
 
 // Charged before, because a connection that is taken cannot be put back. Refused: ENFILE, whatever refused it, and the
 // connection stays pending (nginx pauses on ENFILE, and spins on ENOBUFS).
+// It may have been left just after it came back: then a recount finds what is there.
+static void left(void *begun) {
+  struct charge_pair *s = begun;
+  if (s->file.page) uncertain(s->file.page, BC_NUMFILE);
+  if (s->kind.page) uncertain(s->kind.page, owned_second(s->what));
+  pair_end(s, NULL, 1, false);
+}
+
 #define ACCEPT(name, params, args)                                                       \
   EXPORT(int, name, params) {                                                            \
     struct bc_page *page = member_page();                                                \
@@ -73,9 +85,10 @@ static bool plenty(struct bc_page *page, unsigned what) {
     if (unlikely(page == NULL)) return NEXT(name) args;                                  \
     unsigned what = what_listens(page, fd);                                              \
     int error = unlikely(!plenty(page, what)) ? nothing_to_accept(fd) : 0;               \
+    if (likely(!error) && what == BC_OWNED_TCP) error = buffers_of_new(AF_INET, SOCK_STREAM, ENFILE, #name); \
     if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, fd, 0);              \
     if (unlikely(error)) return errno = error, -1;                                       \
-    int got = NEXT(name) args;                                                           \
+    int got = LEAVABLE(left, &s, NEXT(name) args);                                       \
     pair_end(&s, &got, 1, got >= 0);                                                  \
     return got;                                                                          \
   }

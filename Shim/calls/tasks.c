@@ -8,7 +8,6 @@
 #include "raw.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <threads.h>
 #include <unistd.h>
 
 #define FORK(name)                                                       \
@@ -77,16 +75,6 @@ __asm__(".globl vfork\n.globl __vfork\n.type vfork,@function\n.type __vfork,@fun
         ".size vfork,.-vfork\n.size __vfork,.-__vfork\n");
 #endif
 
-// A thread's end is not seen (pthread_exit, cancellation, joins that never come): its unit stays until a recount.
-static struct charge thread_begin(const char *call) {
-  return charge_begin(BC_NUMPROC, 1, EAGAIN, call, NULL);
-}
-
-static void thread_end(struct charge c, bool made) {
-  if (c.page) __atomic_store_n(&bc_page_cell(c.page, BC_NUMPROC)->uncertain, 1, __ATOMIC_SEQ_CST);
-  charge_end(c, BC_NUMPROC, !made);
-}
-
 typedef int clone_function(void *);
 #define CLONE(name)                                                                                        \
   EXPORT(int, name, (clone_function * run, void *stack, int flags, void *argument, pid_t *parent, void *tls, pid_t *child)) { \
@@ -107,47 +95,6 @@ typedef int clone_function(void *);
 CLONE(clone)
 CLONE(__clone)
 
-static int64_t stack_bytes(const pthread_attr_t *attr) {
-  size_t stack = 8 << 20, guard = 4096;
-  pthread_attr_t standard;
-  if (!attr && pthread_getattr_default_np(&standard) == 0) {
-    pthread_attr_getstacksize(&standard, &stack);
-    pthread_attr_getguardsize(&standard, &guard);
-    pthread_attr_destroy(&standard);
-  } else if (attr) {
-    pthread_attr_getstacksize(attr, &stack);
-    pthread_attr_getguardsize(attr, &guard);
-  }
-  return (int64_t)(stack + guard);
-}
-
-SAME_PROTOTYPE(pthread_create, int, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *));
-EXPORT(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *argument)) {
-  struct charge c = thread_begin("pthread_create");
-  if (unlikely(c.error)) return c.error;
-  int error = NEXT(pthread_create)(thread, attr, run, argument);
-  if (unlikely(error == EAGAIN)) {
-    int64_t bytes = stack_bytes(attr);
-    struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes, .numbers = {{bytes}}};
-    while (error == EAGAIN && lease_grow(&t)) {
-      error = NEXT(pthread_create)(thread, attr, run, argument);
-    }
-  }
-  thread_end(c, error == 0);
-  return error;
-}
-
-SAME_PROTOTYPE(thrd_create, int, (thrd_t *, thrd_start_t, void *));
-EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
-  struct charge c = thread_begin("thrd_create");
-  if (unlikely(c.error)) return thrd_error;
-  int error = NEXT(thrd_create)(thread, run, argument);
-  struct lease_try t = {.call = "thrd_create", .least = stack_bytes(NULL), .want = stack_bytes(NULL), .numbers = {{stack_bytes(NULL)}}};
-  while (error == thrd_nomem && lease_grow(&t)) error = NEXT(thrd_create)(thread, run, argument);
-  thread_end(c, error == thrd_success);
-  return error;
-}
-
 // glibc's posix_spawn, and system and popen through it, map a stack for the child first (sysdeps/unix/sysv/linux/spawni.c): 32 KiB
 // and the arguments.
 enum { SPAWN_STACK = 64 << 10, SPAWN_PAGE = 4096 };
@@ -162,17 +109,18 @@ static void spawn_stack_ahead(const char *call) {
   errno = saved;
 }
 
-#define SPAWN(name)                                                                                            \
+#define SPAWN(name, along_path)                                                                                            \
   SAME_PROTOTYPE(name, int, (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, \
                              char *const[], char *const[]));                                                   \
   EXPORT(int, name, (pid_t *out, const char *path, const posix_spawn_file_actions_t *actions,                  \
                      const posix_spawnattr_t *attr, char *const argv[], char *const env[])) {                  \
-    struct task t = task_begin(BC_IMAGE, #name, path);                                                         \
-    if (unlikely(t.charge.error)) return t.charge.error;                                                       \
     size_t n = environment_entries(env);                                                                       \
     char *room[n ? n : 1];                                                                                     \
-    pid_t child = -1;                                                                                          \
     char *const *with = n ? environment_repaired(env, room) : env;                                             \
+    struct image image = {.path = path, .env = with, .searched = along_path};                                  \
+    struct task t = task_begin(BC_IMAGE, #name, &image);                                                       \
+    if (unlikely(t.charge.error)) return t.charge.error;                                                       \
+    pid_t child = -1;                                                                                          \
     int error = NEXT(name)(&child, path, actions, attr, argv, with);                                           \
     struct lease_try stack = {.call = #name, .least = SPAWN_PAGE, .want = SPAWN_STACK, .numbers = {{SPAWN_STACK}}};                        \
     while (unlikely(error == ENOMEM) && lease_grow(&stack)) error = NEXT(name)(&child, path, actions, attr, argv, with); \
@@ -180,8 +128,8 @@ static void spawn_stack_ahead(const char *call) {
     if (!error && out) *out = child;                                                                           \
     return error;                                                                                              \
   }
-SPAWN(posix_spawn)
-SPAWN(posix_spawnp)
+SPAWN(posix_spawn, false)
+SPAWN(posix_spawnp, true)
 
 // libc gives the shell `environ`: where the program has emptied it (clearenv), one with what a member needs stands in for
 // the length of the call. It is not on the stack, so that a call that ends by cancellation leaves nothing dangling.
@@ -206,10 +154,11 @@ static void environment_back(struct environment e) {
 SAME_PROTOTYPE(system, int, (const char *));
 EXPORT(int, system, (const char *command)) {
   if (!command) return NEXT(system)(command);
-  struct task t = task_begin(BC_IMAGE, "system", command);
-  if (unlikely(t.charge.error)) return errno = t.charge.error, -1;
-  if (t.charge.page) spawn_stack_ahead("system");
   struct environment e = environment_lent();
+  struct image shell = {.path = "/bin/sh", .env = environ, .shown = command};
+  struct task t = task_begin(BC_IMAGE, "system", &shell);
+  if (unlikely(t.charge.error)) return environment_back(e), errno = t.charge.error, -1;
+  if (t.charge.page) spawn_stack_ahead("system");
   int status = NEXT(system)(command);
   environment_back(e);
   task_end(t, BC_NOTE_OVER, NULL);
@@ -219,14 +168,16 @@ EXPORT(int, system, (const char *command)) {
 static FILE *popened(FILE *(*next)(const char *, const char *), const char *command, const char *mode) {
   struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "popen", command);
   if (unlikely(c.error)) return errno = c.error, NULL;
-  struct task t = task_begin(BC_IMAGE, "popen", command);
+  struct environment e = environment_lent();
+  struct image shell = {.path = "/bin/sh", .env = environ, .shown = command};
+  struct task t = task_begin(BC_IMAGE, "popen", &shell);
   if (unlikely(t.charge.error)) {
+    environment_back(e);
     charge_end(c, BC_NUMFILE, 1);
     // glibc's popen answers a refused process with ENOMEM (its internal posix_spawn failed).
     return errno = t.charge.error == EAGAIN ? ENOMEM : t.charge.error, NULL;
   }
   if (t.charge.page) spawn_stack_ahead("popen");
-  struct environment e = environment_lent();
   FILE *file = next(command, mode);
   environment_back(e);
   file_made(c, file ? fileno(file) : -1);

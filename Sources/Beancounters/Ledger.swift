@@ -3,7 +3,7 @@
 /// `granted` is what the member may have obtained, spent or not: an upper estimate of the truth. The ledger keeps
 /// Σ granted within the ceiling of every charge that is not FORCE; recalls and recounts bring `granted` down towards the
 /// truth, and never below it.
-public struct Ledger: Sendable {
+public struct Ledger: ~Copyable, @unchecked Sendable {
   /// A member's place in the books; reused after `leave`.
   public typealias Slot = Int
 
@@ -15,22 +15,43 @@ public struct Ledger: Sendable {
     public internal(set) var failcnt: Int64 = 0
   }
 
-  private var accounts: [Account]
-  private var granted: [[Int64]] = []  // by slot, then resource
-  private var inUse: [Bool] = []
+  // Laid flat and taken once: a charge touches a few words here, and no object.
+  private let accounts: UnsafeMutablePointer<Account>
+  private var granted: UnsafeMutablePointer<Int64>  // by slot, then resource
+  private var inUse: UnsafeMutablePointer<Bool>
+  private var capacity = 0  // in slots
+  /// How many slots have ever been in use: all are below it.
+  public private(set) var slots = 0
   private var free: [Slot] = []
   public private(set) var members = 0
 
-  private static let rows = 1 + (Resource.allCases.map(\.rawValue).max() ?? 0)
+  /// Where no bound is lower: sums of amounts that somebody made up must have a number still.
+  private static let most: Int64 = 1 << 62
+
+  /// A constant, which costs a charge nothing; `init` checks it.
+  private static var rows: Int { 26 }
 
   public init(bounds: [Resource: Bounds] = [:]) {
-    accounts = Array(repeating: Account(), count: Ledger.rows)
+    precondition(Resource.allCases.allSatisfy { $0.rawValue < Ledger.rows })
+    accounts = .allocate(capacity: Ledger.rows)
+    accounts.initialize(repeating: Account(), count: Ledger.rows)
+    granted = .allocate(capacity: 0)
+    inUse = .allocate(capacity: 0)
     for (resource, bound) in bounds { accounts[resource.rawValue].bounds = bound }
+  }
+
+  deinit {
+    accounts.deallocate()
+    granted.deallocate()
+    inUse.deallocate()
   }
 
   public subscript(_ resource: Resource) -> Account { accounts[resource.rawValue] }
 
-  public func granted(_ slot: Slot, _ resource: Resource) -> Int64 { granted[slot][resource.rawValue] }
+  public func granted(_ slot: Slot, _ resource: Resource) -> Int64 {
+    precondition(slot >= 0 && slot < slots)
+    return granted[slot * Ledger.rows + resource.rawValue]
+  }
 
   /// New bounds, also below what is held: what exists stays, new charges fail.
   public mutating func setBounds(_ bounds: Bounds, of resource: Resource) {
@@ -39,21 +60,35 @@ public struct Ledger: Sendable {
 
   public mutating func join() -> Slot {
     members += 1
-    let nothing = [Int64](repeating: 0, count: Ledger.rows)
-    if let slot = free.popLast() {
-      granted[slot] = nothing
-      inUse[slot] = true
-      return slot
+    let slot = free.popLast() ?? slots
+    if slot == slots {
+      if slots == capacity { makeRoom() }
+      slots += 1
     }
-    granted.append(nothing)
-    inUse.append(true)
-    return granted.count - 1
+    (granted + slot * Ledger.rows).update(repeating: 0, count: Ledger.rows)
+    inUse[slot] = true
+    return slot
+  }
+
+  private mutating func makeRoom() {
+    let more = max(4, capacity * 2)
+    let (amounts, used) = (UnsafeMutablePointer<Int64>.allocate(capacity: more * Ledger.rows), UnsafeMutablePointer<Bool>.allocate(capacity: more))
+    amounts.initialize(repeating: 0, count: more * Ledger.rows)
+    used.initialize(repeating: false, count: more)
+    amounts.update(from: granted, count: slots * Ledger.rows)
+    used.update(from: inUse, count: slots)
+    granted.deallocate()
+    inUse.deallocate()
+    (granted, inUse, capacity) = (amounts, used, more)
   }
 
   /// Everything the member had comes back.
   public mutating func leave(_ slot: Slot) {
-    precondition(inUse[slot], "a member leaves once")
-    for row in 0..<Ledger.rows { accounts[row].granted -= granted[slot][row] }
+    precondition(slot >= 0 && slot < slots && inUse[slot], "a member leaves once")
+    for row in 0..<Ledger.rows {
+      accounts[row].granted -= granted[slot * Ledger.rows + row]
+      granted[slot * Ledger.rows + row] = 0
+    }
     inUse[slot] = false
     free.append(slot)
     members -= 1
@@ -71,7 +106,8 @@ public struct Ledger: Sendable {
   /// What a charge of this severity could still be granted; negative when use is above a lowered bound.
   public func room(_ resource: Resource, _ severity: Severity) -> Int64 {
     let ceiling = ceiling(resource, severity)
-    return ceiling == Bounds.unlimited ? Bounds.unlimited : ceiling - accounts[resource.rawValue].granted
+    guard ceiling == Bounds.unlimited else { return ceiling - accounts[resource.rawValue].granted }
+    return accounts[resource.rawValue].granted < Ledger.most ? Bounds.unlimited : 0
   }
 
   /// Grants at least `least` and at most `want`, or nothing. Batches never reach between barrier and limit, and take at
@@ -94,21 +130,21 @@ public struct Ledger: Sendable {
 
   /// Credit that was recalled unspent.
   public mutating func giveBack(_ slot: Slot, _ resource: Resource, _ amount: Int64) {
-    precondition(amount >= 0 && amount <= granted[slot][resource.rawValue], "no more comes back than went out")
+    precondition(amount >= 0 && amount <= granted(slot, resource), "no more comes back than went out")
     add(-amount, slot, resource)
   }
 
   /// What a recount found the member to hold, or anything else that is so whatever the bounds say (FORCE).
   public mutating func set(_ slot: Slot, _ resource: Resource, to amount: Int64) {
     precondition(amount >= 0)
-    add(amount - granted[slot][resource.rawValue], slot, resource)
+    add(amount - granted(slot, resource), slot, resource)
   }
 
   /// One unit changes hands inside the beancounter: a child takes over what its parent charged for it.
   public mutating func transfer(from: Slot, to: Slot, _ resource: Resource, _ amount: Int64) {
-    precondition(amount <= granted[from][resource.rawValue])
-    granted[from][resource.rawValue] -= amount
-    granted[to][resource.rawValue] += amount
+    precondition(amount <= granted(from, resource) && to >= 0 && to < slots)
+    granted[from * Ledger.rows + resource.rawValue] -= amount
+    granted[to * Ledger.rows + resource.rawValue] += amount
   }
 
   /// What an earlier life of the beancounter came to: it goes on counting from there.
@@ -126,7 +162,8 @@ public struct Ledger: Sendable {
   }
 
   private mutating func add(_ amount: Int64, _ slot: Slot, _ resource: Resource) {
-    granted[slot][resource.rawValue] += amount
+    precondition(slot >= 0 && slot < slots)
+    granted[slot * Ledger.rows + resource.rawValue] += amount
     accounts[resource.rawValue].granted += amount
   }
 }

@@ -80,8 +80,13 @@ public enum Resource: Int, CaseIterable, Sendable {
     .numinotify,
   ]
 
-  /// The rows whose bounds are acted on: those charged, and the two guarantees.
-  public static let enforced = allCases.filter { charged.contains($0) || [.vmguarpages, .oomguarpages].contains($0) }
+  /// The rows of socket buffers: counted by the kernel, and their bounds held where a socket is made or its buffers grow.
+  public static let buffers: [Resource] = [.tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf]
+
+  /// The rows whose bounds are acted on: those charged, socket buffers, and the two guarantees.
+  public static let enforced = allCases.filter {
+    charged.contains($0) || buffers.contains($0) || [.vmguarpages, .oomguarpages].contains($0)
+  }
 
   /// Rows whose barrier is no bound: it guarantees something, or is 0 in every configuration and compared with nothing.
   public static let withoutBarrier: [Resource] = [.physpages, .vmguarpages, .oomguarpages, .swappages]

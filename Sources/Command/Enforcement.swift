@@ -31,6 +31,11 @@ extension Options {
     counted.isEmpty ? nil : "counted, not enforced: \(resourceNames(counted))"
   }
 
+  /// The line for stderr where bounds are taken as they are: bcd's and bcctl's. nil when all are acted on.
+  package static func notEnforced(in bounds: [Resource: Bounds]) -> String? {
+    notEnforced(Resource.allCases.filter { r in bounds[r].flatMap(r.idle) != nil })
+  }
+
   private static func refusal(_ resource: Resource, option: String) -> UsageError {
     if Resource.enforced.contains(resource) {
       return UsageError(

@@ -15,6 +15,8 @@ struct Getopt: ~Copyable {
   // Long options come back as their row in the table, above any short option's letter.
   private static let firstRow: Int32 = 256
 
+  private let program: String
+  private let table: [LongOption]
   private let arguments: [String]
   private let words: [UnsafeMutablePointer<CChar>?]
   private let names: [UnsafeMutablePointer<CChar>?]
@@ -22,23 +24,25 @@ struct Getopt: ~Copyable {
   private let options: [option]
   private let short: String
 
-  init(_ arguments: [String]) {
+  init(_ arguments: [String], program: String = "bcrun", table: [LongOption] = LongOption.all) {
+    self.program = program
+    self.table = table
     self.arguments = arguments
     // getopt skips argv[0].
-    words = (["bcrun"] + arguments).map { strdup($0) }
-    let names = LongOption.all.map { strdup($0.name) }
+    words = ([program] + arguments).map { strdup($0) }
+    let names = table.map { strdup($0.name) }
     self.names = names
     vector = .allocate(capacity: words.count + 1)
     for (index, word) in words.enumerated() { (vector + index).initialize(to: word) }
     (vector + words.count).initialize(to: nil)
     options =
-      LongOption.all.enumerated().map { row, entry in
+      table.enumerated().map { row, entry in
         option(name: names[row], has_arg: entry.value.rawValue, flag: nil, val: Getopt.firstRow + Int32(row))
       } + [option()]
     // "+" stops at COMMAND; ":" asks for ':' instead of '?' when a value is missing.
     short =
       "+:"
-      + LongOption.all.compactMap { row in
+      + table.compactMap { row in
         row.short.map { "\($0)" + (row.value == .required ? ":" : "") }
       }.joined()
     optind = 0  // glibc: start afresh, and forget what an earlier parse left half read
@@ -63,7 +67,7 @@ struct Getopt: ~Copyable {
       guard let (entry, spelling) = lookUp(optopt) else { throw UsageError("an option lacks its value; see --help") }
       throw UsageError("\(spelling) needs a value; accepted: \(entry.accepted)")
     case Int32(UInt8(ascii: "?")):
-      if let (_, spelling) = lookUp(optopt) { throw UsageError("\(spelling) takes no value; see bcrun --help") }
+      if let (_, spelling) = lookUp(optopt) { throw UsageError("\(spelling) takes no value; see \(program) --help") }
       throw optopt == 0 ? unknownLong() : unknownShort(optopt)
     default:
       guard let (entry, spelling) = lookUp(code) else { throw unknownShort(code) }
@@ -73,10 +77,10 @@ struct Getopt: ~Copyable {
 
   private func lookUp(_ code: Int32) -> (option: LongOption, spelling: String)? {
     let row = Int(code - Getopt.firstRow)
-    if LongOption.all.indices.contains(row) { return (LongOption.all[row], "--" + LongOption.all[row].name) }
+    if table.indices.contains(row) { return (table[row], "--" + table[row].name) }
     guard let byte = UInt8(exactly: code) else { return nil }
     let letter = Character(Unicode.Scalar(byte))
-    return LongOption.all.first { $0.short == letter }.map { ($0, "-\(letter)") }
+    return table.first { $0.short == letter }.map { ($0, "-\(letter)") }
   }
 
   private func unknownLong() -> UsageError {
@@ -84,18 +88,18 @@ struct Getopt: ~Copyable {
     let index = position - 1
     let word = arguments.indices.contains(index) ? arguments[index] : ""
     let name = String(word.drop { $0 == "-" }.prefix { $0 != "=" })
-    let same = LongOption.all.map(\.name).filter { $0.hasPrefix(name) }
+    let same = table.map(\.name).filter { $0.hasPrefix(name) }
     if same.count > 1, !name.isEmpty {
       return UsageError("--\(visible(name)) may be \(same.map { "--" + $0 }.joined(separator: " or ")); write it out")
     }
-    return unknown("--" + name, nearest(to: name, among: LongOption.all.map(\.name)))
+    return unknown("--" + name, nearest(to: name, among: table.map(\.name)))
   }
 
   private func unknownShort(_ code: Int32) -> UsageError {
     // A long option with one dash: getopt is still inside that word.
     let word = arguments.indices.contains(position) ? arguments[position] : ""
     let name = String(word.dropFirst().prefix { $0 != "=" })
-    if word.hasPrefix("-"), LongOption.all.contains(where: { $0.name == name }) { return unknown("-" + name, name) }
+    if word.hasPrefix("-"), table.contains(where: { $0.name == name }) { return unknown("-" + name, name) }
     // optopt is a signed char: half of a letter outside ASCII is shown as the whole word.
     guard let byte = UInt8(exactly: code), byte < 0x80 else { return unknown(word, nil) }
     return unknown("-\(Character(Unicode.Scalar(byte)))", nil)
@@ -103,6 +107,6 @@ struct Getopt: ~Copyable {
 
   private func unknown(_ spelling: String, _ near: String?) -> UsageError {
     let hint = near.map { "did you mean --\($0)? " } ?? ""
-    return UsageError("unknown option \(visible(spelling)); \(hint)bcrun --help lists the accepted ones")
+    return UsageError("unknown option \(visible(spelling)); \(hint)\(program) --help lists the accepted ones")
   }
 }

@@ -1,11 +1,12 @@
 package import Beancounters
 
-/// One option of `bcrun`: a row of the table that getopt, the messages and the tests share.
+/// One option of `bcrun` or of `bcd`: a row of the table that getopt, the messages and the tests share.
 struct LongOption {
   enum Key: Equatable {
     case limit, memory, memoryReservation, pidsLimit, config, profile
     case name, parent, server, environment, workdir, meminfo
     case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureShallow, tortureRound, onServerLoss, errno, bestEffort, help, version
+    case socket, state
     case resource(Resource)
   }
 
@@ -57,6 +58,12 @@ struct LongOption {
       LongOption("version", nil, .none, key: .version),
     ] + Resource.allCases.map { LongOption($0.name, key: .resource($0)) }
 
+  /// Those of bcd.
+  static let ofServer = [
+    LongOption("socket", key: .socket), LongOption("state", key: .state), LongOption("config", key: .config),
+    LongOption("help", "h", .none, key: .help), LongOption("version", nil, .none, key: .version),
+  ]
+
   /// What its value may be, for messages.
   var accepted: String {
     switch key {
@@ -67,6 +74,8 @@ struct LongOption {
     case .profile: Profile.accepted
     case .name, .parent: acceptedNames
     case .server: "the socket of a running bcd"
+    case .socket: "a path to listen at, of at most 107 bytes"
+    case .state: "a database of bcd's, or a new name"
     case .environment: "K=V, with K not empty"
     case .workdir: "a directory"
     case .report: "a file, as --report=FILE, or none for stderr"

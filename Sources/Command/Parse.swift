@@ -112,7 +112,7 @@ private struct OptionReader {
     case .quiet: options.quiet = true
     case .verbose: options.verbose = true
     case .bestEffort: options.bestEffort = true
-    case .help, .version: break
+    case .help, .version, .socket, .state: break
     }
   }
 

@@ -12,17 +12,18 @@ extension Report {
   /// `verbose`, at most 20 lines and only the rows with a bound, a denial or any use; of those that are only seen, the
   /// use of physpages alone. `color` marks denials in red.
   public func text(verbose: Bool, color: Bool = false) -> String {
-    var lines = [headline]
-    let rows =
-      verbose
-      ? rows
-      : rows.filter { row in
+    var shown = Shown(rows: rows, denials: denials[...])
+    if !verbose {
+      shown.rows = rows.filter { row in
         let matters = Resource.charged.contains(row.resource) || row.resource == .physpages
         return !row.bounds.isUnlimited || row.failcnt > 0 || row.maxheld > 0 && matters
       }
-    if !rows.isEmpty { lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"])) }
-    lines += rows.map { line(for: $0, verbose: verbose, color: color) }
-    lines += denials.map { red("  " + line(for: $0), color) }
+      shown.fit(Report.mostLines - 1 - (uncovered.isEmpty ? 0 : 1) - (remaining > 0 ? 1 : 0))
+    }
+    var lines = [headline]
+    if !shown.rows.isEmpty { lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"])) }
+    lines += shown.rows.map { line(for: $0, color: color) }
+    lines += shown.denials.map { red("  " + line(for: $0), color) }
     if !uncovered.isEmpty { lines.append("  uncovered: \(plural(uncovered.count, "process")) (\(list(verbose)))") }
     if remaining > 0 { lines.append("  still running: \(plural(remaining, "process"))") }
     if verbose {
@@ -30,11 +31,33 @@ extension Report {
         "  server: \(plural(server.requests, "request")), \(plural(server.recalls, "recall")), "
           + "\(plural(server.recounts, "recount")), \(server.toSlow) to slow, \(server.toFast) to fast")
     }
-    if !verbose, lines.count > Report.mostLines {
-      let hidden = lines.count - (Report.mostLines - 1)
-      lines.replaceSubrange((Report.mostLines - 1)..., with: ["  … \(hidden) more (-v shows all)"])
-    }
+    if shown.hidden > 0 { lines.append("  … \(shown.hidden) more (-v shows all)") }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Rows and denials, without what matters least where there are too many lines.
+  private struct Shown {
+    var rows: [Row]
+    var denials: ArraySlice<Denial>
+    var hidden = 0
+
+    /// Leaves out rows of which nothing was used, then the last denials, then rows that nothing was refused of, until at most
+    /// `most` lines are left, one for the number of those that are not among them.
+    mutating func fit(_ most: Int) {
+      func excess() -> Int { (rows.isEmpty ? 0 : 1) + rows.count + denials.count + (hidden > 0 ? 1 : 0) - most }
+      func leaveOut(_ isIdle: (Row) -> Bool) {
+        while excess() > 0, let last = rows.lastIndex(where: isIdle) {
+          rows.remove(at: last)
+          hidden += 1
+        }
+      }
+      leaveOut { $0.failcnt == 0 && $0.maxheld == 0 }
+      while excess() > 0, denials.count > 1 {
+        denials.removeLast()
+        hidden += 1
+      }
+      leaveOut { $0.failcnt == 0 }
+    }
   }
 
   private var headline: String {
@@ -56,7 +79,7 @@ extension Report {
     }
   }
 
-  private func line(for row: Row, verbose: Bool, color: Bool) -> String {
+  private func line(for row: Row, color: Bool) -> String {
     let unit = row.resource.unit
     var line =
       "  "
@@ -64,7 +87,7 @@ extension Report {
         row.resource.name, human(row.held, unit), human(row.maxheld, unit), human(row.bounds.barrier, unit),
         human(row.bounds.limit, unit), String(row.failcnt),
       ])
-    if verbose, row.status != "exact" { line += "  \(visible(row.status))" }
+    if row.status != "exact" { line += "  \(visible(row.status))" }
     if row.failcnt > 0 { line += "  " + red("<- denied", color) }
     return line
   }

@@ -45,7 +45,8 @@ struct TOMLReader {
 
   private init(lines: KeyLines) { self.lines = lines }
 
-  /// What TOMLKit would not tell us: it takes a C string, and gives C strings back.
+  /// What TOMLKit would not tell us: it takes a C string, gives C strings back, and ends the program (an assertion in toml++'s
+  /// parse_key) where the name of a table begins with what no name begins with.
   private static func unfit(_ bytes: [UInt8]) -> Problem? {
     for (number, line) in Line.all(bytes) {
       let text = String(decoding: line, as: UTF8.self)
@@ -55,8 +56,18 @@ struct TOMLReader {
       if !text.utf8.elementsEqual(line) {
         return Problem(line: number, message: "\(quoted(text)) is not UTF-8, which TOML is")
       }
+      if hasNoName(line) { return Problem(line: number, message: "\(quoted(text)) names no table; accepted: [NAME]") }
     }
     return nil
+  }
+
+  private static func hasNoName(_ line: ArraySlice<UInt8>) -> Bool {
+    let open = UInt8(ascii: "[")
+    var rest = line.drop(while: Line.isBlank)
+    guard rest.popFirst() == open else { return false }
+    if rest.first == open { rest.removeFirst() }
+    guard let first = rest.drop(while: Line.isBlank).first else { return true }
+    return !Line.isNameByte(first) && !"-\"'[]{".utf8.contains(first)
   }
 
   private static func problem(_ error: any Error) -> Problem {

@@ -42,6 +42,17 @@ public enum Descriptors {
   /// What one descriptor is, as `named` has it; nil when it is not open.
   public static func name(_ pid: Int32, _ fd: Int32) -> String? { fd < 0 ? nil : Procfs.link("/proc/\(pid)/fd/\(fd)") }
 
+  /// Which file a descriptor is of; nil when it is closed.
+  public struct Identity: Hashable, Sendable {
+    var device, inode: UInt64
+  }
+
+  public static func identity(_ pid: Int32, _ fd: Int32) -> Identity? {
+    var info = CLinux.stat()
+    guard clinux_stat("/proc/\(pid)/fd/\(fd)", &info) == 0 else { return nil }
+    return Identity(device: UInt64(info.st_dev), inode: UInt64(info.st_ino))
+  }
+
   public static func isOpen(_ pid: Int32, _ fd: Int32) -> Bool {
     Procfs.link("/proc/\(pid)/fd/\(fd)") != nil
   }

@@ -7,17 +7,17 @@ public enum LockedMemory {
   }
 
   /// Of each process, in order, with the System V segments it made that are locked (shmctl(2) SHM_LOCK), which no VmLck
-  /// counts. `orphaned`: of locked segments that `known` names and whose creator is not among the processes.
-  public static func count(_ pids: [Int32], known: Set<Int32> = []) -> (perProcess: [Int64], orphaned: Int64) {
+  /// counts. `orphans`: locked segments that `known` names and whose creator is not among the processes.
+  public static func count(_ pids: [Int32], known: Set<Kept> = []) -> (perProcess: [Int64], orphans: [Kept: Int64]) {
     var perProcess = pids.map { pages($0) ?? 0 }
-    var orphaned: Int64 = 0
+    var orphans: [Kept: Int64] = [:]
     for segment in SharedMemory.segments() ?? [] where segment.isLocked {
       if let i = pids.firstIndex(of: segment.creator) {
         perProcess[i] += segment.pages
-      } else if known.contains(segment.id) {
-        orphaned += segment.pages
+      } else if known.contains(.segment(segment.id)) {
+        orphans[.segment(segment.id)] = segment.pages
       }
     }
-    return (perProcess, orphaned)
+    return (perProcess, orphans)
   }
 }

@@ -6,17 +6,25 @@ public enum Procfs {
 
   /// The first bytes of a file, as text; nil when it cannot be read. proc(5) files here are short.
   static func read(_ path: String, limit: Int = 4096) -> String? {
+    bytes(path, limit: limit).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  private static func bytes(_ path: String, limit: Int = 4096) -> ArraySlice<UInt8>? {
     let fd = clinux_open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return nil }
     defer { close(fd) }
-    var bytes = [UInt8](repeating: 0, count: limit)
-    var total = 0
-    while total < limit {
-      let n = bytes.withUnsafeMutableBytes { CLinux.read(fd, $0.baseAddress! + total, limit - total) }
-      guard n > 0 else { break }
-      total += n
+    // Most are far shorter than the limit, which is not to be filled with zeros for them.
+    var bytes: [UInt8] = []
+    var step = 4096
+    while bytes.count < limit {
+      let part = [UInt8](unsafeUninitializedCapacity: min(step, limit - bytes.count)) { room, n in
+        n = max(0, CLinux.read(fd, room.baseAddress!, room.count))
+      }
+      if part.isEmpty { break }
+      if bytes.isEmpty { bytes = part } else { bytes += part }
+      step = min(2 * step, 1 << 20)
     }
-    return total > 0 ? String(decoding: bytes[..<total], as: UTF8.self) : nil
+    return bytes.isEmpty ? nil : bytes[...]
   }
 
   /// One number of /proc/PID/status, in the file's own unit (kB for Vm rows).
@@ -59,16 +67,7 @@ public enum Procfs {
     public var startTime: Int64
   }
 
-  /// proc(5) /proc/PID/stat: comm is in brackets and may hold anything, brackets too.
-  public static func stat(_ pid: Int32) -> Stat? {
-    guard let text = read("/proc/\(pid)/stat"), let open = text.firstIndex(of: "("), let end = text.lastIndex(of: ")")
-    else { return nil }
-    let comm = String(text[text.index(after: open)..<end])
-    let fields = text[text.index(after: end)...].split(separator: " ")
-    guard fields.count > 19, let parent = Int32(fields[1]), let threads = Int64(fields[17]), let start = Int64(fields[19])
-    else { return nil }
-    return Stat(comm: comm, state: fields[0].first ?? "?", parent: parent, threads: threads, startTime: start)
-  }
+  public static func stat(_ pid: Int32) -> Stat? { bytes("/proc/\(pid)/stat").flatMap(Stat.init(bytes:)) }
 
   /// What a thread is called (pthread_setname_np), which need not be what its process is.
   public static func threadName(_ pid: Int32, _ thread: Int32) -> String? {
@@ -111,6 +110,27 @@ public enum Procfs {
     read("/proc/\(pid)/maps", limit: 4 << 20)?.contains(name) ?? false
   }
 
+  /// … and which part of the file it shows: bytes `from` its beginning, `size` of them.
+  public static func maps(_ pid: Int32, _ name: String, from: Int, size: Int) -> Bool {
+    guard let text = read("/proc/\(pid)/maps", limit: 4 << 20) else { return false }
+    return text.split(separator: "\n").contains { line in
+      guard line.contains(name) else { return false }
+      let words = line.split(separator: " ", omittingEmptySubsequences: true)
+      let ends = words[0].split(separator: "-").compactMap { Int($0, radix: 16) }
+      return ends.count == 2 && ends[1] - ends[0] == size && Int(words[2], radix: 16) == from
+    }
+  }
+
+  /// Where the first bytes of files of that name are in its memory; none too where nobody may look.
+  public static func addresses(_ pid: Int32, of name: String) -> [Int] {
+    guard let text = read("/proc/\(pid)/maps", limit: 4 << 20) else { return [] }
+    return text.split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ", omittingEmptySubsequences: true)
+      guard line.contains(name), Int(words[2], radix: 16) == 0 else { return nil }
+      return words[0].split(separator: "-").first.flatMap { Int($0, radix: 16) }
+    }
+  }
+
   public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }
@@ -149,5 +169,22 @@ public enum Procfs {
     let n = readlink(path, &bytes, bytes.count - 1)
     guard n > 0 else { return nil }
     return String(decoding: bytes[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+extension Procfs.Stat {
+  /// proc(5) /proc/PID/stat: comm is in brackets and may hold any bytes, brackets too, and such as make one character with a
+  /// bracket before them.
+  init?(bytes: ArraySlice<UInt8>) {
+    guard let open = bytes.firstIndex(of: UInt8(ascii: "(")), let end = bytes.lastIndex(of: UInt8(ascii: ")")), open < end
+    else { return nil }
+    let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
+    func number(_ i: Int) -> Int64? { Int64(String(decoding: fields[i], as: UTF8.self)) }
+    guard fields.count > 19, let letter = fields[0].first, let parent = number(1).flatMap({ Int32(exactly: $0) }),
+      let threads = number(17), let start = number(19)
+    else { return nil }
+    self.init(
+      comm: String(decoding: bytes[(open + 1)..<end], as: UTF8.self), state: Character(Unicode.Scalar(letter)), parent: parent,
+      threads: threads, startTime: start)
   }
 }

@@ -17,11 +17,11 @@ public enum SharedMemory {
   public struct Held: Equatable, Sendable {
     /// Pages of each process asked about, in order; what several share is put down to the first of them, a segment to its creator.
     public var perProcess: [Int64]
-    /// Pages of segments that `known` names and none of the processes made: they outlived their creator.
-    public var orphaned: Int64
-    /// The segments counted, `known` ones included: to be named again at the next recount.
-    public var segments: Set<Int32>
-    public var total: Int64 { perProcess.reduce(orphaned, +) }
+    /// Pages of what `known` names and none of the processes has: it outlived who made it.
+    public var orphans: [Kept: Int64]
+    /// What may outlive the processes, by the index of the one it is put down to: to be named again at the next count.
+    public var kept: [Kept: Int]
+    public var total: Int64 { perProcess.reduce(orphans.values.reduce(0, +), +) }
   }
 
   /// All System V segments of this IPC namespace; nil where the kernel does not tell.
@@ -41,23 +41,22 @@ public enum SharedMemory {
   }
 
   /// - Parameters:
-  ///   - known: segments that a member made, whether or not it is still there.
+  ///   - known: what earlier counts named, whether or not who made it is still there.
   ///   - without: inodes of memfds that are not the processes' own (the pages of their cells).
   ///   - born: files that are older, in seconds since 1970, were made by somebody else, who pays for them.
   public static func count(
-    _ pids: [Int32], known: Set<Int32> = [], without: Set<UInt64> = [], born: Int64 = 0
+    _ pids: [Int32], known: Set<Kept> = [], without: Set<UInt64> = [], born: Int64 = 0
   ) -> Held? {
     guard let all = segments() else { return nil }
-    var held = Held(perProcess: Array(repeating: 0, count: pids.count), orphaned: 0, segments: [])
+    var held = Held(perProcess: Array(repeating: 0, count: pids.count), orphans: [:], kept: [:])
     for segment in all {
+      let one = Kept.segment(segment.id)
       if let i = pids.firstIndex(of: segment.creator) {
         held.perProcess[i] += segment.pages
-      } else if known.contains(segment.id) {
-        held.orphaned += segment.pages
-      } else {
-        continue
+        held.kept[one] = i
+      } else if known.contains(one) {
+        held.orphans[one] = segment.pages
       }
-      held.segments.insert(segment.id)
     }
     var files: [File: (process: Int, pages: Int64)] = [:]
     func saw(_ file: File, _ process: Int, _ pages: Int64) {
@@ -65,20 +64,32 @@ public enum SharedMemory {
       let before = files[file]
       files[file] = (before?.process ?? process, max(before?.pages ?? 0, pages))
     }
+    func keep(_ one: Kept, _ process: Int) { held.kept[one] = min(held.kept[one] ?? process, process) }
     let devices = Set([internalDevice, shmDevice].compactMap { $0 })
     for (i, pid) in pids.enumerated() {
       for entry in Descriptors.entries(pid, process: i) where devices.contains(entry.device) {
         let path = "/proc/\(pid)/fd/\(entry.fd)"
         guard let pages = size(path), birth(path).map({ $0 >= born }) ?? true else { continue }
         saw(File(device: entry.device, inode: entry.inode), i, pages)
+        if entry.device == shmDevice, let name = Procfs.link(path), name.hasPrefix("/dev/shm/"), !name.hasSuffix(" (deleted)") {
+          keep(.file(path: name, inode: entry.inode), i)
+        }
       }
       for mapping in mappings(pid) where devices.contains(mapping.file.device) {
         // A name that is still there says how old the file is; one without was made by whoever mapped it, or its parent.
-        if mapping.path.hasPrefix("/dev/shm/"), let age = birth(mapping.path), age < born { continue }
+        if mapping.path.hasPrefix("/dev/shm/"), let age = birth(mapping.path) {
+          if age < born { continue }
+          keep(.file(path: mapping.path, inode: mapping.file.inode), i)
+        }
         saw(mapping.file, i, mapping.end)
       }
     }
-    for file in files.values { held.perProcess[file.process] += file.pages }
+    for file in files.values { held.perProcess[file.process] = min(most, held.perProcess[file.process] + file.pages) }
+    for case .file(let path, let inode) in known where held.kept[.file(path: path, inode: inode)] == nil {
+      guard let pages = size(path, inode: inode), !files.keys.contains(where: { $0.inode == inode && $0.device == shmDevice })
+      else { continue }
+      held.orphans[.file(path: path, inode: inode)] = pages
+    }
     return held
   }
 
@@ -89,7 +100,11 @@ public enum SharedMemory {
     var inode: UInt64
   }
 
-  private static func pages(_ bytes: Int64) -> Int64 { (max(0, bytes) + Procfs.pageSize - 1) / Procfs.pageSize }
+  /// A file may be as long as a number can say, with nothing in it.
+  private static func pages(_ bytes: Int64) -> Int64 { (min(max(0, bytes), .max - Procfs.pageSize) + Procfs.pageSize - 1) / Procfs.pageSize }
+
+  /// Sums of such lengths must have a number still.
+  private static let most: Int64 = 1 << 48
 
   /// The kernel's own mount of tmpfs, which memfds, shared mappings of no file and System V segments are files of.
   static let internalDevice: UInt64? = {
@@ -106,9 +121,11 @@ public enum SharedMemory {
   }()
 
   /// Pages of a regular file: its size, or what is allocated beyond it (fallocate(2) FALLOC_FL_KEEP_SIZE).
-  private static func size(_ path: String) -> Int64? {
+  private static func size(_ path: String, inode: UInt64? = nil) -> Int64? {
     var info = CLinux.stat()
     guard clinux_stat(path, &info) == 0, info.st_mode & mode_t(S_IFMT) == mode_t(S_IFREG) else { return nil }
+    // A name that was given to another file since.
+    if let inode, UInt64(info.st_ino) != inode || UInt64(info.st_dev) != shmDevice { return nil }
     return max(pages(Int64(info.st_size)), pages(Int64(info.st_blocks) * 512))
   }
 
@@ -149,7 +166,7 @@ public enum SharedMemory {
       found.append(
         Mapping(
           file: File(device: number(major: device[0], minor: device[1]), inode: inode),
-          end: pages(offset + range[1] - range[0]), path: String(path)))
+          end: pages(offset &+ (range[1] - range[0])), path: String(path)))
     }
     return found
   }

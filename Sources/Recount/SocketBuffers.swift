@@ -26,6 +26,12 @@ public struct SocketBuffers: Equatable, Sendable {
     }
   }
 
+  /// The most that setsockopt(2) takes for SO_RCVBUF or SO_SNDBUF, before the kernel doubles it (socket(7)).
+  public static func most(received: Bool) -> Int64 {
+    let text = Procfs.read("/proc/sys/net/core/\(received ? "rmem_max" : "wmem_max")", limit: 64) ?? ""
+    return Int64(text.split(separator: "\n").first ?? "") ?? Int64(Int32.max / 2)
+  }
+
   public struct Held: Sendable {
     /// Of each process, in order.
     public var perProcess: [SocketBuffers]
@@ -35,7 +41,8 @@ public struct SocketBuffers: Equatable, Sendable {
 
   public static func of(_ pids: [Int32], _ holdings: Holdings) -> Held {
     var held = Held(perProcess: Array(repeating: SocketBuffers(), count: pids.count), hidden: 0)
-    let (memory, refused) = SocketMemory.all(Set(holdings.sockets.values.compactMap(\.kind)))
+    let (memory, refused) = SocketMemory.all(
+      Set(holdings.sockets.values.compactMap(\.kind)), only: Set(holdings.sockets.keys))
     lazy var here = Procfs.link("/proc/self/ns/net")
     for (inode, socket) in holdings.sockets {
       if let found = memory[inode] {

@@ -30,16 +30,18 @@ public struct SocketMemory: Equatable, Sendable {
   /// TCP: to be sent, or to be acknowledged (`sk_wmem_queued`).
   public var queued: Int64
 
-  /// Every socket of some kinds in the network namespace of this process, by inode number; nil for a kind that the kernel
-  /// would not show. Needs no privilege: any user sees the buffers of all sockets. Sockets of another network namespace are
+  /// Sockets of some kinds in the network namespace of this process, by inode number: all, or those of `inodes` alone. `refused` are
+  /// kinds that the kernel would not show. Needs no privilege: any user sees the buffers of all sockets. Sockets of another network namespace are
   /// not there, nor TCP and UDP sockets that have never been bound or connected, which have no buffers.
-  public static func all(_ kinds: Set<Kind>) -> (sockets: [UInt64: SocketMemory], refused: Set<Kind>) {
+  public static func all(_ kinds: Set<Kind>, only inodes: Set<UInt64>? = nil) -> (sockets: [UInt64: SocketMemory], refused: Set<Kind>) {
     var sockets: [UInt64: SocketMemory] = [:]
     guard !kinds.isEmpty else { return (sockets, []) }
     let fd = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), NETLINK_SOCK_DIAG)
     guard fd >= 0 else { return (sockets, kinds) }
     defer { close(fd) }
-    let refused = kinds.filter { kind in !dump(fd, question(kind)) { if let (inode, memory) = read($0, kind) { sockets[inode] = memory } } }
+    let refused = kinds.filter { kind in
+      !dump(fd, question(kind)) { if let (inode, memory) = read($0, kind, inodes) { sockets[inode] = memory } }
+    }
     return (sockets, refused)
   }
 
@@ -117,7 +119,7 @@ public struct SocketMemory: Equatable, Sendable {
   }
 
   /// One socket of an answer: which it is, and its attribute with SK_MEMINFO.
-  private static func read(_ body: UnsafeRawBufferPointer, _ kind: Kind) -> (UInt64, SocketMemory)? {
+  private static func read(_ body: UnsafeRawBufferPointer, _ kind: Kind, _ inodes: Set<UInt64>?) -> (UInt64, SocketMemory)? {
     let inodeAt: Int, size: Int, attribute: UInt16
     switch kind {
     case .local:
@@ -135,6 +137,7 @@ public struct SocketMemory: Equatable, Sendable {
     }
     guard body.count >= size else { return nil }
     let inode = UInt64(body.loadUnaligned(fromByteOffset: inodeAt, as: UInt32.self))
+    if let inodes, !inodes.contains(inode) { return nil }
     var at = size
     while at + 4 <= body.count {
       let length = Int(body.loadUnaligned(fromByteOffset: at, as: UInt16.self))

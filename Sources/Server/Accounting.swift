@@ -12,11 +12,19 @@ public final class Accounting {
   public let name: String
   public let token: Token
   public internal(set) var settings: Settings
-  public internal(set) var ledger: Ledger
+  /// What charges change, at a place of its own that they reach without this object.
+  let level: UnsafeMutablePointer<Level>
+  public internal(set) var ledger: Ledger {
+    _read { yield level.pointee.ledger }
+    _modify { yield &level.pointee.ledger }
+  }
   public internal(set) var denials: [Report.Denial] = []
   var changedDenials: Set<Int> = []  // indices, since the last flush
   public internal(set) var uncovered: [Report.Uncovered] = []
-  public internal(set) var work = Report.Work()
+  public internal(set) var work: Report.Work {
+    _read { yield level.pointee.work }
+    _modify { yield &level.pointee.work }
+  }
   /// The members' beancounter above, whose bounds hold for what is held here too.
   public let parent: Accounting?
   public internal(set) var children: [Accounting] = []
@@ -24,16 +32,28 @@ public final class Accounting {
 
   unowned let host: Host
   var hasReported = false
-  var firstLeasePages: Int64 = 0
+  /// Keys of images that the head room is enough for, and the pages they took: of the whole tree, so the root has them.
+  var known: [UInt64: Int64] = [:]
+  var knownKeys: [UInt64] = []
   var members: [Int32: Member] = [:]
   /// Units whose holder died while others may go on holding them: an upper estimate until the next recount.
   let estate: Ledger.Slot
   public internal(set) var outside: [Outside]
-  /// System V segments that members made, also those that have ended.
-  var segments: Set<Int32> = []
+  /// Shared memory that members made, also those that have ended: it keeps the beancounter.
+  var kept: Set<Kept> = []
+  var keptLookedAt: Int64 = 0  // milliseconds of Clock
   /// Seconds since the epoch: a file under /dev/shm that is older was not made here.
-  let born = Int64(time(nil))
+  public internal(set) var born = Int64(time(nil))
   var observed = Observed()
+  /// Members of all beancounters of this tree; counted at the root.
+  var inTree = 0
+  var tasksRest = Rest()
+  var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
+  var maximaRest = Rest()
+  var memoryRest = Rest()
+  var bufferLook = BufferLook()
+  /// Rows that the last look found beyond their bound.
+  var beyond: Set<Resource> = []
   /// What its excess over oomguarpages adds to its members' `oom_score_adj`.
   var badness = 0
   var blame = Blame()
@@ -44,10 +64,21 @@ public final class Accounting {
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]
 
+  /// In one message: pages of all the bytes that 64 bits can name.
+  static let mostAsked: Int64 = 1 << 53
+  /// What one message may say that a member has, whatever the bounds: SCM_RIGHTS brings 253 descriptors at most.
+  static let mostForced: Int64 = 1024
+
   /// Units granted ahead. None of pages: they are asked for exactly.
-  static let batch: [Resource: Int64] = [
-    .numfile: 64, .numtcpsock: 32, .numothersock: 32, .numproc: 16, .numflock: 16, .numsiginfo: 16, .numpty: 4, .numinotify: 4,
-  ]
+  static func batch(_ resource: Resource) -> Int64 {
+    switch resource {
+    case .numfile: 64
+    case .numtcpsock, .numothersock: 32
+    case .numproc, .numflock, .numsiginfo: 16
+    case .numpty, .numinotify: 4
+    default: 0
+    }
+  }
   /// Rows that are charged through cells.
   static let things: [Resource] = [.numproc] + descriptions + [.numflock, .numsiginfo, .shmpages, .lockedpages]
   /// … of them, those that one look at the descriptors of all members counts.
@@ -61,10 +92,17 @@ public final class Accounting {
     self.outside = outside
     self.host = host
     self.parent = parent
-    injecting = settings.failures.mapValues { Injecting($0) }
-    ledger = Ledger(bounds: settings.bounds)
-    estate = ledger.join()
+    injecting = [:]
     place = parent?.ledger.join()
+    level = .allocate(capacity: 1)
+    level.initialize(to: Level(bounds: settings.bounds, parent: parent?.level, place: place ?? 0))
+    estate = level.pointee.ledger.join()
+    setFailures(settings.failures)
+  }
+
+  deinit {
+    level.deinitialize(count: 1)
+    level.deallocate()
   }
 
   public var liveMembers: Int { members.values.count { !$0.isZombie } }
@@ -135,7 +173,7 @@ public final class Accounting {
         guard resource == .numproc else { return sum + used }
         return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
       }
-      return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
+      return sum + min(used, one.past[resource.rawValue].lastUsed) - (resource == .numproc ? Int64(one.ahead.count) : 0)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
@@ -146,9 +184,12 @@ public final class Accounting {
     }
   }
 
+  /// Whether all members are to be looked at for a maximum once more: always, while they are few.
+  private func isPeakDue(_ resource: Resource) -> Bool { root.peaksRest[resource.rawValue].isOver }
+
   /// Before a maximum rests on them: estimates become counts.
   func makeSure(_ resource: Resource) {
-    guard !host.isSettling, upwards.contains(where: { level in
+    guard !host.isSettling, isPeakDue(resource), upwards.contains(where: { level in
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
@@ -158,15 +199,21 @@ public final class Accounting {
     host.isSettling = false
   }
 
+  /// So much was held here at one moment.
+  func saw(_ resource: Resource, held: Int64) {
+    guard held > ledger[resource].maxheld else { return }
+    ledger.observe(resource, held: held)
+    host.state?.touch(self)
+  }
+
   /// What the kernel counted, by beancounter: moves maxheld here and below, and above where all of it was counted.
   func observe(_ resource: Resource, counted: [ObjectIdentifier: Int64]) {
     @discardableResult func total(_ one: Accounting) -> Int64 {
       let sum = one.children.reduce(counted[ObjectIdentifier(one)] ?? 0) { $0 + total($1) }
-      one.ledger.observe(resource, held: sum)
+      one.saw(resource, held: sum)
       return sum
     }
     total(self)
-    host.state?.isDirty = true
   }
 
   /// maxheld from what one member's cell shows of its peak since the last look. What the others had in use at that moment is
@@ -177,16 +224,16 @@ public final class Accounting {
     let twice = resource == .numproc ? Int64(member.ahead.count) : 0
     let peak = member.peak(resource, granted: grantedBefore) - twice
     let now = member.used(resource, granted: grantedBefore)
-    for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
+    for level in upwards where isPeakDue(resource) && level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
       let total = gone || resource == .numproc || level.isUnsure(resource) ? 0 : level.usedTotal(resource) - own + now
       // Others that let go and took again in between were not at this sum, but nobody ever is above the bounds by a charge.
       let then = min(level.leastUsed(resource, since: member) + peak, level.ledger[resource].bounds.ceiling(.soft))
-      level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
-      host.state?.isDirty = true
+      level.saw(resource, held: min(max(total, then), level.ledger[resource].granted))
     }
-    members[member.pid]?.lastUsed[resource.rawValue] = now
+    root.peaksRest[resource.rawValue].begin(root.inTree, few: Accounting.few, microsecondsEach: 0.3)
+    members[member.pid]?.past[resource.rawValue].lastUsed = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
       if let cell = member.cell(.numproc) { bc_store(&cell.pointee.low, bc_load(&cell.pointee.credit)) }
@@ -200,7 +247,7 @@ public final class Accounting {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
     if !forced { observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount) }
     let before = bc_add(&cell.pointee.credit, amount)
-    bc_store(&cell.pointee.low, max(0, before) + amount)
+    bc_store(&cell.pointee.low, max(0, before) &+ amount)  // the word may be anything
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     arm(cell, resource)
   }

@@ -6,16 +6,16 @@ internal import Wire
 
 /// From a question to an answer. No byte of the question is trusted beyond its length and its token.
 extension Accounting {
-  /// The answer, and a descriptor to send with it or −1.
-  func answer(_ request: bc_request, from pid: Int32) -> (bc_answer, Int32) {
+  /// The answer, and a descriptor to send with it or −1. `page`: where the question came from, if not through a socket.
+  func answer(_ request: bc_request, from pid: Int32, in page: UnsafeMutablePointer<bc_page>? = nil) -> (bc_answer, Int32) {
     var answer = bc_answer()
     answer.magic = BC_WIRE_MAGIC
     answer.own_limit = -1
     answer.flags = pageFlags
-    var request = request
     let asked = Asked(request)
-    let detail = asked.detail
-    let foreign = request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
+    let call = asked.call, detail = asked.detail
+    // A filter may keep a member from knowing its own number.
+    let foreign = request.thread <= 0 ? members[pid]?.isForeign == true : request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
     if members[pid] == nil {
       let parent = !foreign && members[request.parent] != nil ? request.parent : parent(of: pid)
       takeNotes(of: parent)  // it may be noted already
@@ -29,32 +29,37 @@ extension Accounting {
     defer { members[pid]?.question = -1 }
     switch bc_kind(rawValue: UInt32(request.kind)) {
     case BC_HELLO:
+      if let took = Procfs.dataPages(pid) { learn(UInt64(bitPattern: request.want), took: took) }
+      let wasLoading = members[pid]?.isLoaded == false
+      hasLoaded(pid)
       // A join that overtook it has said as much already.
-      if members[pid]?.page == nil || members[pid]?.isLoading == true {
-        members[pid]?.isLoading = false
-        imageStarted(pid)
-      }
+      if members[pid]?.page == nil || wasLoading { imageStarted(pid) }
       trimLease(pid)
       members[pid]?.coverage = .joined
     case BC_JOIN:
       members[pid]?.isSealed = false
-      let page = newPage(pid)
+      var descriptor: Int32 = -1
+      if let page { join(pid, page: page) } else { descriptor = newPage(pid) }
       answer.granted = leaseToSet(pid)
-      return (answer, page)
+      return (answer, descriptor)
     case BC_CHARGE where members[pid]?.page == nil, BC_VERIFY where members[pid]?.page == nil:
       answer.flags |= UInt32(BC_ANSWER_REJOIN)
     case BC_CHARGE:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
-        let severity = Severity(rawValue: Int(request.severity)), request.amount > 0, request.amount < 1 << 40
+        let severity = Severity(rawValue: Int(request.severity)), request.amount > 0,
+        request.amount <= (severity == .force ? Accounting.mostForced : Accounting.mostAsked)
       else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
+      if resource == .shmpages, call.contains("truncate") || call.contains("fallocate") { noteShared(pid) }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if let level = charge(pid, resource, request.amount, severity) {
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
+      } else if isOver(resource) {
+        answer.flags |= UInt32(BC_ANSWER_SURE)  // SOFT or FORCE: the cell says of every charge to ask, not of this one
       }
       if resource == .numfile, watch.isArmed(pid) { answer.flags |= UInt32(BC_ANSWER_SURE) }
     case BC_VERIFY:
@@ -65,14 +70,26 @@ extension Accounting {
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
-      if resource == .numfile, watch.isArmed(pid) {
+      if resource == .numfile, watch.isArmed(pid), !isOver(resource) {
         settleWatch(pid)
         takePoint(pid)
         answer.flags |= UInt32(BC_ANSWER_SURE)
         break
       }
       verify(pid, resource)
+      guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
+    case BC_BUFFER:
+      guard let resource = Resource(rawValue: Int(request.resource)), Resource.buffers.contains(resource),
+        0..<(1 << 40) ~= request.amount, 0..<(1 << 40) ~= request.want
+      else { break }
+      let error = request.child > 0 && request.child < 134 ? request.child : ENOBUFS
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
+      let forced = Int32(request.flags) & Int32(BC_FLAG_FORCED) != 0
+      if let level = refusesBuffer(resource, request.amount, used: request.want, forced: forced) {
+        answer.error = error
+        deny(resource, by: level, pid: pid, error: error, asked, amount: request.amount)
+      }
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
       if Int32(request.flags) & Int32(BC_FLAG_INTENT) != 0 {
@@ -80,7 +97,8 @@ extension Accounting {
         break
       }
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
-      switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve) {
+      let severity = Severity(rawValue: Int(request.severity)) ?? .hard
+      switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve, severity) {
       case .granted: break
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .unchanged: answer.flags |= UInt32(BC_ANSWER_UNCHANGED)
@@ -90,28 +108,32 @@ extension Accounting {
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages(request.amount))
       }
     case BC_FORK:
-      if request.birth == UInt16(BC_IMAGE.rawValue) {
-        reserveImage(pid)
-      } else if !reserveCopy(pid) {
-        members[pid]?.pendingForks -= 1
-        settleLease(pid)
-        if mayBeGivenBack {
-          answer.flags |= UInt32(BC_ANSWER_LATER)
-          break
-        }
+      let isImage = request.birth == UInt16(BC_IMAGE.rawValue)
+      // A child of vfork is known to be about to ask by itself.
+      let need = isMuted(pid) ? nil : detail.isEmpty ? 0 : root.known[UInt64(bitPattern: request.want)]
+      switch isImage ? reserveImage(pid, known: need) : reserveCopy(pid) {
+      case .granted, .unchanged: offerBirths(pid)
+      case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
+      case .denied:
         answer.error = ENOMEM
         let pages = members[pid].map { dataPages($0) } ?? 0
         deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
       }
     case BC_FORKED:
-      noted(pid, child: request.child, path: detail.isEmpty ? nil : detail)
+      noted(pid, child: request.child, path: detail.isEmpty ? nil : detail, isBooked: request.want == 1)
     case BC_EXEC:
-      members[pid]?.execPath = detail
-      members[pid]?.isLoading = true
-      raiseForImage(pid, uncoverable: Executable.resolve(detail).flatMap(Executable.reasonUncovered) != nil)
+      switch raiseForImage(pid, known: root.known[UInt64(bitPattern: request.want)]) {
+      case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
+      case .denied:
+        answer.error = ENOMEM
+        let pages = root.known[UInt64(bitPattern: request.want)] ?? 0
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
+      default: members[pid]?.execPath = detail
+      }
     case BC_EXEC_FAILED:
       members[pid]?.execPath = nil
-      members[pid]?.isLoading = false
+      hasLoaded(pid)
+      trimLease(pid)
     case BC_VIEW:
       let file = view(detail, for: pid, opens: request.amount == 1, &answer)
       answer.granted = leaseToSet(pid)
@@ -133,6 +155,12 @@ extension Accounting {
     var one = Procfs.stat(pid)?.parent ?? 0
     for _ in 0..<8 where one > 1 && members[one] == nil { one = Procfs.stat(one)?.parent ?? 0 }
     return one
+  }
+
+  /// Images that it starts cannot ask.
+  private func isMuted(_ pid: Int32) -> Bool {
+    learnMuted(pid)
+    return members[pid]?.silence != 0
   }
 
   private func newPage(_ pid: Int32) -> Int32 {

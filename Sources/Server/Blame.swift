@@ -80,13 +80,15 @@ extension Accounting {
   ) {
     guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
     if !injected { level.ledger.refuse(resource) }
-    host.state?.isDirty = true
+    host.state?.touch(self)
+    host.state?.touch(level)
     host.events.add(.denial, of: level, resource, pid: pid, asked.detail.isEmpty ? asked.call : "\(asked.call) \(asked.detail)")
     let key = Blame.Key(resource: resource, pid: pid, call: asked.call, error: errnoName(error), injected: injected)
     let comm = blame.places[key]?.first.map { denials[$0].comm } ?? Procfs.stat(pid)?.comm ?? "?"
     let levels = level === self ? [self] : [self, level]
     for level in levels { level.record(key, comm: comm, asked, amount: amount) }
-    guard blame.isWorthAWitness(key) || injected else { return }
+    // Who makes up a new name for each denial is summed up, and not remembered by name.
+    guard blame.places[key] != nil, blame.isWorthAWitness(key) || injected else { return }
     host.witnesses.want(for: self, always: injected) { frames in
       for level in levels { level.blame(key, frames) }
     }
@@ -99,10 +101,11 @@ extension Accounting {
       changedDenials.insert(i)
       return
     }
+    let thread = asked.thread > 0 ? asked.thread : key.pid  // a filter may keep it from knowing
     add(
       .init(
         resource: key.resource, count: 1, errno: key.error, pid: key.pid, comm: comm, call: key.call, detail: asked.detail,
-        arguments: asked.arguments(of: key.pid), amount: amount, thread: asked.thread, threadName: threadName(key.pid, asked.thread),
+        arguments: asked.arguments(of: key.pid), amount: amount, thread: thread, threadName: threadName(key.pid, thread),
         injected: key.injected), key)
   }
 
@@ -149,7 +152,7 @@ extension Accounting {
     }
     if let greatest = places.max(by: { denials[$0].witnessed < denials[$1].witnessed }) { denials[greatest].count += left }
     changedDenials.formUnion(places)
-    host.state?.isDirty = true
+    host.state?.touch(self)
   }
 
   func resume(_ earlier: [Report.Denial]) {

@@ -44,7 +44,7 @@ final class Control {
     case "show": return #"{"beancounter":\#(try first().json(whole: true))}"# + "\n"
     case "set":
       let one = try first()
-      one.setBounds(try bounds(words.dropFirst(), from: one.ledger))
+      one.setBounds(try bounds(words.dropFirst()) { one.ledger[$0].bounds })
       return ok
     case "create": return #"{"id":\#(try create(words).id)}"# + "\n"
     case "remove":
@@ -82,13 +82,13 @@ final class Control {
 
   // MARK: Making and entering
 
-  private func bounds(_ words: ArraySlice<String>, from ledger: Ledger?) throws(Host.Refusal) -> [Resource: Bounds] {
+  private func bounds(_ words: ArraySlice<String>, now: (Resource) -> Bounds = { _ in Bounds() }) throws(Host.Refusal) -> [Resource: Bounds] {
     var bounds: [Resource: Bounds] = [:]
     for word in words {
       guard let equals = word.firstIndex(of: "="), let resource = Resource(name: word[..<equals]) else {
         throw Host.Refusal(text: "\(word): accepted: RES=BARRIER:LIMIT")
       }
-      var bound = bounds[resource] ?? ledger?[resource].bounds ?? Bounds()
+      var bound = bounds[resource] ?? now(resource)
       do {
         let text = String(word[word.index(after: equals)...])
         bound = try BoundsChange(text, of: resource, option: resource.name).applied(to: bound)
@@ -101,8 +101,8 @@ final class Control {
   }
 
   private func create(_ words: [String]) throws(Host.Refusal) -> Accounting {
-    guard let name = words.first, (1...64).contains(name.utf8.count), !name.contains("/") else {
-      throw Host.Refusal(text: "a name of 1 to 64 bytes without slashes is needed")
+    guard let name = words.first, isBeancounterName(name) else {
+      throw Host.Refusal(text: "a name is needed of \(acceptedNames)")
     }
     var settings = Settings(bounds: [:])
     var id: Int?
@@ -124,7 +124,7 @@ final class Control {
         id = n
       } else { rest.append(word) }
     }
-    settings.bounds = try bounds(rest[...], from: nil)
+    settings.bounds = try bounds(rest[...])
     return try host.create(name: name, id: id, parent: parent, settings: settings)
   }
 

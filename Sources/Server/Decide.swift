@@ -14,16 +14,19 @@ extension Accounting {
 
   /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
-    makeSure(resource)
+    if severity == .soft, isBounded(resource) { recount(resource) } else { makeSure(resource) }
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
+    if severity == .force { members[pid]?.hasForced = true }
     if resource == .numfile { settleWatch(pid) }
-    let n = shortfall(pid, resource, n)
+    let n = shortfall(pid, resource, n, severity)
     let had = ledger.granted(slot, resource)
     switch obtain(slot, resource, n, batch: ahead(resource, pid, at: had + n), severity) {
     case .granted(let amount):
+      // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
+      if severity == .soft { for level in upwards { level.saw(resource, held: level.usedTotal(resource) - (amount - n)) } }
       addCredit(pid, resource, amount, forced: severity == .force)
       sample(resource, pid, n, had: had)
-      obtained.granted(resource, pid, to: had + amount)
+      passed(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
       return nil
     case .refused(let level):
@@ -61,6 +64,19 @@ extension Accounting {
     return .granted(amount)
   }
 
+  /// What a charge of a file lacks, of what is there already: so that where every charge asks, what is out to a member is what it
+  /// has had at once (Watch). Where even that is refused, all of it is asked for: what is there comes back with the recall.
+  private func shortfall(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Int64 {
+    guard resource == .numfile, let cell = members[pid]?.cell(resource) else { return n }
+    let lacking = Accounting.shortfall(cell, n)
+    return refusing(resource, lacking, severity) == nil ? lacking : n
+  }
+
+  static func shortfall(_ cell: UnsafeMutablePointer<bc_cell>, _ n: Int64) -> Int64 {
+    let credit = bc_load(&cell.pointee.credit)
+    return credit > 0 && credit < n ? n - credit : n
+  }
+
   /// The lowest level whose bounds refuse n more.
   private func refusing(_ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     upwards.first { $0.ledger.room(resource, severity) < n }
@@ -90,13 +106,6 @@ extension Accounting {
     if resource == .numproc { recountTasks(only: pid) } else { recount(resource) }
   }
 
-  private func noteBarrier(_ resource: Resource, _ pid: Int32, _ severity: Severity) {
-    guard severity != .hard else { return }
-    for level in upwards where level.ledger[resource].granted > level.ledger[resource].bounds.barrier {
-      host.events.add(.barrier, of: level, resource, pid: pid)
-    }
-  }
-
   // MARK: New bounds while it runs
 
   /// New bounds, also below what is held: what exists stays, new charges fail. Credit that is out beyond the new barrier
@@ -106,15 +115,16 @@ extension Accounting {
       let wasLeased = leased
       settings.bounds[resource] = bound
       ledger.setBounds(bound, of: resource)
-      host.events.add(.set, of: self, resource)
+      host.events.add(.set, of: self, resource, BoundsChange(barrier: bound.barrier, limit: bound.limit).text)
+      if Resource.buffers.contains(resource) { for one in subtree { one.tellMembers() } }
       if ledger[resource].granted > bound.ceiling(.hard) {
         if Accounting.things.contains(resource) { recall(resource) }
         if resource == .privvmpages, wasLeased { recallMemory(except: 0) }
-        if ledger[resource].granted > bound.ceiling(.hard) { host.events.add(.over, of: self, resource) }
       }
       if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 { recallMemory(except: 0) }
       if resource == .oomguarpages { observe() }
       if resource == .privvmpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
+      tellIfOver(resource)
     }
     host.state?.save(self)
   }

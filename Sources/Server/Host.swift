@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Recount
 
 /// All beancounters of one server, and which process belongs to which.
 public final class Host {
@@ -12,13 +13,26 @@ public final class Host {
   var watch: (Int32, Int32) -> Void = { _, _ in }  // pidfd, pid
   var unwatch: (Int32) -> Void = { _ in }  // pidfd, about to be closed
   /// What outlives this process; nil for a private server, which has nobody to tell.
-  public var state: State?
+  public var state: State? {
+    didSet {
+      isKept = state != nil
+      seats.writesMaxima.pointee = isKept
+    }
+  }
+  private(set) var isKept = false
+  let seats = Seats()
   /// How many questions of each process have been put and not answered: sockets that are the shim's.
   var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
+  let mailboxes = Mailboxes()
   let views = ViewFiles()
   public let witnesses = Witnesses()
   var isSettling = false
+  private let audit = Audit()
+  /// When a look that nobody asked for may be taken, in milliseconds of `Clock.precise`.
+  var looksAgain = 0.0
+  /// Whether there is a descriptor to watch one more process with.
+  var mayWatch: () -> Bool = { true }
   private var moment = 0
   func nextMoment() -> Int {
     moment += 1
@@ -26,7 +40,12 @@ public final class Host {
   }
   var guarantee = Guarantee()
 
-  public init() {}
+  public init() {
+    pages.forget = { [unowned mailboxes] in mailboxes.forget($0) }
+  }
+
+  /// All below it are in use, or known.
+  private var leastFree = 1
 
   /// Real parsers of /proc/user_beancounters lose a container whose id has nine digits.
   public static let greatestId = 99_999_999
@@ -41,13 +60,20 @@ public final class Host {
     name: String, id: Int? = nil, parent: Accounting? = nil, settings: Settings, outside: [Outside] = [],
     token: Token = Token()
   ) throws(Refusal) -> Accounting {
+    if let over = byName[name], over.isOver, over.parent === parent, id == nil || id == over.id {
+      over.revive(settings)
+      return over
+    }
     if byName[name] != nil { throw Refusal(text: "there is a beancounter \(name) already; choose another name") }
     if let id {
       guard 1...Host.greatestId ~= id else { throw Refusal(text: "id \(id); accepted: 1 to \(Host.greatestId)") }
       if let other = beancounters[id] { throw Refusal(text: "id \(id) is \(other.name)'s; choose another") }
     }
-    if Int(name) != nil { throw Refusal(text: "\(name) is a number, as ids are; choose a name that is none") }
-    let id = id ?? (1...).first { beancounters[$0] == nil && state?.isKnown($0) != true }!
+    if let number = Int(name), number != id {
+      throw Refusal(text: "\(name) is a number, as ids are; choose a name that is none, or give it as the id too")
+    }
+    if id == nil { while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 } }
+    let id = id ?? leastFree
     let one = Accounting(id: id, name: name, token: token, settings: settings, outside: outside, host: self, parent: parent)
     state?.resume(one)
     beancounters[id] = one
@@ -63,10 +89,15 @@ public final class Host {
   public func remove(_ one: Accounting) throws(Refusal) {
     if one.memberCount > 0 { throw Refusal(text: "\(one.name) has \(one.memberCount) members; it can be removed when they have ended") }
     if let child = one.children.first { throw Refusal(text: "\(one.name) is the parent of \(child.name); remove that first") }
+    let kept = one.keptNow()
+    if kept > 0 {
+      throw Refusal(text: "\(one.name) holds \(kept) pages of shared memory that nobody has removed (\(one.keptNames)); remove that first")
+    }
     events.add(.removed, of: one)
     one.leaveParent()
     one.parent?.children.removeAll { $0 === one }
     beancounters[one.id] = nil
+    leastFree = min(leastFree, one.id)
     byName[one.name] = nil
     byToken[one.token] = nil
     state?.forget(one)
@@ -90,7 +121,7 @@ public final class Host {
   public var inOrder: [Accounting] { beancounters.values.sorted { $0.id < $1.id } }
 
   public func tick() {
-    for one in beancounters.values { one.tick() }
+    audit.step(self)
     witnesses.tick()
   }
 }
@@ -128,9 +159,16 @@ public struct Token: Hashable, Sendable {
 public struct Outside: Sendable {
   public var pid: Int32
   public var fds: [Int32]
+  /// What they were of, where the process is a member itself, which may close them.
+  var files: [Int32: Descriptors.Identity]?
 
   public init(pid: Int32, fds: [Int32]) {
     self.pid = pid
     self.fds = fds
+  }
+
+  init(pid: Int32, fds: [Int32], files: [Int32: Descriptors.Identity]) {
+    self.init(pid: pid, fds: fds)
+    self.files = files
   }
 }

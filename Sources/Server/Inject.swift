@@ -56,14 +56,30 @@ struct Injecting {
 }
 
 extension Accounting {
+  /// The level has them as bits as well.
+  func setFailures(_ failures: [Resource: Injection]) {
+    injecting = failures.mapValues { Injecting($0) }
+    level.pointee.injecting = failures.keys.reduce(0) { $0 | 1 << UInt32($1.rawValue) }
+  }
+
   func injects(_ resource: Resource) -> Bool { upwards.contains { $0.injecting[resource] != nil } }
 
-  /// Every charge of a resource with a rule asks: no credit is sure to be enough.
+  /// Every charge of a resource with a rule asks: no credit is sure to be enough. So does every charge of a file while a point
+  /// is to be had (Watch), and every one while more is held than a new charge could have brought it to: what is given back
+  /// meanwhile is credit, and must not be spent as such.
   func arm(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) {
-    guard injects(resource) || (resource == .numfile && isWatched(cell)) else { return }
+    guard injects(resource) || isOver(resource) || (resource == .numfile && isWatched(cell)) else { return }
+    guard injects(resource) || !isOver(resource) else {
+      bc_store(&cell.pointee.low, Member.unknownLow)
+      _ = bc_exchange32(&cell.pointee.uncertain, Int32(BC_UNSURE.rawValue))
+      return
+    }
     bc_store(&cell.pointee.low, Int64.max)
     _ = bc_cas32(&cell.pointee.uncertain, Int32(BC_SURE.rawValue), Int32(BC_ARMED.rawValue))
   }
+
+  /// Bounds were lowered below what is held, or SOFT and FORCE have passed the barrier, here or above.
+  func isOver(_ resource: Resource) -> Bool { upwards.contains { $0.ledger.room(resource, .hard) < 0 } }
 
   /// Whether this charge is to fail, or to be asked about again, which the answer then says; true when it is answered.
   func inject(_ resource: Resource, _ request: bc_request, from pid: Int32, _ asked: Asked, amount: Int64, error: Int32,

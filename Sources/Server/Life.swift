@@ -11,15 +11,21 @@ extension Accounting {
   @discardableResult public func adopt(_ pid: Int32, parent: Int32, execPath: String? = nil, noted: Bool = false) -> Bool {
     guard members[pid] == nil else { return true }
     host.owner[pid]?.moveAway(pid)
-    let pidfd = pidfd_open(pid, 0)
-    guard pidfd >= 0 else { return false }
+    let pidfd = host.mayWatch() ? pidfd_open(pid, 0) : -1
+    let start = pidfd < 0 ? Procfs.stat(pid)?.startTime : 0
+    guard let start else { return false }
     let slot = ledger.join()
     var member = Member(pid: pid, slot: slot, pidfd: pidfd)
+    member.startTime = start
     member.execPath = execPath
     member.adopted = host.nextMoment()
     member.ownLimit = members[parent]?.ownLimit ?? -1
+    learnMuted(parent)
+    member.silence = members[parent]?.silence ?? 0
+    member.spares = members[parent]?.spares
     host.owner[pid] = self
     members[pid] = member
+    root.inTree += 1
     if noted, let slot = members[parent]?.slot, ledger.granted(slot, .numproc) > 0 {
       ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
@@ -31,23 +37,11 @@ extension Accounting {
       }
     }
     if leased {
-      if let announced = members[parent], announced.pendingForks > 0 {
-        // It has what was booked for it: a lease like its parent's.
-        members[pid]?.lease = announced.lease
-        members[pid]?.isLoading = execPath != nil
-        put(slot, .privvmpages, to: announced.lease)
-        members[parent]?.pendingForks -= 1
-        settleLease(parent)
-      } else {
-        // What it runs under already, for its image may be being loaded under just that.
-        let limit = clinux_limit(pid)
-        let has = limit > 0 && limit < UInt64(1) << 50 ? Int64(limit / 4096) : Accounting.headRoom
-        setLease(pid, max(dataPages(member), firstLeasePages, has))
-      }
+      adoptLease(pid, parent: parent, isCopy: noted && execPath == nil)
+      settleLease(parent)
     }
-    firstLeasePages = 0
     if members[parent]?.isSealed == true { becomeSealed(pid) }
-    host.watch(pidfd, pid)  // first: what follows may find that it has ended, and close the descriptor
+    if pidfd >= 0 { host.watch(pidfd, pid) }  // first: what follows may find that it has ended, and close the descriptor
     observeTasks()
     host.events.add(.join, of: self, pid: pid)
     return true
@@ -56,37 +50,6 @@ extension Accounting {
   /// A child of it may be running whose note is not written yet.
   func isForking(_ member: Member) -> Bool {
     member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
-  }
-
-  /// A peak that lasts as long as a tick is not missed.
-  private func lookAtMaxima() {
-    observeTasks()
-    for r in Accounting.descriptions {
-      makeSure(r)
-      for level in upwards {
-        let total = level.usedTotal(r)
-        if total > level.ledger[r].maxheld, level.isCertain(r) { level.ledger.observe(r, held: total) }
-      }
-    }
-  }
-
-  /// maxheld of numproc, when no note stands for a child that has gone.
-  private func observeTasks() {
-    guard !host.isSettling,
-      upwards.contains(where: { level in
-        let now = level.ledger[.numproc]
-        return now.granted > now.maxheld && level.usedTotal(.numproc) > now.maxheld
-      })
-    else { return }
-    for _ in 0..<8 {
-      settleTasks()
-      let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
-      // Those that are there now were there when the others were read: the sum was true at one moment.
-      guard root.everyoneIsThere else { continue }
-      for (level, total) in totals { level.ledger.observe(.numproc, held: total) }
-      host.state?.isDirty = true
-      return
-    }
   }
 
   var everyoneIsThere: Bool {
@@ -117,22 +80,12 @@ extension Accounting {
         return level
       }
     }
-    // What its parent has too, it did not open.
-    if let parent = Procfs.stat(pid)?.parent, host.owner[parent] == nil {
-      let fds = Descriptors.open(of: pid).filter { Descriptors.same(pid, parent, $0) }
-      outside.removeAll { $0.pid == parent }
-      outside.append(Outside(pid: parent, fds: fds))
-    }
+    noteBrought(by: pid)
+    host.state?.saveOutside(self)
     adopt(pid, parent: 0)
-    members[pid]?.isLoading = true
     members[pid]?.hasEntered = true
-    raiseForImage(pid, uncoverable: false)
+    _ = raiseForImage(pid, known: nil)
     return nil
-  }
-
-  func settleLease(_ pid: Int32) {
-    guard leased, let member = members[pid] else { return }
-    put(member.slot, .privvmpages, to: member.lease * (1 + member.pendingForks))
   }
 
   /// A new image runs: the old one's page is gone with it.
@@ -145,14 +98,18 @@ extension Accounting {
         giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r)))
       }
     }
+    leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
+    members[pid]?.isRelearned = false
     members[pid]?.ahead = []
+    member.forgetCourses()
+    members[pid]?.births = 0
+    members[pid]?.isLent = false
     obtained.forget(pid)
     watch.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
-    if !member.isLoading { trimLease(pid) }
   }
 
   /// The first charge of an image, or of a forked child, brings it a page of its own.
@@ -164,17 +121,30 @@ extension Accounting {
     for r in Accounting.things { arm(bc_page_cell(page, UInt32(r.rawValue)), r) }
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
+    teach(page)
     page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
-    if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered { chargeImage(pid) }
+    takeSeat(member)
+    if member.isRelearned {
+      // What it has given back since it was counted is in the books still.
+      for r in Accounting.descriptions { _ = bc_exchange32(&bc_page_cell(page, UInt32(r.rawValue)).pointee.uncertain, 1) }
+      members[pid]?.isRelearned = false
+    } else if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered {
+      chargeImage(pid)
+    }
     members[pid]?.hasEntered = false
+    if leased {
+      hasLoaded(pid)
+      trimLease(pid)
+      offerBirths(pid)
+    }
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
       let has = ledger.granted(member.slot, r), want = ahead(r, pid, at: has)
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 {
         addCredit(pid, r, amount)
-        obtained.granted(r, pid, to: has + amount)
+        passed(r, pid, to: has + amount)
       }
     }
   }
@@ -184,6 +154,7 @@ extension Accounting {
       | (settings.allowOnServerLoss ? UInt32(BC_ANSWER_ALLOW_ON_LOSS) : 0)
       | (settings.openvzErrno ? UInt32(BC_ANSWER_OPENVZ_ERRNO) : 0)
       | (settings.meminfo ? UInt32(BC_ANSWER_MEMINFO) : 0)
+      | (asksForBuffers ? UInt32(BC_ANSWER_BUFFERS) : 0)
   }
 
   /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.
@@ -220,7 +191,10 @@ extension Accounting {
       for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
     }
     if isForking(member) { findLost(pid) }
-    if member.coverage != .joined, !moved { noteIfUncoverable(pid, member.execPath) }
+    if let page = member.page, page.pointee.raw_calls != 0, !uncovered.contains(where: { $0.pid == pid }) {
+      note(pid, Procfs.executable(pid) ?? Procfs.stat(pid)?.comm ?? "?", "raw system calls")
+    }
+    if member.coverage != .joined || member.silence != 0, !moved { noteIfUncoverable(pid, member.execPath) }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
@@ -232,12 +206,15 @@ extension Accounting {
     if mayLeave, liveMembers > 1 {
       for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
     }
+    members[pid]?.births = 0
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
     put(member.slot, .numproc, to: 1)
+    leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
+    if let parent = member.aheadOf { settleLease(parent) }
     if moved || !Procfs.exists(pid) { reaped(pid) }
   }
 
@@ -262,15 +239,28 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
-    if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
+    root.inTree -= 1
+    host.pages.forgetInodes(member.pages)
+    member.end()
+    if let parent = member.aheadOf {
+      members[parent]?.ahead.remove(pid)
+      settleLease(parent)
+    }
     obtained.forget(pid)
     sightings.forget(pid)
     watch.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
+    // What it left in memory is this beancounter's until it is removed.
+    for r in [Resource.shmpages, .lockedpages] where ledger.granted(member.slot, r) > 0 {
+      ledger.transfer(from: member.slot, to: estate, r, ledger.granted(member.slot, r))
+    }
     leaveBooks(member.slot)
+    forgetBrought(by: pid)
     host.events.add(.leave, of: self, pid: pid)
-    host.unwatch(member.pidfd)
-    close(member.pidfd)
+    if member.pidfd >= 0 {
+      host.unwatch(member.pidfd)
+      close(member.pidfd)
+    }
     host.removeIfOver(self)
   }
 
@@ -281,66 +271,46 @@ extension Accounting {
     upwards.min { $0.ledger.room(resource, .hard) < $1.ledger.room(resource, .hard) } ?? self
   }
 
-  var outsides: [(pid: Int32, fds: [Int32])] { subtree.flatMap { $0.outside.map { ($0.pid, $0.fds) } } }
-
   func noteIfUncoverable(_ pid: Int32, _ path: String?) {
-    guard let path, let found = Executable.resolve(path), let reason = Executable.reasonUncovered(found) else { return }
-    note(pid, found, reason)
+    guard let path, let found = Executable.resolve(path) else { return }
+    if let reason = Executable.resolve(path, of: pid).flatMap(Executable.reasonUncovered) {
+      note(pid, found, reason)
+    } else if let reason = members[pid].flatMap(silenceReason), !uncovered.contains(where: { $0.pid == pid && $0.reason == reason }) {
+      note(pid, Procfs.executable(pid) ?? found, reason)
+    }
   }
 
+  /// The latest of them; a server may live for years.
+  private static let mostUncovered = 1024
+
   func note(_ pid: Int32, _ executable: String, _ reason: String) {
-    guard !uncovered.contains(where: { $0.pid == pid && $0.executable == executable }) else { return }
+    guard !uncovered.contains(where: { $0.pid == pid && $0.executable == executable && $0.reason == reason }) else { return }
+    if uncovered.count >= Accounting.mostUncovered { uncovered.removeFirst() }
     uncovered.append(Report.Uncovered(pid: pid, executable: executable, reason: reason))
     host.events.add(.uncovered, of: self, pid: pid, "\(executable): \(reason)")
   }
 
-  /// The audit: finds children that nobody announced and images that never said hello, keeps those ahead that cannot ask.
-  public func tick() {
-    settleImages()
-    for pid in Array(members.keys) {
-      guard let member = members[pid] else { continue }
-      if member.isZombie {
-        if !Procfs.exists(pid) { reaped(pid) }  // kernels before 6.9 do not say
-        continue
-      }
-      for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }
-      if let page = member.page, page.pointee.raw_calls != 0 {
-        note(pid, Procfs.executable(pid) ?? "?", "raw system calls")
-      }
-      takeNotes(of: pid)
-      checkImage(pid)
-    }
-    lookAtMaxima()
-    keepAhead()
-    if leased { observeMemory() }
-    observeIfDue()
-    lookAtDescriptors()
-    tickWatch()
-  }
-
-  /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
-  private func checkImage(_ pid: Int32) {
-    guard let member = members[pid], !member.isSealed, member.coverage != .joined || member.execPath != nil else { return }
-    guard let path = Procfs.executable(pid), path != member.checkedPath else { return }
-    members[pid]?.checkedPath = path
-    if let reason = Executable.reasonUncovered(path) {
-      becomeUncovered(pid, path, reason)
-    } else if member.coverage == .uncovered {
-      members[pid]?.coverage = .expected
-    }
-  }
-
   func becomeSealed(_ pid: Int32) {
     members[pid]?.isSealed = true
-    becomeUncovered(pid, Procfs.executable(pid) ?? "?", "seccomp filter")
+    becomeUncovered(pid, Procfs.executable(pid) ?? "?", members[pid].flatMap(silenceReason) ?? "seccomp filter")
+  }
+
+  private func silenceReason(_ member: Member) -> String? {
+    switch UInt32(bitPattern: member.silence) {
+    case BC_MUTED_NOT.rawValue: nil
+    case BC_MUTED_FAR.rawValue: "out of reach of the server"
+    case BC_MUTED_UNSEEN.rawValue: "library out of sight"
+    default: "seccomp filter"
+    }
   }
 
   func becomeUncovered(_ pid: Int32, _ path: String, _ reason: String) {
     members[pid]?.coverage = .uncovered
-    members[pid]?.isLoading = false
+    takeBirths(pid)
     if let member = members[pid] {
       for r in Accounting.things { giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r))) }
     }
+    leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     note(pid, path, reason)
     if let member = members[pid] {
@@ -350,9 +320,6 @@ extension Accounting {
 }
 
 extension Accounting {
-  /// COMMAND starts under this many pages of lease, which it inherits.
-  public func prepare(lease: Int64) { firstLeasePages = lease }
-
   /// Zombies that nobody in the beancounter can reap any more are their new parent's, which is outside.
   public func leaveZombiesToInit() {
     for member in Array(members.values) where member.isZombie {

@@ -3,11 +3,11 @@ private import CLinux
 internal import Wire
 
 enum Clock {
-  /// In microseconds.
-  static func precise() -> Int64 {
+  /// In milliseconds, for short times.
+  static func precise() -> Double {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
-    return Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000
+    return Double(now.tv_sec) * 1e3 + Double(now.tv_nsec) / 1e6
   }
 
   static func milliseconds() -> Int64 {
@@ -19,6 +19,14 @@ enum Clock {
 
 /// A process in a beancounter, as the server knows it.
 struct Member {
+  /// What is remembered of one resource, outside of the struct: a charge changes it in place.
+  struct Past {
+    /// In use when its cell was last looked at.
+    var lastUsed: Int64 = 0
+    /// How its image is sampled; nil where nothing has a bound.
+    var course: Obtained.Course?
+  }
+
   enum Coverage {
     /// Forked, or about to run an image that has not said hello.
     case expected
@@ -32,45 +40,70 @@ struct Member {
   var isForeign = false
   /// It forbade itself to ask, and so did what it was forked from or started by.
   var isSealed = false
+  /// Why images that it starts cannot ask (enum bc_muted); what is forked from it inherits that, and the spare pages.
+  var silence: Int32 = 0
+  var spares: Spares?
+  /// Which of them its page is.
+  var spare: Int?
   let slot: Ledger.Slot
+  /// −1 where the server has no descriptor left for it: then its death is found by looking.
   var pidfd: Int32
+  /// Where it has no pidfd, so that another process of its number is not taken for it.
+  var startTime: Int64 = 0
   var page: UnsafeMutablePointer<bc_page>?
+  /// Inodes of those that it had before, and may have mapped still.
+  var pages: [UInt64] = []
   var coverage = Coverage.expected
-  /// Pages that RLIMIT_DATA lets it have; 0 while memory has no bound.
+  /// Pages that it may come to have; 0 while memory has no bound.
   var lease: Int64 = 0
+  /// … and as it was last set: less while a child is to copy less.
+  var limit: Int64 = 0
   /// Another user's: its limits are set by its own shim, from our answers.
   var setsOwnLease = false
   /// Pages of MAP_NORESERVE mappings that were let beyond the lease.
   var exempt: Int64 = 0
   /// The program's own RLIMIT_DATA in bytes; −1 when it set none.
   var ownLimit: Int64 = -1
-  /// Children announced and not yet seen: each has a numproc, and a copy of the lease, charged here.
+  /// Children whose lease is booked here: those to spare, those under way, and those that are noted.
+  var births: Int64 = 0
+  /// The greatest lease that one of them may have copied.
+  var copied: Int64 = 0
+  /// Children under way when its page was last looked at; since when the same ones; and the page's count of forks then.
   var pendingForks: Int64 = 0
+  var startingSince: Int64?
+  var generation: UInt32 = 0
+  /// Its lease is for a child to copy, and may be larger than it needs; and what of it was booked for the child.
+  var isLent = false
+  var lent: Int64 = 0
   var hasForked: Bool { page.map { $0.pointee.generation & BC_GENERATIONS > 1 } ?? hadForked }
   var hadForked = false
-  /// Its loader may still be mapping the image: its lease is not to be touched below the room that images are given. Not
-  /// believed for ever: an image that cannot speak never says that it is loaded.
-  var isLoading: Bool {
-    get { loadingSince.map { Clock.milliseconds() - $0 < Member.longestLoading } ?? false }
-    set { loadingSince = newValue ? Clock.milliseconds() : nil }
-  }
+  /// A member of the server before this one that has not asked this one yet: its books are what the kernel counted.
+  var isRelearned = false
+  /// When its image began to be loaded; nil when it was forked.
   var loadingSince: Int64?
-  private static let longestLoading: Int64 = 250
+  /// … and has been, as was seen.
+  var isLoaded = false
+  /// … and will say when it has been: its lease asks for that.
+  var saysHello = false
   /// Children that joined before their parent could note them: each is charged twice until it does.
   var ahead: Set<Int32> = []
   /// The parent that it joined ahead of.
   var aheadOf: Int32?
-  /// In use when its cells were last looked at, by resource.
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
   var lookedAt = 0
-  var lastUsed = [Int64](repeating: 0, count: Int(BC_RESOURCES.rawValue))
+  /// By resource; `end` gives it back.
+  let past: UnsafeMutablePointer<Past>
   /// The program that was last found to be one that the shim can enter, or not.
   var checkedPath: String?
   /// The last recount put down to it what others hold too.
   var holdsShared = false
   /// What its image came with is in its books and in those of whoever opened it, until the next recount.
   var hasInherited = false
+  /// What it said it has, whatever the bounds: nobody is refused for that before it has been counted.
+  var hasForced = false
+  /// Its page held what neither a charge nor a release could have written: no estimate of it is believed any more.
+  var isCorrupt = false
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
@@ -82,6 +115,21 @@ struct Member {
   var question: Int32 = -1
   /// It waits for a view, with the charge of the file begun: that one will not end before it is answered.
   var isViewing = false
+
+  init(pid: Int32, slot: Ledger.Slot, pidfd: Int32) {
+    (self.pid, self.slot, self.pidfd) = (pid, slot, pidfd)
+    past = .allocate(capacity: Int(BC_RESOURCES.rawValue))
+    past.initialize(repeating: Past(), count: Int(BC_RESOURCES.rawValue))
+  }
+
+  func end() { past.deallocate() }
+
+  func forgetCourses() {
+    for row in 0..<Int(BC_RESOURCES.rawValue) { past[row].course = nil }
+  }
+
+  /// The page, where the words of its descriptors can be seen: they are its own business when the page is a spare one.
+  var pageWithWords: UnsafeMutablePointer<bc_page>? { spare == nil ? page : nil }
 
   func cell(_ resource: Resource) -> UnsafeMutablePointer<bc_cell>? {
     page.map { bc_page_cell($0, UInt32(resource.rawValue)) }
@@ -99,10 +147,15 @@ struct Member {
     (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) } ?? false
   }
 
+  /// In the place of the least credit while every charge asks: what is in use then is seen at each.
+  static let unknownLow = bc_low_armed()
+
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
+    if isCorrupt { return used(resource, granted: granted) }
     let low = bc_load(&cell.pointee.low)
+    if low == Member.unknownLow { return used(resource, granted: granted) }
     let most = granted - (low >= 0 && low <= granted ? low : 0)
     return isUnsure(resource) ? most : max(most, used(resource, granted: granted))
   }
@@ -117,7 +170,13 @@ struct Member {
   /// Its page is no longer used; whoever is just reading it can finish.
   mutating func dropPage(_ pages: MemberPages) {
     hadForked = hasForked
-    if let page { pages.discard(page) }
+    if let page, let spares, let spare {
+      pages.forget(page)
+      spares.free(spare)
+    } else if let page {
+      self.pages.append(pages.discard(page))
+    }
+    spare = nil
     page = nil
   }
 }

@@ -6,8 +6,8 @@ internal import Wire
 
 /// Leases: RLIMIT_DATA of each member, granted and taken back by prlimit(2). Amounts in pages.
 extension Accounting {
-  /// Room for an image to be mapped before its constructor can ask: 16 MiB.
-  static let headRoom: Int64 = 4096
+  /// Room for a known image to be mapped before its constructor can ask.
+  static let headRoom = Int64(BC_HEAD_ROOM) / 4096
   static let slack: Int64 = 256
   static let machinePages = Int64(sysconf(Int32(_SC_PHYS_PAGES)))
 
@@ -16,12 +16,14 @@ extension Accounting {
     upwards.reduce(Bounds.unlimited) { min($0, $1.ledger.ceiling(.privvmpages, .hard)) }
   }
 
-  /// The lease COMMAND starts with, in bytes; nil where memory has no bound.
-  public func firstLease(uncoverable: Bool) -> UInt64? {
-    guard leased else { return nil }
-    let ceiling = memoryCeiling
-    return UInt64(uncoverable ? ceiling : min(ceiling, Accounting.headRoom)) * 4096
-  }
+  /// The lease COMMAND starts with: all there is, until it says that it is loaded. nil where memory has no bound.
+  public var firstLease: UInt64? { leased ? bc_lease_word(Accounting.bytes(memoryCeiling), BC_LEASE_HELLO.rawValue) : nil }
+
+  /// More than any address space: what a member may be let beyond its lease in all.
+  static let mostExempt: Int64 = 1 << 36
+
+  /// As prlimit(2) takes them. A bound may be written so large that its bytes have no number.
+  static func bytes(_ pages: Int64) -> UInt64 { UInt64(min(max(1, pages), 1 << 50)) * 4096 }
 
   /// Data pages of one member that count: what the kernel counts, less what was let beyond the lease.
   func dataPages(_ member: Member) -> Int64 {
@@ -33,20 +35,19 @@ extension Accounting {
   /// Σ data pages now; moves maxheld, here and above.
   @discardableResult func observeMemory() -> Int64 {
     let held = memoryHeld()
-    ledger.observe(.privvmpages, held: held)
+    saw(.privvmpages, held: held)
     var above = parent
     while let one = above {
-      one.ledger.observe(.privvmpages, held: one.memoryHeld())
+      one.saw(.privvmpages, held: one.memoryHeld())
       above = one.parent
     }
     return held
   }
 
-  private func memoryHeld() -> Int64 {
+  func memoryHeld() -> Int64 {
     let total = subtree.reduce(0) { sum, one in
       one.members.values.reduce(sum) { sum, member in
-        // A child of vfork runs in its parent's memory until it has an image of its own.
-        member.isZombie || (member.isLoading && Procfs.sharesMemoryWithParent(member.pid)) ? sum : sum + one.dataPages(member)
+        member.isZombie || one.borrowsMemory(member) ? sum : sum + one.dataPages(member)
       }
     }
     // Never more than the leases, which the kernel enforces: members are not read at one instant, and a child of vfork
@@ -56,68 +57,87 @@ extension Accounting {
 
   /// Memory has got its first bound, or lost its last, while members run.
   func leasesChanged(were: Bool) {
+    tellMembers()
     for member in Array(members.values) where !member.isZombie {
-      member.page?.pointee.flags = pageFlags
       if leased, !were { trimLease(member.pid) }
       if !leased, were {
         _ = clinux_prlimit(member.pid, member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max, nil)
+        takeBirths(member.pid)
+        members[member.pid]?.births = 0
         members[member.pid]?.lease = 0
         put(member.slot, .privvmpages, to: 0)
       }
     }
   }
 
-  /// Books and sets a lease. A fork under way will copy it, so each pending child is charged the same.
+  /// The lease as RLIMIT_DATA has it: never above the program's own limit.
+  func word(_ member: Member, _ pages: Int64) -> UInt64 {
+    let bytes = Accounting.bytes(min(pages, 1 << 50) + member.exempt)
+    // What has a page hands its lease on to what it starts, which is not loaded yet.
+    let isLoaded = member.isLoaded && member.page == nil
+    let state = (member.saysHello ? BC_LEASE_HELLO.rawValue : isLoaded ? BC_LEASE_LOADED.rawValue : 0)
+      | (member.isLent ? BC_LEASE_RECALL.rawValue : 0)
+    return bc_lease_word(min(bytes, member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max), state)
+  }
+
+  func setLimit(_ pid: Int32, _ pages: Int64) {
+    guard let member = members[pid] else { return }
+    if clinux_prlimit(pid, word(member, pages), nil) == EPERM { members[pid]?.setsOwnLease = true }
+    members[pid]?.limit = pages
+  }
+
+  /// Books and sets a lease.
   func setLease(_ pid: Int32, _ pages: Int64) {
-    guard var member = members[pid] else { return }
-    let bytes = UInt64(max(1, pages + member.exempt)) * 4096
-    let own = member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max
-    if clinux_prlimit(pid, min(bytes, own), nil) == EPERM { member.setsOwnLease = true }
-    member.lease = pages
-    members[pid] = member
-    put(member.slot, .privvmpages, to: pages * (1 + member.pendingForks))
+    guard let member = members[pid] else { return }
+    setLimit(pid, pages)
+    let copied = underWay(member) == 0 ? pages : max(member.copied, pages)
+    members[pid]?.lease = pages
+    members[pid]?.copied = copied
+    put(member.slot, .privvmpages, to: booked(members[pid]!))
   }
 
   /// Takes back what a member does not use: exact, and needs no help from it (design §3).
   func recallLease(_ pid: Int32) {
+    takeBirths(pid)
+    lookAtForks(pid)
     guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease else { return }
-    let least = member.isLoading ? Accounting.headRoom : 0
+    let isLoading = isLoading(member), isStarting = isStarting(member)
+    // An image that nobody knows may need all that it was given.
+    if (isLoading && member.saysHello) || (isStarting && member.isLent) || (!isLoading && !holdBack(member)) { return }
+    let least = isLoading || isStarting ? Accounting.headRoom : 0
     let first = max(least, dataPages(member))
     guard first < member.lease else { return }
-    _ = clinux_prlimit(pid, UInt64(max(1, first + member.exempt)) * 4096, nil)
+    setLimit(pid, first)
     let second = dataPages(member)
     setLease(pid, max(first, second))
   }
 
-  /// What the shim has to set itself, in bytes; 0 where the server has set it.
+  /// What the shim has to set itself; 0 where the server has set it.
   func leaseToSet(_ pid: Int32) -> Int64 {
     guard leased, let member = members[pid], member.setsOwnLease else { return 0 }
-    let bytes = min(member.lease + member.exempt, 1 << 50) * 4096
-    return member.ownLimit >= 0 ? min(bytes, member.ownLimit) : bytes
+    return Int64(word(member, member.limit))
   }
 
   func recallMemory(except asker: Int32) {
     work.recalls += 1
     // At the level whose bound is the tightest: what others below it do not use is room for all of them.
     let level = upwards.min { $0.ledger.room(.privvmpages, .hard) < $1.ledger.room(.privvmpages, .hard) } ?? self
-    for one in level.subtree { for pid in one.members.keys.sorted() where pid != asker { one.recallLease(pid) } }
+    for one in level.subtree { one.takeNotes() }
+    for one in level.subtree {
+      for pid in one.members.keys.sorted() { if pid == asker { one.takeBirths(pid) } else { one.recallLease(pid) } }
+    }
   }
 
   enum MemoryAnswer { case granted, unchanged, denied, later }
 
-  /// Whether an image that is being loaded holds room that it may not need.
-  var mayBeGivenBack: Bool {
-    tightest(.privvmpages).subtree.contains { one in
-      one.members.values.contains { $0.isLoading && !$0.isZombie && $0.lease > one.dataPages($0) + Accounting.slack }
-    }
-  }
-
   /// `least` pages more than the member has now must fit, `want` would be comfortable.
-  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool) -> MemoryAnswer {
+  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity) -> MemoryAnswer {
+    takeBirths(pid)
+    defer { offerBirths(pid) }
     guard leased, let member = members[pid] else { return .unchanged }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
-    let factor = 1 + member.pendingForks
+    let factor = 1 + underWay(member)
     func room() -> Int64 { self.room(.privvmpages, .hard) / factor }
     // With chance in it, so that no rhythm of the program decides who asks (Obtained).
     let more = max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
@@ -126,77 +146,63 @@ extension Accounting {
     if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
     let lease = min(comfortable, member.lease + max(0, room()))
     guard lease > member.lease, lease >= now + least else {
+      // SOFT is held to the limit alone, and gets what it needs and no more.
+      let beyond = min(now + want, member.lease + max(0, self.room(.privvmpages, .soft) / factor))
+      if severity == .soft, beyond > member.lease, beyond >= now + least {
+        setLease(pid, beyond)
+        noteBarrier(.privvmpages, pid, .soft)
+        return .granted
+      }
       // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through and left out (design
       // §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all of its own so.
       guard noReserve, least > Accounting.machinePages else {
-        return least == 0 ? .unchanged : mayBeGivenBack ? .later : .denied
+        return least == 0 ? .unchanged : onLoan(toOthersThan: pid) > 0 ? .later : .denied
       }
-      members[pid]?.exempt += least
+      members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)
       setLease(pid, member.lease)
       return .granted
     }
     setLease(pid, lease)
     sample(.privvmpages, pid, lease - member.lease, had: member.lease)
     let others = observeMemory() - now
-    if least > 0, want == least { ledger.observe(.privvmpages, held: others + now + least) }
-    host.state?.isDirty = true
+    if least > 0, want == least { saw(.privvmpages, held: others + now + least) }
     return .granted
   }
 
-  /// Before a fork: the child's copy of the memory is charged, HARD. False: it does not fit.
-  func reserveCopy(_ pid: Int32) -> Bool {
-    guard leased, let member = members[pid] else { return true }
-    for attempt in 0..<2 {
-      if attempt == 1 { recallMemory(except: pid) }
-      let now = dataPages(member)
-      // The child inherits the lease as it stands: keep it small while the fork lasts.
-      let share = shareWithChildren(member)
-      guard share >= now else { continue }
-      setLease(pid, min(share, max(now, min(member.lease, now + Accounting.slack))))
-      recallAbove(pid, now)
-      return true
-    }
-    return false
-  }
-
-  /// The largest lease that the member and its children under way, the one being asked for among them, could each have.
-  private func shareWithChildren(_ member: Member) -> Int64 {
-    (room(.privvmpages, .hard) + ledger.granted(member.slot, .privvmpages)) / (1 + member.pendingForks)
-  }
-
-  /// The new, lower lease may already have been passed while it was set.
-  private func recallAbove(_ pid: Int32, _ before: Int64) {
+  /// A new, lower lease may already have been passed while it was set.
+  func recallAbove(_ pid: Int32) {
     guard let member = members[pid] else { return }
     let now = dataPages(member)
     if now > member.lease { setLease(pid, now) }
   }
 
-  /// Before a child that will run a new image: its loader needs room before its constructor can ask.
-  func reserveImage(_ pid: Int32) {
-    guard leased, let member = members[pid] else { return }
-    var share = shareWithChildren(member)
-    if share < Accounting.headRoom {
-      recallMemory(except: pid)
-      share = shareWithChildren(member)
-    }
-    setLease(pid, max(dataPages(member), min(share, max(Accounting.headRoom, member.lease))))
+  /// Before an exec in place. An image that is not known, and may be one that cannot ask, gets all the room there is.
+  func raiseForImage(_ pid: Int32, known need: Int64?) -> MemoryAnswer {
+    takeBirths(pid)
+    guard leased, let member = members[pid] else { return .granted }
+    func most() -> Int64 { member.lease + max(0, room(.privvmpages, .hard)) }
+    if need == nil || most() < Accounting.headRoom { recallMemory(except: pid) }
+    let lent = onLoan(toOthersThan: pid)
+    if lent > 0, most() < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom) { return .later }
+    if let need, most() < need { return .denied }
+    members[pid]?.isLoaded = false
+    members[pid]?.saysHello = need == nil
+    members[pid]?.loadingSince = Clock.milliseconds()
+    setLease(pid, need == nil ? most() : max(member.lease, min(Accounting.headRoom, most())))
+    return .granted
   }
 
-  /// Before an exec in place. An image that cannot ask gets all the room there is.
-  func raiseForImage(_ pid: Int32, uncoverable: Bool) {
-    guard leased, let member = members[pid] else { return }
-    let goal = uncoverable ? Int64.max : Accounting.headRoom
-    if room(.privvmpages, .hard) < Accounting.headRoom - member.lease || uncoverable { recallMemory(except: pid) }
-    let room = max(0, room(.privvmpages, .hard))
-    if goal > member.lease { setLease(pid, min(goal, member.lease + room)) }
-  }
-
-  /// After a hello: what the image has, and a little.
+  /// What the image has and a little, and where room is ample what the images need that it may start.
   func trimLease(_ pid: Int32) {
     guard leased, let member = members[pid] else { return }
     let now = dataPages(member)
-    setLease(pid, min(now + Accounting.slack, max(now, member.lease + room(.privvmpages, .hard))))
-    recallAbove(pid, now)
+    let least = min(now + Accounting.slack, max(now, member.lease + room(.privvmpages, .hard)))
+    // What it has comes back first: it is room for all.
+    members[pid]?.lease = least
+    settleLease(pid)
+    let more = min(Accounting.headRoom - least, share(.privvmpages))
+    setLease(pid, least + max(0, more))
+    recallAbove(pid)
   }
 
   /// Members that cannot ask are kept ahead: they share all the room that is left.

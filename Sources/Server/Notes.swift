@@ -31,27 +31,37 @@ extension Accounting {
       guard note != BC_NOTE_FREE.rawValue, note != BC_NOTE_WRITING.rawValue else { continue }
       var path = bc_page_note_path(page, i)
       let text = withUnsafePointer(to: &path) { String(cString: bc_note_path_text($0)) }
+      let isBooked = bc_page_born(page, i)
       // Where the parent was quicker, it has reaped the child and has the unit back.
       guard bc_cas32(bc_page_note(page, i), note, BC_NOTE_FREE.rawValue) else { continue }
-      noted(pid, child: note, path: text.isEmpty ? nil : text)
+      noted(pid, child: note, path: text.isEmpty ? nil : text, isBooked: isBooked)
     }
-    // Those that joined ahead of their note have taken what was booked for them.
-    let forking = Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0)))
-    if members[pid]?.pendingForks != forking {
-      members[pid]?.pendingForks = forking
-      settleLease(pid)
-    }
+    let forking = min(Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0))), 1 << 16)
+    members[pid]?.pendingForks = forking
+    lookAtForks(pid)
+    settleLent(pid)
+  }
+
+  /// A note is the word of a member about another process. One of its own is a child of a member, or has the token in its
+  /// environment; anybody else's stays out, and so does this very process.
+  private func isOurs(_ child: Int32) -> Bool {
+    guard child != getpid(), let parent = Procfs.stat(child)?.parent else { return false }
+    return host.owner[parent] === self || Procfs.environment(child, "BC_TOKEN") == token.text
   }
 
   /// The parent's unit for a child becomes the child's, or comes back.
-  func noted(_ pid: Int32, child: Int32, path: String?) {
+  func noted(_ pid: Int32, child: Int32, path: String?, isBooked: Bool) {
+    if isBooked { born(of: pid) }
+    defer { if isBooked { offerBirths(pid) } }
     var child = child
     // A number of another namespace is some other process's here.
     if child == BC_NOTE_SECRET.rawValue || (child > 0 && members[pid]?.isForeign == true) {
       child = Procfs.children(pid).first { host.owner[$0] == nil } ?? members[pid]?.ahead.first ?? BC_NOTE_OVER.rawValue
     }
     members[pid]?.ahead.remove(child)
-    if child > 0, host.owner[child] == nil, adopt(child, parent: pid, execPath: path, noted: true) { return }
+    // It came ahead of its note, and runs no image.
+    if path == nil, let one = members[child], one.page == nil, one.execPath == nil { members[child]?.loadingSince = nil }
+    if child > 0, host.owner[child] == nil, isOurs(child), adopt(child, parent: pid, execPath: path, noted: true) { return }
     if child > 0, host.owner[child] == nil { noteIfUncoverable(child, path) }  // it has been and gone
     if let slot = members[pid]?.slot, ledger.granted(slot, .numproc) > 0 {
       giveBack(slot, .numproc, 1)
@@ -59,15 +69,16 @@ extension Accounting {
     }
   }
 
-  /// Images that have come to run and said nothing: what the last one charged is not theirs.
-  func settleImages() {
-    for one in subtree {
-      for member in Array(one.members.values) where member.execPath != nil && !member.isZombie {
-        if let path = member.execPath, member.page != nil, !Procfs.maps(member.pid, "/memfd:beancounter") {
-          one.noteIfUncoverable(member.pid, path)
-          one.imageStarted(member.pid)
-        }
-      }
+  /// An image that has come to run and said nothing: what the last one charged is not its own.
+  func settleImage(_ pid: Int32) {
+    if let member = members[pid], leased, member.page == nil, member.execPath != nil, !isLoading(member), members[pid]?.isLoaded == true {
+      members[pid]?.execPath = nil
+      members[pid]?.coverage = .joined
     }
+    guard let member = members[pid], let path = member.execPath, !member.isZombie, member.page != nil,
+      !Procfs.maps(pid, "/memfd:beancounter")
+    else { return }
+    noteIfUncoverable(pid, path)
+    imageStarted(pid)
   }
 }

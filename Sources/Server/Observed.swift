@@ -102,9 +102,10 @@ extension Accounting {
     for one in subtree {
       let part = one === self ? held : held.only { [host] pid in host.owner[pid]?.upwards.contains { $0 === one } ?? false }
       guard !part.perMember.isEmpty else { continue }
-      for r in Observed.rows where part.total(r) > one.ledger[r].maxheld {
-        one.ledger.observe(r, held: part.total(r))
-        host.state?.isDirty = true
+      for r in Observed.rows {
+        let held = part.total(r)
+        if held > one.ledger[r].maxheld { one.saw(r, held: held) }
+        one.noteCrossing(r, held: held)
       }
       one.observed.looked(part, at: now, milliseconds: took)
     }
@@ -114,10 +115,14 @@ extension Accounting {
 
   /// From the tick.
   func observeIfDue() {
-    let isDue = observed.isDue(
-      at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 },
-      isBounded: Observed.rows.contains(where: isBounded))
-    if isDue { observe() }
+    let begin = Clock.precise()
+    // Each keeps its own looks few; of many beancounters without a bound that needs them, all together keep them few too.
+    let isBounded = Observed.rows.contains(where: isBounded)
+    guard isBounded || begin >= host.looksAgain else { return }
+    guard observed.isDue(at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 }, isBounded: isBounded)
+    else { return }
+    observe()
+    if !isBounded { host.looksAgain = begin + 20 * (Clock.precise() - begin) }
   }
 
   /// The most that COMMAND, or one of the children it waited for, had in RAM at a time (getrusage(2) ru_maxrss), in pages:

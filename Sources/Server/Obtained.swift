@@ -22,7 +22,7 @@ struct Obtained {
     var squares: Double
 
     mutating func add(_ amount: Int64, points: Int64 = 1) {
-      self.amount += amount
+      self.amount = min(self.amount + min(amount, 1 << 61), 1 << 61)
       self.points += points
       squares += Double(amount) * Double(amount)
     }
@@ -33,8 +33,8 @@ struct Obtained {
     var held: [Resource: Int64]
   }
 
-  /// How a resource is sampled now.
-  private struct Pace {
+  /// How a resource is sampled now, in one beancounter.
+  struct Pace {
     /// Mean units between two points. Doubled after every `pointsPerInterval`, so that what sampling costs grows with the
     /// logarithm of what is granted.
     var interval: Int64
@@ -43,9 +43,23 @@ struct Obtained {
 
   /// Of one member: the most that has been out to it, for credit that is recalled and granted again is obtained once; and how
   /// far it is to its next point.
-  private struct Course {
+  struct Course {
     var most: Int64
     var sampler: Sampler
+
+    /// What of a charge takes a member beyond all it ever had.
+    func growth(from had: Int64, by amount: Int64) -> Int64 { max(0, had + amount - max(had, most)) }
+
+    /// How much of a batch may follow a charge up to `level` before the next point.
+    func ahead(at level: Int64, batch: Int64) -> Int64 { min(batch, max(0, most - level + min(sampler.unitsAhead, 1 << 40))) }
+
+    /// Granted ahead, with no point on it. False where one falls on it, and then nothing has changed.
+    @discardableResult mutating func pass(to level: Int64) -> Bool {
+      guard level > most else { return true }
+      guard sampler.passes(level - most) else { return false }
+      most = level
+      return true
+    }
   }
 
   /// A small bound is seen in full, a large one by some of its units.
@@ -56,48 +70,28 @@ struct Obtained {
   /// Different places of one resource; what comes after is not told apart.
   private static let mostPlaces = 4096
 
-  private var courses: [Resource: [Int32: Course]] = [:]
   private(set) var found: [Resource: [Place: Found]] = [:]
-  private var paces: [Resource: Pace] = [:]
   private var random = SystemRandomNumberGenerator()
   private(set) var mark: Mark?
   private var atMark: [Resource: [Place: Int64]] = [:]
 
-  private mutating func course(_ resource: Resource, _ pid: Int32, from had: Int64, bound: Int64) -> Course {
-    if let one = courses[resource]?[pid] { return one }
-    let pace = paces[resource] ?? Pace(interval: Obtained.firstInterval(resource, bound: bound))
-    paces[resource] = pace
-    return Course(most: had, sampler: Sampler(interval: pace.interval, using: &random))
+  /// A member's, which has `had` out to it: of a resource with the least of its bounds.
+  mutating func course(from had: Int64, _ resource: Resource, bound: Int64, _ pace: inout Pace?) -> Course {
+    let now = pace ?? Pace(interval: Obtained.firstInterval(resource, bound: bound))
+    pace = now
+    return Course(most: had, sampler: Sampler(interval: now.interval, using: &random))
   }
 
   /// How many points fall on a charge that takes a member from what was out to it to `amount` more, and the units that each
   /// stands for.
-  mutating func points(_ resource: Resource, _ pid: Int32, from had: Int64, by amount: Int64, bound: Int64) -> (points: Int, interval: Int64) {
-    var one = course(resource, pid, from: had, bound: bound)
+  mutating func points(_ one: inout Course, _ pace: inout Pace, from had: Int64, by amount: Int64) -> (points: Int, interval: Int64) {
     let interval = one.sampler.interval
-    let points = one.sampler.points(in: max(0, had + amount - max(had, one.most)), using: &random)
+    let points = one.sampler.points(in: one.growth(from: had, by: amount), using: &random)
     one.most = max(one.most, had + amount)
-    paces[resource]!.points += points
-    if paces[resource]!.points >= Obtained.pointsPerInterval { paces[resource] = Pace(interval: paces[resource]!.interval * 2) }
-    if points > 0, interval != paces[resource]!.interval { one.sampler = Sampler(interval: paces[resource]!.interval, using: &random) }
-    courses[resource, default: [:]][pid] = one
+    pace.points += points
+    if pace.points >= Obtained.pointsPerInterval { pace = Pace(interval: min(pace.interval, 1 << 60) * 2) }
+    if points > 0, interval != pace.interval { one.sampler = Sampler(interval: pace.interval, using: &random) }
     return (points, interval)
-  }
-
-  /// How much of a batch may follow a charge up to `level` before the next point.
-  mutating func ahead(_ resource: Resource, _ pid: Int32, at level: Int64, batch: Int64, bound: Int64) -> Int64 {
-    guard batch > 0 else { return 0 }
-    let one = course(resource, pid, from: level, bound: bound)
-    courses[resource, default: [:]][pid] = one
-    return min(batch, max(0, one.most - level + min(one.sampler.unitsAhead, 1 << 40)))
-  }
-
-  /// Granted ahead, with no point on it.
-  mutating func granted(_ resource: Resource, _ pid: Int32, to level: Int64) {
-    guard var one = courses[resource]?[pid], level > one.most else { return }
-    _ = one.sampler.points(in: level - one.most, using: &random)
-    one.most = level
-    courses[resource]![pid] = one
   }
 
   mutating func add(_ resource: Resource, _ pid: Int32, _ frames: [Frame], points: Int, interval: Int64) {
@@ -114,7 +108,6 @@ struct Obtained {
 
   /// Its image has gone, and what it says of places with it.
   mutating func forget(_ pid: Int32) {
-    for resource in courses.keys { courses[resource]?[pid] = nil }
     for resource in found.keys { found[resource] = found[resource]?.filter { $0.key.pid != pid } }
     for resource in atMark.keys { atMark[resource] = atMark[resource]?.filter { $0.key.pid != pid } }
   }
@@ -136,9 +129,8 @@ struct Obtained {
 extension Accounting {
   /// A charge of a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
-    let bound = bound(resource)
-    guard amount > 0, bound != Bounds.unlimited else { return }
-    let (points, interval) = obtained.points(resource, pid, from: had, by: amount, bound: bound)
+    guard amount > 0, let row = sampled(resource, pid, from: had) else { return }
+    let (points, interval) = obtained.points(&row.pointee.course!, &level.pointee.paces[resource.rawValue]!, from: had, by: amount)
     guard points > 0 || (resource == .numfile && watch.offered[pid] != nil) else { return }
     if resource == .numfile { return takePoint(pid, more: Int64(points) * interval) }
     let note = { [unowned self] (frames: [Frame]) in
@@ -154,11 +146,28 @@ extension Accounting {
     upwards.reduce(Bounds.unlimited) { min($0, $1.ledger[resource].bounds.ceiling(.hard)) }
   }
 
+  /// The row of a member, with a course that it is on; nil where there is no bound.
+  private func sampled(_ resource: Resource, _ pid: Int32, from had: Int64) -> UnsafeMutablePointer<Member.Past>? {
+    guard let row = members[pid].map({ $0.past + resource.rawValue }) else { return nil }
+    let bound = bound(resource)
+    guard bound != Bounds.unlimited else { return nil }
+    if row.pointee.course == nil {
+      row.pointee.course = obtained.course(from: had, resource, bound: bound, &level.pointee.paces[resource.rawValue])
+    }
+    return row
+  }
+
   /// What may be granted ahead of a charge up to `level`, of a batch.
   func ahead(_ resource: Resource, _ pid: Int32, at level: Int64) -> Int64 {
-    let batch = injects(resource) || (resource == .numfile && watch.isArmed(pid)) ? 0 : Accounting.batch[resource] ?? 0
-    let bound = bound(resource)
-    return bound == Bounds.unlimited ? batch : obtained.ahead(resource, pid, at: level, batch: batch, bound: bound)
+    if injects(resource) || (resource == .numfile && watch.isArmed(pid)) { return 0 }
+    let batch = Accounting.batch(resource)
+    guard batch > 0, let row = sampled(resource, pid, from: level) else { return batch }
+    return row.pointee.course!.ahead(at: level, batch: batch)
+  }
+
+  /// Granted ahead.
+  func passed(_ resource: Resource, _ pid: Int32, to level: Int64) {
+    members[pid]?.past[resource.rawValue].course?.pass(to: level)
   }
 
   /// The places where a member obtained what it holds now, the greatest first: JSON objects, an estimate each.

@@ -34,7 +34,8 @@ extension Accounting {
 
   private func isCertain(_ member: Member, _ resource: Resource) -> Bool {
     guard !member.isZombie else { return true }
-    guard member.execPath == nil, member.pendingForks == 0, kill(member.pid, 0) == 0 else { return false }
+    guard member.execPath == nil, member.pendingForks == 0, !member.isCorrupt, kill(member.pid, 0) == 0 else { return false }
+    if member.hasForced, Accounting.descriptions.contains(resource) { return false }
     guard let page = member.page, let cell = member.cell(resource) else {
       return member.coverage != .uncovered && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
     }
@@ -62,13 +63,14 @@ extension Accounting {
   /// What was given back while the cell was frozen is credit again.
   private func unfreeze(_ member: Member, _ resource: Resource) {
     guard let cell = member.cell(resource) else { return }
-    let released = max(0, min(bc_load(&cell.pointee.credit) - bc_frozen(), ledger.granted(member.slot, resource)))
+    // Wrapping: the word may be anything.
+    let released = max(0, min(bc_load(&cell.pointee.credit) &- bc_frozen(), ledger.granted(member.slot, resource)))
     bc_store(&cell.pointee.low, released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
     arm(cell, resource)
-    let word = bc_add(&cell.pointee.credit, -bc_frozen())
-    if word - bc_frozen() < 0 || word - bc_frozen() > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
+    let word = bc_add(&cell.pointee.credit, -bc_frozen()) &- bc_frozen()
+    if word < 0 || word > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
   }
 
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
@@ -123,6 +125,8 @@ extension Accounting {
     for member in counted {
       let tasks = Procfs.tasks(member.pid) ?? 0
       total += tasks
+      // Threads that had ended are not in this count: the shim is not to give them back as well.
+      if let page = member.page { bc_page_threads_counted(page, Int32(max(1, tasks))) }
       thaw(member, .numproc, counted: tasks, pendingBefore: pendingNow(member, .numproc), without: member.ahead.count)
       members[member.pid]?.hasThreads = tasks > 1
     }
@@ -170,6 +174,7 @@ extension Accounting {
       }
       one.members[member.pid]?.holdsShared = found.shares[i]
       one.members[member.pid]?.hasInherited = false
+      one.members[member.pid]?.hasForced = false
       let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
       for (k, r) in Accounting.descriptions.enumerated() {
         counted[k][ObjectIdentifier(one), default: 0] += figures[k]
@@ -189,9 +194,13 @@ extension Accounting {
     freezeToCount(living, resource)
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
-    let (counts, orphaned) = root.count(resource, all.map(\.member.pid))
-    for one in tree { one.put(one.estate, resource, to: one === root ? orphaned : 0) }
-    var totals: [ObjectIdentifier: Int64] = [ObjectIdentifier(root): orphaned]
+    let (counts, orphans) = root.count(resource, all.map(\.member.pid))
+    var totals: [ObjectIdentifier: Int64] = [:]
+    for one in tree {
+      let orphaned = one.kept.reduce(0) { $0 + (orphans[$1] ?? 0) }
+      one.put(one.estate, resource, to: orphaned)
+      totals[ObjectIdentifier(one)] = orphaned
+    }
     var i = 0
     for (k, (one, member)) in all.enumerated() {
       let count = k < counts.count ? counts[k] : 0
@@ -216,15 +225,12 @@ extension Accounting {
     }
   }
 
-  private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphaned: Int64) {
+  private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphans: [Kept: Int64]) {
     switch resource {
-    case .numflock: return (Locks.count(pids)?.perProcess ?? [], 0)
-    case .numsiginfo: return (Signals.held(pids).perProcess, 0)
-    case .lockedpages: return LockedMemory.count(pids, known: segments)
-    default:
-      guard let held = SharedMemory.count(pids, known: segments, without: host.pages.inodes.union(host.views.inodes), born: born) else { return ([], 0) }
-      segments = held.segments
-      return (held.perProcess, held.orphaned)
+    case .numflock: return (Locks.count(pids)?.perProcess ?? [], [:])
+    case .numsiginfo: return (Signals.held(pids).perProcess, [:])
+    case .lockedpages: return LockedMemory.count(pids, known: keptBelow)
+    default: return countShared(pids)
     }
   }
 

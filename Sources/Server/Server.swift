@@ -14,14 +14,22 @@ public final class Server {
   private let listeners: [Int32]
   private let timer: Int32
   private var pids: [Int32: Int32] = [:]  // pidfd → pid
-  private var waiting: Set<Int32> = []  // connections whose question has not come yet
+  private var waiting = Connections()  // whose question has not come yet
+  private var kinds = Kinds()
   private var replies: [Int32: Reply] = [:]  // … and those with more to say than fits at once
   private var followers: Set<Int32> = []
   private var extra: [Int32: () -> Void] = [:]
-  private var events: [epoll_event]
+  private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: mostEvents)
   private let cleanUp: () -> Void
 
   private static let tickMilliseconds = 20
+  /// Descriptors that the server has for what it does, whatever others do: a look at /proc must not fail for want of one.
+  private static let reserve = 64
+  private let descriptors: Int
+  /// The soft RLIMIT_NOFILE that this process was started with: COMMAND is to have it. Each member takes a descriptor here,
+  /// so the server itself takes all it may.
+  public private(set) var descriptorsBefore: UInt64 = 0
+  private static let mostEvents = 64
 
   /// Listens at `path`, and at the same name as an abstract socket, which a chroot does not hide. `inherited` is a listening
   /// SOCK_SEQPACKET socket that somebody else made (sd_listen_fds). Throws the errno of what failed.
@@ -30,6 +38,8 @@ public final class Server {
     self.shim = shim
     self.cleanUp = cleanUp
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    clinux_descriptors(.max, &descriptorsBefore)
+    descriptors = Int(clinux_descriptors_now())
     var first = inherited ?? -1
     if first < 0 { first = try Server.listen(path, abstract: false) }
     listeners = [first, try Server.listen(path, abstract: true)]
@@ -39,16 +49,31 @@ public final class Server {
     period.it_interval.tv_nsec = Server.tickMilliseconds * 1_000_000
     period.it_value = period.it_interval
     timerfd_settime(timer, 0, &period, nil)
-    events = Array(repeating: epoll_event(), count: 64)
-    for fd in listeners + [timer] { add(fd, UInt32(EPOLLIN.rawValue)) }
-    host.unwatch = { [unowned self] in pids[$0] = nil }
+    host.mayWatch = { [unowned self] in pids.count < descriptors - 2 * Server.reserve }
+    events.initialize(repeating: epoll_event(), count: Server.mostEvents)
+    for fd in listeners {
+      kinds[fd] = .listener
+      add(fd, UInt32(EPOLLIN.rawValue))
+    }
+    kinds[timer] = .timer
+    add(timer, UInt32(EPOLLIN.rawValue))
+    host.unwatch = { [unowned self] in
+      pids[$0] = nil
+      kinds[$0] = .none
+    }
     host.watch = { [unowned self] pidfd, pid in
       pids[pidfd] = pid
+      kinds[pidfd] = .member
       add(pidfd, UInt32(EPOLLIN.rawValue))
     }
     host.questions = { [unowned self] in openQuestions() }
+    host.mailboxes.watch = { [unowned self] in watch($0, $1) }
+    host.mailboxes.answer = { [unowned self] in answerMail($0, $1, $2) }
     host.witnesses.watch = { [unowned self] in watch($0, $1) }
-    host.witnesses.unwatch = { [unowned self] in extra[$0] = nil }
+    host.witnesses.unwatch = { [unowned self] in
+      extra[$0] = nil
+      kinds[$0] = .none
+    }
     host.events.follow = { [unowned self] event in
       guard !followers.isEmpty else { return }
       let line = Array((event.json() + "\n").utf8)
@@ -86,37 +111,36 @@ public final class Server {
   /// Another descriptor to wait for in the same loop.
   public func watch(_ fd: Int32, _ react: @escaping () -> Void) {
     extra[fd] = react
+    kinds[fd] = .extra
     add(fd, UInt32(EPOLLIN.rawValue))
   }
 
   /// One round of the loop. `timeout` in milliseconds, −1 for ever.
   public func step(timeout: Int32 = -1) {
-    let n = epoll_wait(epoll, &events, Int32(events.count), timeout)
+    let n = epoll_wait(epoll, events, Int32(Server.mostEvents), timeout)
     guard n > 0 else { return }
-    for event in events[..<Int(n)] {
-      if let pid = pids[event.data.fd] { death(event.data.fd, pid, event.events) }
-    }
-    for event in events[..<Int(n)] where pids[event.data.fd] == nil {
-      let fd = event.data.fd
-      if listeners.contains(fd) {
-        acceptAll(fd)
-      } else if fd == timer {
+    for i in 0..<Int(n) where kinds[events[i].data.fd] == .member { death(events[i].data.fd, events[i].events) }
+    for i in 0..<Int(n) {
+      let fd = events[i].data.fd
+      switch kinds[fd] {
+      case .listener: acceptOne(fd)
+      case .question: question(fd)
+      case .timer:
         var times: UInt64 = 0
         _ = read(timer, &times, 8)
         host.tick()
-      } else if let react = extra[fd] {
-        react()
-      } else if waiting.contains(fd) {
-        question(fd)
-      } else if replies[fd] != nil {
-        if event.events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
+      case .extra: extra[fd]?()
+      case .reply:
+        if events[i].events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
+      case .member, .none: break
       }
     }
-    host.state?.flush(host.beancounters.values)
-    host.pages.refill()
+    if host.isKept { host.state?.flush(host.beancounters) }
+    if host.pages.isWaiting { host.pages.refill() }
   }
 
-  private func death(_ pidfd: Int32, _ pid: Int32, _ mask: UInt32) {
+  private func death(_ pidfd: Int32, _ mask: UInt32) {
+    guard let pid = pids[pidfd] else { return }
     // The event may be of a descriptor that was closed since, and whose number is another's now.
     var now = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
     guard poll(&now, 1, 0) == 1 else { return }
@@ -125,27 +149,42 @@ public final class Server {
     if pids[pidfd] == pid { change(pidfd, 0) }  // from now on only EPOLLHUP: reaped (6.9)
   }
 
-  private func acceptAll(_ listener: Int32) {
-    while true {
-      let fd = clinux_accept(listener)
-      guard fd >= 0 else { return }
-      waiting.insert(fd)
-      if !question(fd) { add(fd, UInt32(EPOLLIN.rawValue)) }
+  /// Of several that wait, the next round takes the next: to find out that there is none costs a system call.
+  private func acceptOne(_ listener: Int32) {
+    makeRoom()
+    let fd = clinux_accept(listener)
+    guard fd >= 0 else { return }
+    if !question(fd) { letWait(fd) }
+  }
+
+  private func letWait(_ fd: Int32) {
+    kinds[fd] = .question
+    waiting.insert(fd)
+    add(fd, UInt32(EPOLLIN.rawValue))
+  }
+
+  /// Who opens connections by the thousand and says nothing, or asks and does not read, loses the older half of them before
+  /// they are all that there is.
+  private func makeRoom() {
+    guard waiting.count + replies.count >= max(Server.reserve, descriptors - Server.reserve - pids.count) else { return }
+    for fd in waiting.excess(with: replies.keys) {
+      if replies[fd] != nil { hangUp(fd) } else { close(fd) }
+      waiting.remove(fd)
+      kinds[fd] = .none
     }
   }
 
   private func openQuestions() -> [Int32: Int64] {
     for listener in listeners {
+      makeRoom()
       while case let fd = clinux_accept(listener), fd >= 0 {
-        waiting.insert(fd)
-        add(fd, UInt32(EPOLLIN.rawValue))
+        letWait(fd)
+        makeRoom()
       }
     }
     var questions: [Int32: Int64] = [:]
-    for fd in waiting {
-      var peer = ucred()
-      var length = socklen_t(MemoryLayout<ucred>.size)
-      if getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 { questions[peer.pid, default: 0] += 1 }
+    for fd in waiting.all {
+      if let pid = Connections.peer(fd)?.pid { questions[pid, default: 0] += 1 }
     }
     return questions
   }
@@ -157,14 +196,24 @@ public final class Server {
   @discardableResult private func question(_ fd: Int32) -> Bool {
     let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
-    waiting.remove(fd)
-    var peer = ucred()
-    var length = socklen_t(MemoryLayout<ucred>.size)
-    guard n > 0, n <= packet.count, getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 else {
+    if kinds[fd] == .question {
+      waiting.remove(fd)
+      kinds[fd] = .none
+    }
+    guard n > 0, n <= packet.count, let peer = Connections.peer(fd) else {
       close(fd)
       return true
     }
     if n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC {
+      let request = UnsafePointer(packet.baseAddress!.assumingMemoryBound(to: bc_request.self))
+      if host.seats.grantAtOnce(request, from: peer.pid) {
+        var answer = bc_answer()
+        answer.magic = BC_WIRE_MAGIC
+        answer.own_limit = -1
+        send(fd, &answer, MemoryLayout<bc_answer>.size, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        close(fd)
+        return true
+      }
       answerMember(fd, packet.load(as: bc_request.self), peer.pid)
     } else if peer.uid == geteuid() || peer.uid == 0 {
       answerControl(fd, Array(packet[..<n]), peer.pid)
@@ -174,22 +223,43 @@ public final class Server {
     return true
   }
 
-  private func answerMember(_ fd: Int32, _ question: bc_request, _ pid: Int32) {
+  @inline(never) private func answerMember(_ fd: Int32, _ question: bc_request, _ pid: Int32) {
     defer { close(fd) }
     var request = question
-    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return }
+    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return host.events.addStranger(pid) }
     bc_request_clean(&request)
     one.work.requests += 1
     host.witnesses.forget()
     var (answer, descriptor) = one.answer(request, from: pid)
     let isHeard = Int32(request.flags) & Int32(BC_FLAG_ONE_WAY) == 0
     if isHeard, host.witnesses.isWanted { answer.flags |= UInt32(BC_ANSWER_WITNESS) }
-    host.state?.flush(host.beancounters.values)  // before the program hears of a denial
+    host.state?.flush(host.beancounters)  // before the program hears of a denial
     if isHeard {
       withUnsafePointer(to: answer) { _ = clinux_send(fd, $0, MemoryLayout<bc_answer>.size, descriptor) }
       host.witnesses.take(fd, of: pid)
     }
     if descriptor >= 0 { close(descriptor) }
+  }
+
+  /// The same for a question that lies in a member's page: it can be sent no descriptor, and nobody is witnessed.
+  private func answerMail(_ one: Accounting, _ page: UnsafeMutablePointer<bc_page>, _ pid: Int32) {
+    guard bc_cas32(bc_page_mail(page), Int32(BC_MAIL_ASKED.rawValue), Int32(BC_MAIL_TAKEN.rawValue)) else { return }
+    var request = page.pointee.mail.request
+    var answer = bc_answer()
+    if request.magic == BC_WIRE_MAGIC, Token(request.token.0, request.token.1) == one.token {
+      bc_request_clean(&request)
+      request.socket = -1
+      one.work.requests += 1
+      host.witnesses.forget()
+      var descriptor: Int32
+      (answer, descriptor) = one.answer(request, from: pid, in: page)
+      if descriptor >= 0 { close(descriptor) }
+      host.state?.flush(host.beancounters)
+    }
+    page.pointee.mail.answer = answer
+    if bc_cas32(bc_page_mail(page), Int32(BC_MAIL_TAKEN.rawValue), Int32(BC_MAIL_ANSWERED.rawValue)) {
+      clinux_wake(bc_page_mail(page))
+    }
   }
 
   // MARK: bcctl and bcrun --server
@@ -203,28 +273,41 @@ public final class Server {
       reply.staysOpen = true
     }
     replies[fd] = reply
-    if pids[fd] == nil { add(fd, 0) }
+    if kinds[fd] == .none { add(fd, 0) }
+    kinds[fd] = .reply
     push(fd)
   }
 
   private func push(_ fd: Int32) {
     guard let done = replies[fd]?.send(to: fd) else { return }
-    switch done {
+    if done == .more { boundReplies() }
+    switch replies[fd] == nil ? .broken : done {
     case .more: change(fd, UInt32(EPOLLOUT.rawValue))
     case .sent: change(fd, 0)
     case .ended, .broken: hangUp(fd)
     }
   }
 
+  private static let mostUnread = 16 << 20
+
+  /// What nobody reads must not fill the memory, however many they are.
+  private func boundReplies() {
+    while replies.values.reduce(0, { $0 + $1.size }) > Server.mostUnread,
+      let most = replies.max(by: { $0.value.size < $1.value.size })
+    { hangUp(most.key) }
+  }
+
   private func hangUp(_ fd: Int32) {
+    guard replies[fd] != nil else { return }
     replies[fd] = nil
+    kinds[fd] = .none
     followers.remove(fd)
     close(fd)
   }
 
   /// Removes the socket from the file system.
   public func shutDown() {
-    host.state?.flush(host.beancounters.values)
+    host.state?.flush(host.beancounters)
     unlink(path)
     cleanUp()
   }

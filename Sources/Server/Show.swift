@@ -20,6 +20,9 @@ extension Accounting {
 
   /// `exact`, `estimate`, `view` or `unseen`.
   func status(_ resource: Resource) -> String {
+    if Resource.buffers.contains(resource), observed.last == nil, bufferLook.took >= 0 {
+      return bufferLook.hidden == 0 ? "view" : "unseen"
+    }
     guard Resource.charged.contains(resource) else {
       return observed.status(
         resource, maxheld: ledger[resource].maxheld, hasHadMembers: ledger[.numproc].maxheld > 0)

@@ -29,7 +29,7 @@ struct Sightings {
       if let known = before[fd], known.name == name { found[fd] = known } else { found[fd] = Seen(name: name, since: now) }
     }
     seen[pid] = found
-    let took = (Clock.precise() - began) / 1000
+    let took = Int64(Clock.precise() - began)
     next[pid] = Clock.milliseconds() + max(Sightings.interval, Sightings.rest * took)
   }
 

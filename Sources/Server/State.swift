@@ -1,6 +1,7 @@
 internal import Beancounters
 internal import CLinux
 internal import Command
+internal import Recount
 internal import Witness
 private import CSQLite
 
@@ -8,13 +9,21 @@ private import CSQLite
 /// program hears of a denial, so that `kill -9` loses nothing; a power cut may lose the last moments (synchronous=OFF:
 /// held is learned from the kernel in any case).
 public final class State {
-  /// Some figure moved since the last flush.
-  var isDirty = false
+  /// Beancounters whose figures moved since the last flush.
+  private var dirty: Set<Int> = []
+  func touch(_ one: Accounting) { dirty.insert(one.id) }
   private let database: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
   private var written: [Int: [Figures]] = [:]
   /// The disk is full, or its like: the figures are kept here and written when it can be done again.
-  public private(set) var trouble: String?
+  public private(set) var trouble: String? {
+    didSet { if trouble != oldValue { onTrouble(trouble) } }
+  }
+  /// Told what is wrong, and nil when all has been written after all.
+  public var onTrouble: (String?) -> Void = { _ in }
+  /// Beancounters whose names and bounds could not be written, or not be forgotten.
+  private var unsaved: Set<Int> = []
+  private var unforgotten: Set<Int> = []
 
   private struct Figures: Equatable {
     var maxheld: Int64
@@ -37,6 +46,10 @@ public final class State {
       count INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS blame(id INTEGER NOT NULL, n INTEGER NOT NULL, frames TEXT NOT NULL, witnessed INTEGER NOT NULL,
       injected INTEGER NOT NULL, PRIMARY KEY(id, n)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS born(id INTEGER PRIMARY KEY, seconds INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS kept(id INTEGER NOT NULL, what TEXT NOT NULL, PRIMARY KEY(id, what)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS outside(id INTEGER NOT NULL, pid INTEGER NOT NULL, started INTEGER NOT NULL, fds TEXT NOT NULL,
+      PRIMARY KEY(id, pid)) STRICT, WITHOUT ROWID;
     """
 
   /// Opens or makes the file. Throws with what people can do about it.
@@ -68,12 +81,12 @@ public final class State {
 
   // MARK: Statements
 
-  private enum Value {
+  enum Value {
     case number(Int64)
     case text(String)
   }
 
-  @discardableResult private func run(_ sql: String, _ values: [Value] = [], _ row: (OpaquePointer) -> Void = { _ in }) -> Bool {
+  @discardableResult func run(_ sql: String, _ values: [Value] = [], _ row: (OpaquePointer) -> Void = { _ in }) -> Bool {
     if statements[sql] == nil {
       var made: OpaquePointer?
       guard sqlite3_prepare_v2(database, sql, -1, &made, nil) == SQLITE_OK else { return failed() }
@@ -99,96 +112,36 @@ public final class State {
   }
 
   private func failed() -> Bool {
+    failures += 1
     trouble = String(cString: sqlite3_errmsg(database))
     return false
   }
 
-  private func text(_ row: OpaquePointer, _ i: Int32) -> String {
+  func text(_ row: OpaquePointer, _ i: Int32) -> String {
     sqlite3_column_text(row, i).map { String(cString: $0) } ?? ""
   }
 
-  private func together(_ body: () -> Void) {
-    guard run("BEGIN IMMEDIATE") else { return }
-    let before = trouble
+  private var failures = 0
+  /// A disk that is full is not asked with every question.
+  private var nextTry: Int64 = 0
+  private static let patience: Int64 = 100
+
+  /// All of it or nothing; false: nothing.
+  @discardableResult func together(_ body: () -> Void) -> Bool {
+    guard run("BEGIN IMMEDIATE") else { return false }
+    let before = failures
     body()
-    if trouble == before, run("COMMIT") { trouble = nil } else { run("ROLLBACK") }
+    if failures == before, run("COMMIT") { return true }
+    sqlite3_exec(database, "ROLLBACK", nil, nil, nil)  // it may have ended by itself
+    return false
   }
 
-  // MARK: What is kept
-
-  /// Whether an earlier life had this id: it is not given to another.
-  func isKnown(_ id: Int) -> Bool {
-    var known = false
-    run("SELECT 1 FROM beancounter WHERE id=?", [.number(Int64(id))]) { _ in known = true }
-    return known
-  }
-
-  struct Saved {
-    var id: Int
-    var name: String
-    var parent: Int?
-    var token: Token
-    var settings: Settings
-  }
-
-  /// Those that were alive when the server last was, parents first.
-  func alive() -> [Saved] {
-    var found: [Saved] = []
-    run("SELECT id, name, parent, token, openvz, allow, meminfo FROM beancounter WHERE lives=1 ORDER BY id") { row in
-      guard let token = Token(text(row, 3)) else { return }
-      found.append(
-        Saved(
-          id: Int(sqlite3_column_int64(row, 0)), name: text(row, 1),
-          parent: sqlite3_column_type(row, 2) == SQLITE_NULL || sqlite3_column_int64(row, 2) == 0 ? nil : Int(sqlite3_column_int64(row, 2)),
-          token: token,
-          settings: Settings(
-            bounds: [:], allowOnServerLoss: sqlite3_column_int64(row, 5) != 0, openvzErrno: sqlite3_column_int64(row, 4) != 0,
-            meminfo: sqlite3_column_int64(row, 6) != 0)))
-    }
-    for i in found.indices { found[i].settings.bounds = bounds(of: found[i].id) }
-    var ordered: [Saved] = []
-    while let i = found.firstIndex(where: { one in one.parent == nil || ordered.contains { $0.id == one.parent } }) {
-      ordered.append(found.remove(at: i))
-    }
-    return ordered
-  }
-
-  private func bounds(of id: Int) -> [Resource: Bounds] {
-    var bounds: [Resource: Bounds] = [:]
-    run("SELECT resource, barrier, \"limit\" FROM resource WHERE id=?", [.number(Int64(id))]) { row in
-      guard let resource = Resource(name: text(row, 0)) else { return }
-      bounds[resource] = Bounds(barrier: sqlite3_column_int64(row, 1), limit: sqlite3_column_int64(row, 2))
-    }
-    return bounds
-  }
-
-  /// maxheld, failcnt and denials of an earlier life go on.
-  func resume(_ one: Accounting) {
-    run("SELECT resource, maxheld, failcnt FROM resource WHERE id=?", [.number(Int64(one.id))]) { row in
-      guard let resource = Resource(name: text(row, 0)) else { return }
-      one.ledger.resume(resource, maxheld: sqlite3_column_int64(row, 1), failcnt: sqlite3_column_int64(row, 2))
-    }
-    var denials: [Report.Denial] = []
-    run(
-      """
-      SELECT resource, count, errno, pid, comm, call, detail, amount, coalesce(frames, ''), coalesce(witnessed, 0),
-      coalesce(injected, 0), arguments, thread, thread_name FROM denial LEFT JOIN blame USING(id, n) WHERE id=? ORDER BY n
-      """, [.number(Int64(one.id))]
-    ) { row in
-      guard let resource = Resource(name: text(row, 0)) else { return }
-      denials.append(
-        .init(
-          resource: resource, count: sqlite3_column_int64(row, 1), errno: text(row, 2), pid: Int32(sqlite3_column_int64(row, 3)),
-          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), arguments: text(row, 11),
-          amount: sqlite3_column_int64(row, 7), thread: Int32(sqlite3_column_int64(row, 12)), threadName: text(row, 13),
-          frames: Frame.stack(text(row, 8)), witnessed: sqlite3_column_int64(row, 9), injected: sqlite3_column_int64(row, 10) != 0))
-    }
-    one.resume(denials)
-  }
+  // MARK: Writing
 
   /// All of one: when it is made, or gets new bounds.
   func save(_ one: Accounting) {
-    together {
+    unforgotten.remove(one.id)
+    let done = together {
       run(
         """
         INSERT INTO beancounter(id, name, parent, token, openvz, allow, meminfo) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET
@@ -200,6 +153,7 @@ public final class State {
           .number(one.settings.openvzErrno ? 1 : 0), .number(one.settings.allowOnServerLoss ? 1 : 0),
           .number(one.settings.meminfo ? 1 : 0),
         ])
+      run("INSERT OR IGNORE INTO born VALUES(?, ?)", [.number(Int64(one.id)), .number(one.born)])
       for resource in Resource.allCases {
         let account = one.ledger[resource]
         run(
@@ -213,7 +167,27 @@ public final class State {
           ])
       }
     }
+    guard done else {
+      unsaved.insert(one.id)
+      return
+    }
+    unsaved.remove(one.id)
     written[one.id] = figures(one)
+  }
+
+  /// Shared memory that it has to pay for.
+  func saveKept(_ one: Accounting) {
+    together {
+      run("DELETE FROM kept WHERE id=?", [.number(Int64(one.id))])
+      for kept in one.kept { run("INSERT INTO kept VALUES(?, ?)", [.number(Int64(one.id)), .text(kept.text)]) }
+    }
+  }
+
+  func resumeKept(_ one: Accounting) {
+    run("SELECT what FROM kept WHERE id=?", [.number(Int64(one.id))]) { row in
+      if let kept = Kept(text(row, 0)) { one.kept.insert(kept) }
+    }
+    run("SELECT seconds FROM born WHERE id=?", [.number(Int64(one.id))]) { one.born = sqlite3_column_int64($0, 0) }
   }
 
   private func figures(_ one: Accounting) -> [Figures] {
@@ -222,34 +196,49 @@ public final class State {
 
   /// Its process has gone, its counters are kept for when its id comes back; `wholly` forgets those too.
   func forget(_ one: Accounting, wholly: Bool = true) {
-    let id: [Value] = [.number(Int64(one.id))]
-    together {
+    unsaved.remove(one.id)
+    forget(one.id, wholly: wholly)
+    written[one.id] = nil
+  }
+
+  private func forget(_ n: Int, wholly: Bool) {
+    let id: [Value] = [.number(Int64(n))]
+    let done = together {
       if wholly {
-        for table in ["beancounter", "resource", "denial", "blame"] { run("DELETE FROM \(table) WHERE id=?", id) }
+        for table in ["beancounter", "resource", "denial", "blame", "born", "kept", "outside"] { run("DELETE FROM \(table) WHERE id=?", id) }
       } else {
         run("UPDATE beancounter SET lives=0 WHERE id=?", id)
       }
     }
-    written[one.id] = nil
+    if done { unforgotten.remove(n) } else { unforgotten.insert(n) }
   }
 
   /// What moved since the last time, in one transaction.
-  func flush(_ all: some Collection<Accounting>) {
-    guard isDirty else { return }
-    isDirty = false
-    together {
-      for one in all {
+  func flush(_ all: [Int: Accounting]) {
+    let mustWrite = !dirty.isEmpty || !unsaved.isEmpty || !unforgotten.isEmpty
+    guard mustWrite, trouble == nil || Clock.milliseconds() >= nextTry else { return }
+    nextTry = Clock.milliseconds() + State.patience
+    for id in unsaved { if let one = all[id] { save(one) } }
+    for id in unforgotten { forget(id, wholly: true) }
+    let moved = dirty.compactMap { all[$0] }
+    let done = together {
+      for one in moved {
         let now = figures(one)
         for (i, resource) in Resource.allCases.enumerated() where written[one.id]?[i] != now[i] {
           run(
             "UPDATE resource SET maxheld=?, failcnt=? WHERE id=? AND resource=?",
             [.number(now[i].maxheld), .number(now[i].failcnt), .number(Int64(one.id)), .text(resource.name)])
         }
-        written[one.id] = now
         flushDenials(one)
       }
     }
-    if trouble != nil { written = [:]; isDirty = true }
+    guard done else { return }
+    dirty = []
+    if unsaved.isEmpty, unforgotten.isEmpty { trouble = nil }
+    for one in moved {
+      written[one.id] = figures(one)
+      one.changedDenials = []
+    }
   }
 
   private func flushDenials(_ one: Accounting) {
@@ -269,6 +258,5 @@ public final class State {
           .number(Int64(one.id)), .number(Int64(n)), .text(Frame.text(of: d.frames)), .number(d.witnessed), .number(d.injected ? 1 : 0),
         ])
     }
-    one.changedDenials = []
   }
 }

@@ -76,13 +76,14 @@ extension Accounting {
       point.tries += 1
       if point.tries % Watch.tries == 0 { watch.rest(point) } else { watch.offered[pid] = point }
     }
+    noteArmed(pid)
     if !watch.isArmed(pid) { disarm(pid) }
   }
 
   /// The file of this question has the point that is offered, and `more`; nil when there is none.
   func takePoint(_ pid: Int32, more: Int64 = 0) {
     var point = watch.offered.removeValue(forKey: pid) ?? Watch.Point(pid: pid, weight: 0)
-    point.weight += more
+    point.weight = min(point.weight + min(more, 1 << 48), 1 << 48)
     guard point.weight > 0, let member = members[pid] else { return }
     point.fd = member.question
     point.frames = nil
@@ -91,16 +92,20 @@ extension Accounting {
       watch.kept[id]?.frames = frames
       watch.pending[pid].map { if $0.id == id { watch.pending[pid]!.point.frames = frames } }
     }
-    if !isRead, more == 0 { return watch.rest(point) }
+    if !isRead, more == 0 {
+      noteArmed(pid)
+      return watch.rest(point)
+    }
     // What is too much to be read counts as unknown, so that no other place gets its share.
     if !isRead { point.frames = [] }
     watch.pending[pid] = (id, point)
+    noteArmed(pid)
     if let cell = member.cell(.numfile) { arm(cell, .numfile) }
   }
 
   /// Marks the file, if it is there: empty, or what the socket is. nil: it has gone.
   private func keep(_ point: Watch.Point) -> String? {
-    guard let page = members[point.pid]?.page, (0..<Int32(BC_OWNED_FDS)).contains(point.fd) else { return nil }
+    guard let page = members[point.pid]?.pageWithWords, (0..<Int32(BC_OWNED_FDS)).contains(point.fd) else { return nil }
     switch bc_owned_watch(page, UInt32(point.fd)) {
     case 1: return ""
     case 2: return Descriptors.name(point.pid, point.fd)
@@ -110,7 +115,7 @@ extension Accounting {
 
   private func isThere(_ point: Watch.Point) -> Bool {
     if let socket = point.socket { return Descriptors.name(point.pid, point.fd) == socket }
-    guard let page = members[point.pid]?.page else { return false }
+    guard let page = members[point.pid]?.pageWithWords else { return false }
     return bc_owned_is_watched(page, UInt32(point.fd))
   }
 
@@ -132,6 +137,7 @@ extension Accounting {
         continue
       }
       watch.offered[pid] = point
+      noteArmed(pid)
       // Without credit, what is out to it is what it has had at once: no charge that asks can be a height that is missed.
       let granted = ledger.granted(member.slot, .numfile)
       observePeak(member, .numfile, grantedBefore: granted)
@@ -139,14 +145,6 @@ extension Accounting {
       mirror(pid, .numfile)
       arm(cell, .numfile)
     }
-  }
-
-  /// What a charge lacks, of what is there already: so that where every charge asks, what is out to a member is what it has
-  /// had at once.
-  func shortfall(_ pid: Int32, _ resource: Resource, _ n: Int64) -> Int64 {
-    guard resource == .numfile, let cell = members[pid]?.cell(resource) else { return n }
-    let credit = bc_load(&cell.pointee.credit)
-    return credit > 0 && credit < n ? n - credit : n
   }
 
   /// Points of files that have gone are free.
@@ -157,8 +155,12 @@ extension Accounting {
     }
   }
 
+  /// Whether a question of its may be answered at once (AtOnce.swift).
+  private func noteArmed(_ pid: Int32) { host.seats[pid]?.pointee.isWatched = watch.isArmed(pid) }
+
   private func disarm(_ pid: Int32) {
-    guard !injects(.numfile), let cell = members[pid]?.cell(.numfile) else { return }
+    guard !injects(.numfile), !isOver(.numfile), let member = members[pid], let cell = member.cell(.numfile) else { return }
+    observePeak(member, .numfile, grantedBefore: ledger.granted(member.slot, .numfile))
     let credit = bc_load(&cell.pointee.credit)
     _ = bc_cas32(&cell.pointee.uncertain, Int32(BC_ARMED.rawValue), Int32(BC_SURE.rawValue))
     if credit >= 0 { bc_store(&cell.pointee.low, credit) }

@@ -36,6 +36,13 @@ public struct Sampler: Sendable {
   /// itself, and no other stands in for it.
   public var unitsAhead: Int64 { left >= Double(Int64.max) ? .max : max(0, Int64(left.rounded(.up)) - 1) }
 
+  /// Goes past a grant on which no point falls; false where one does, and then nothing has changed.
+  public mutating func passes(_ amount: Int64) -> Bool {
+    guard amount / 64 < interval, left > Double(amount) else { return false }
+    left -= Double(max(0, amount))
+    return true
+  }
+
   private static func gap(_ interval: Int64, using generator: inout some RandomNumberGenerator) -> Double {
     -log(1 - Double.random(in: 0..<1, using: &generator)) * Double(interval)
   }

@@ -7,9 +7,11 @@ struct BeancountersCommand: ParsableCommand {
 
   @Argument(help: "A name or an id; without one, all.", completion: .beancounters)
   var name: String?
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
+    if json.isOn { return try outputJSON(server.control().ask(name.map { ["show", $0] } ?? ["list"])) }
     let answer = try server.control().ask(["user_beancounters"] + (name.map { [$0] } ?? []))
     try Reply.check(answer)
     try output(answer)

@@ -17,11 +17,13 @@ struct SetCommand: ParsableCommand {
   var name: String
   @Argument(help: ArgumentHelp("New bounds.", valueName: "res=barrier[:limit]"), completion: .boundsOfResources)
   var bounds: [String]
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     let words = try Change.words(bounds)
-    let _: Reply.Done = try Reply.read(try server.control().ask(["set", name] + words))
+    try done(try server.control().ask(["set", name] + words), json)
+    Change.warn(of: bounds)
   }
 }
 
@@ -45,8 +47,10 @@ struct CreateCommand: ParsableCommand {
   var errno = Errno.posix
   @Option(help: "Charges while the server is lost.")
   var onServerLoss = Loss.deny
+  @Flag(help: "Members see their bound on memory in /proc/meminfo.")
+  var meminfo = false
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func validate() throws {
     // Readers of the kernel's file lose a beancounter with nine digits.
@@ -59,9 +63,10 @@ struct CreateCommand: ParsableCommand {
     if let parent { words.append("parent=\(parent)") }
     if errno == .openvz { words.append("errno=openvz") }
     if onServerLoss == .allow { words.append("on-server-loss=allow") }
+    if meminfo { words.append("meminfo") }
     let answer = try server.control().ask(words + Change.words(bounds))
-    if json.isOn { return try outputJSON(answer) }
-    try output("\(Reply.read(answer, as: Reply.Created.self).id)\n")
+    if json.isOn { try outputJSON(answer) } else { try output("\(Reply.read(answer, as: Reply.Created.self).id)\n") }
+    Change.warn(of: bounds)
   }
 }
 
@@ -71,11 +76,10 @@ struct RemoveCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var server: ServerSocket
 
-  func run() throws {
-    let _: Reply.Done = try Reply.read(try server.control().ask(["remove", name]))
-  }
+  func run() throws { try done(try server.control().ask(["remove", name]), json) }
 }
 
 /// `RES=BARRIER[:LIMIT]` as people write it, to the plain numbers of the protocol.
@@ -96,6 +100,17 @@ enum Change {
       words.append("\(resource.name)=\(plain(change.barrier)):\(plain(change.limit))")
     }
     return words
+  }
+
+  /// Bounds that are counted and no more are taken, and named.
+  static func warn(of texts: [String]) {
+    var bounds: [Resource: Bounds] = [:]
+    for text in texts {
+      let parts = text.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2, let resource = Resource(name: parts[0]) else { continue }
+      bounds[resource] = (try? BoundsChange(String(parts[1]), of: resource, option: ""))?.applied(to: Bounds())
+    }
+    if let line = Options.notEnforced(in: bounds) { try? write(Array("bcctl: \(line)\n".utf8), to: 2) }
   }
 
   private static func plain(_ amount: Int64?) -> String {

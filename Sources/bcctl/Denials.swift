@@ -11,7 +11,7 @@ struct DenialsCommand: ParsableCommand {
   var name: String
   @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     let answer = try server.control().ask(["denials", name])

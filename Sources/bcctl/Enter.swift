@@ -17,7 +17,7 @@ struct EnterCommand: ParsableCommand {
   var name: String
   @Argument(parsing: .postTerminator, help: ArgumentHelp("The command, after --.", valueName: "command"))
   var command: [String] = []
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func validate() throws {
     guard !command.isEmpty else {

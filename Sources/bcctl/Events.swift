@@ -14,7 +14,7 @@ struct EventsCommand: ParsableCommand {
   @Argument(help: "A name or an id; without one, those of all.", completion: .beancounters)
   var name: String?
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     let control = try server.control()

@@ -2,9 +2,9 @@ import Beancounters
 import Command
 
 /// One column of `bcctl list`, in the words of vzlist: `numfile` is what is held, and `.m .b .l .f` are maxheld, barrier,
-/// limit and failcnt.
+/// limit and failcnt; `.s`, which vzlist lacks, is the status.
 enum Field: Equatable {
-  enum Part: String { case held, maxheld = "m", barrier = "b", limit = "l", failcnt = "f" }
+  enum Part: String { case held, maxheld = "m", barrier = "b", limit = "l", failcnt = "f", status = "s" }
 
   case id, name, parent, members
   case resource(Resource, Part)
@@ -14,7 +14,7 @@ enum Field: Equatable {
     case number(Int64), unlimited, text(String), none
   }
 
-  static let accepted = "id, name, parent, members, and RES, RES.m, RES.b, RES.l, RES.f for every resource RES"
+  static let accepted = "id, name, parent, members, and RES, RES.m, RES.b, RES.l, RES.f, RES.s for every resource RES"
 
   init(_ word: String) throws(UsageError) {
     switch word.lowercased() {
@@ -57,7 +57,7 @@ enum Field: Equatable {
 
   var side: Table.Side {
     switch self {
-    case .name, .parent: .left
+    case .name, .parent, .resource(_, .status): .left
     default: .right
     }
   }
@@ -74,6 +74,7 @@ enum Field: Equatable {
       case .held: return .number(row.held)
       case .maxheld: return .number(row.maxheld)
       case .failcnt: return .number(row.failcnt)
+      case .status: return .text(row.status)
       case .barrier: return row.barrier.map(Value.number) ?? .unlimited
       case .limit: return row.limit.map(Value.number) ?? .unlimited
       }

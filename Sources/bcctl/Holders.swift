@@ -17,7 +17,7 @@ struct HoldersCommand: ParsableCommand {
   var resource: String
   @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     let resource = try resourceName(resource)

@@ -5,7 +5,7 @@ struct ListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "All beancounters, one a line.",
     discussion: """
-      Fields: \(Field.accepted). RES is what is held, and .m maxheld, .b barrier, .l limit, .f failcnt, in the \
+      Fields: \(Field.accepted). RES is what is held, and .m maxheld, .b barrier, .l limit, .f failcnt, .s status, in the \
       resource's own unit (items, pages or bytes), or as sizes with --human.
 
       Example: bcctl list -o name,numfile,numfile.b,numfile.f -s -numfile.f
@@ -22,7 +22,7 @@ struct ListCommand: ParsableCommand {
   @Flag(help: "Amounts of pages and bytes as sizes.")
   var human = false
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     let fields = try Field.list(output)

@@ -9,9 +9,10 @@ struct MarkCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var server: ServerSocket
 
-  func run() throws { try Reply.check(try server.control().ask(["mark", name])) }
+  func run() throws { try done(try server.control().ask(["mark", name]), json) }
 }
 
 struct DiffCommand: ParsableCommand {
@@ -28,7 +29,7 @@ struct DiffCommand: ParsableCommand {
   var resource: String?
   @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     let only = try resource.map(resourceName)

@@ -4,7 +4,7 @@ import Command
 import FoundationEssentials
 
 /// Which server, for every command that asks one.
-struct ServerOptions: ParsableArguments {
+struct ServerSocket: ParsableArguments {
   @Option(help: ArgumentHelp("The server's socket.", valueName: "path"), completion: .file())
   var socket: String?
 
@@ -37,4 +37,10 @@ func resourceName(_ word: String) throws(UsageError) -> Resource {
 func outputJSON(_ answer: [UInt8]) throws {
   try Reply.check(answer)
   try output(answer.last == UInt8(ascii: "\n") ? answer : answer + [UInt8(ascii: "\n")])
+}
+
+/// An answer that says no more than that it is done: printed with `--json` alone.
+func done(_ answer: [UInt8], _ json: JSONOption) throws {
+  let _: Reply.Done = try Reply.read(answer)
+  if json.isOn { try outputJSON(answer) }
 }

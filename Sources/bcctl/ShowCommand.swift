@@ -17,7 +17,7 @@ struct ShowCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("Only the rows of these resources.", valueName: "res"), completion: .resources)
   var resources: [String] = []
   @OptionGroup var json: JSONOption
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   func run() throws {
     var only: [Resource] = []

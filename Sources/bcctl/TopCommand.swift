@@ -9,7 +9,7 @@ struct TopCommand: ParsableCommand {
       up and down arrows move. A row is green, yellow from 70 % and red from 90 % of its barrier. NO_COLOR is respected.
       """)
 
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 
   private static let period = 1.0
 

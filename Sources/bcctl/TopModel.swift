@@ -166,7 +166,7 @@ struct TopModel {
     return kept + "q quit   s sort   r reverse   / filter   arrows move"
   }
 
-  private var headings: [String] { ["NAME", "RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "SHARE", "FAILCNT"] }
+  private var headings: [String] { ["NAME", "RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "SHARE", "FAILCNT", "STATUS"] }
 
   private func line(_ entry: Entry, _ widest: Int, _ columns: Int) -> String {
     let row = entry.row
@@ -177,15 +177,16 @@ struct TopModel {
       [
         clipped(Display.visible(entry.name), widest), Display.visible(row.resource), Display.human(row.held, unit),
         Display.human(row.maxheld, unit), bound(row.barrier), bound(row.limit), share(row), String(row.failcnt),
+        row.status,
       ], history: "")
     let room = min(60, columns - width(of: left))
     return left + sparkline.text(history[entry.identity] ?? [], full: row.bound, columns: room)
   }
 
   private func cells(_ widest: Int, _ texts: [String], history: String) -> String {
-    let widths = [widest, 12, 9, 9, 9, 9, 6, 8]
+    let widths = [widest, 12, 9, 9, 9, 9, 6, 8, 8]
     let cells = zip(texts, widths).enumerated().map { index, cell in
-      index < 2 ? filled(cell.0, cell.1) : blanks(cell.1 - width(of: cell.0)) + cell.0
+      index < 2 || index == 8 ? filled(cell.0, cell.1) : blanks(cell.1 - width(of: cell.0)) + cell.0
     }
     return cells.joined(separator: " ") + "  " + history
   }

@@ -61,7 +61,8 @@ struct UbcCommand: ParsableCommand {
     name: [.short, .long],
     help: ArgumentHelp("Read this instead of asking the server; - is stdin.", valueName: "file"), completion: .file())
   var file: String?
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var json: JSONOption
+  @OptionGroup var server: ServerSocket
 
   private var watches: Bool { watch || watchDifferences || watchWithoutTitle || watchInterval != nil }
 
@@ -70,6 +71,7 @@ struct UbcCommand: ParsableCommand {
       throw ValidationError("\(option): accepted: a ratio such as 0.5, not below 0")
     }
     if let watchInterval, !(watchInterval >= 0.1) { throw ValidationError("-wn: accepted: seconds, 0.1 or more") }
+    if watches, json.isOn { throw ValidationError("--json is for programs, and -w for people; leave one out") }
     if watches, file == "-" { throw ValidationError("-w reads again and again, which stdin cannot give; name a file") }
   }
 
@@ -82,15 +84,17 @@ struct UbcCommand: ParsableCommand {
       heldRatio: heldRatio, maxheldRatio: maxheldRatio, quiet: quiet, verbose: verbose, relative: relative,
       incremental: incremental, color: color)
     var text = ""
+    var objects: [String] = []
     for one in try wanted(all()) {
       let old = UbcView.Before(
         failcnt: relative ? store.read(.failcnt, of: one.id) ?? [:] : [:],
         held: incremental ? store.read(.held, of: one.id) : nil)
       text += view.lines(one, before: old).map { $0 + "\n" }.joined()
+      objects.append(view.object(one, before: old))
       if relative { try store.save(.failcnt, of: one) }
       if incremental { try store.save(.held, of: one) }
     }
-    try output(text)
+    try output(json.isOn ? #"{"beancounters":[\#(objects.joined(separator: ","))]}"# + "\n" : text)
   }
 
   private func all() throws -> [Reply.Beancounter] {

@@ -28,11 +28,24 @@ struct UbcView {
       columns.append((heading, .right))
     }
     let table = Table(columns: columns, rows: rows.map { cells($0, before) })
-    let lines = table.lines()
+    var lines = table.lines()
+    for (index, row) in rows.enumerated() where row.status != "exact" { lines[index + 1] += "  " + row.status }
     guard color else { return lines }
     return [lines[0]] + zip(rows, lines.dropFirst()).map { row, line in
       failures(row, before) > 0 ? "\u{1b}[31m\(line)\u{1b}[0m" : isClose(row) ? "\u{1b}[33m\(line)\u{1b}[0m" : line
     }
+  }
+
+  /// The same rows for programs, amounts in the resource's own unit: `failures` and `change` are since the run before.
+  func object(_ one: Reply.Beancounter, before: Before) -> String {
+    func amount(_ value: Int64?) -> String { value.map { String($0) } ?? "null" }
+    let rows = one.resources.filter { isShown($0, before) }.map { row in
+      #"{"resource":\#(jsonString(row.resource)),"unit":"\#(row.unit.rawValue)","held":\#(row.held),"maxheld":\#(row.maxheld),"#
+        + #""barrier":\#(amount(row.barrier)),"limit":\#(amount(row.limit)),"failcnt":\#(row.failcnt),"#
+        + #""failures":\#(failures(row, before)),"change":\#(incremental ? amount(change(row, before) ?? 0) : "null"),"#
+        + #""status":\#(jsonString(row.status))}"#
+    }
+    return #"{"id":\#(one.id),"name":\#(jsonString(one.name)),"resources":[\#(rows.joined(separator: ","))]}"#
   }
 
   private func isShown(_ row: Reply.Row, _ before: Before) -> Bool {

@@ -34,7 +34,7 @@ struct Bcctl: ParsableCommand {
     ])
 
   // A subcommand that has the same group takes the value from here.
-  @OptionGroup var server: ServerOptions
+  @OptionGroup var server: ServerSocket
 }
 
 do {

@@ -1,6 +1,8 @@
+import Beancounters
 import CLinux
 import Command
 import Recount
+import Server
 
 /// The options with the files of `--config` read in; says which rows are counted only. Ends this process (125) when a file
 /// cannot be read, or when an option asks for a bound that cannot be enforced.
@@ -19,9 +21,30 @@ func completed(_ options: Options) -> Options {
   return options
 }
 
+/// The beancounters that the files of `bcd --config` name, each file read whole before anything is made of any. A file that does not
+/// say its beancounter's name is one of its own name, as OpenVZ's are: 101.conf is 101.
+func wantedBeancounters(_ files: [String]) -> [Host.Wanted] {
+  files.flatMap { file in
+    let blocks: [Configured]
+    do throws(UsageError) {
+      blocks = try Configured.parse(lines: readConfigFiles([file], each: true), source: "bcctl bounds")
+    } catch {
+      fail(error.message)
+    }
+    return blocks.map { block in
+      if let line = Options.notEnforced(in: block.resolved) {
+        _ = "bcd: \(Display.visible(file)): \(line)\n".withCString { write(2, $0, strlen($0)) }
+      }
+      let base = file.split(separator: "/").last ?? ""
+      let stem = String(base.split(separator: ".").first ?? base)
+      return Host.Wanted(file: file, name: block.name ?? stem, id: block.name == nil ? Int(stem) : nil, configured: block)
+    }
+  }
+}
+
 /// Runs `bcctl bounds FILE…` and hands back what it printed: bcctl, because reading TOML takes libraries that every start
 /// of this program would pay for. Its complaints go straight to stderr.
-private func readConfigFiles(_ files: [String]) -> String {
+private func readConfigFiles(_ files: [String], each: Bool = false) -> String {
   let own = Procfs.executable(getpid()) ?? ""
   let bcctl = own.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/bcctl"
   guard access(bcctl, X_OK) == 0 else {
@@ -32,7 +55,7 @@ private func readConfigFiles(_ files: [String]) -> String {
     fail("--config: no pipe: \(String(cString: strerror(clinux_errno())))")
   }
 
-  let words = ([bcctl, "bounds", "--"] + files).map { strdup($0) } + [nil]
+  let words = ([bcctl, "bounds"] + (each ? ["--each"] : []) + ["--"] + files).map { strdup($0) } + [nil]
   var environment: [UnsafeMutablePointer<CChar>?] = []
   while let entry = clinux_environment(environment.count) { environment.append(strdup(entry)) }
   defer { for word in words + environment { free(word) } }
@@ -56,6 +79,6 @@ private func readConfigFiles(_ files: [String]) -> String {
   close(ends[0])
   var status: Int32 = 0
   while waitpid(child, &status, 0) < 0, clinux_errno() == EINTR {}
-  guard status == 0 else { exit(125) }  // bcctl said why
+  guard status == 0 else { exit(isRun ? 125 : 1) }  // bcctl said why
   return String(decoding: bytes, as: UTF8.self)
 }

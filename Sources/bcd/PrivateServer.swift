@@ -25,28 +25,31 @@ final class PrivateServer: Place {
   var membership: (server: String, token: String, shim: String) { (server.path, books.token.text, server.shim) }
 
   func spawn(_ launch: Launch) -> (Int32, Int32) {
-    let path = Executable.resolve(launch.options.command[0])
-    let uncoverable = path.flatMap(Executable.reasonUncovered) != nil
     var before: UInt64 = .max
     // The child inherits its first lease: there is no moment without one.
-    let lease = books.firstLease(uncoverable: uncoverable)
+    let lease = books.firstLease
     if let lease, clinux_prlimit(0, lease, &before) != 0 { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
     var child: Int32 = 0
     var mask = launch.mask
+    var descriptors: UInt64 = 0
+    clinux_descriptors(server.descriptorsBefore, &descriptors)
     let error = clinux_spawn(&child, launch.argv, launch.words, &mask, launch.options.workdir)
+    clinux_descriptors(descriptors, &descriptors)
     if lease != nil { _ = clinux_prlimit(0, before, nil) }
     guard error == 0 else { return (error, 0) }
-    if let lease { books.prepare(lease: Int64(lease / 4096)) }
     books.adopt(child, parent: getpid(), execPath: launch.options.command[0])
     return (0, child)
   }
 
   private var watched = false
+  private var isReady = false
 
   func wait(for fd: Int32, _ ready: () -> Void) {
-    if !watched { server.watch(fd) {} }
+    if !watched { server.watch(fd) { [unowned self] in isReady = true } }
     watched = true
     server.step()
+    guard isReady else { return }
+    isReady = false
     ready()
   }
 

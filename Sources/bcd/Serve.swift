@@ -3,27 +3,12 @@ import Command
 import Recount
 import Server
 
-private let help = """
-  bcd [--socket PATH] [--state FILE]
-
-  Keeps beancounters that many commands share, in the foreground. bcrun --server PATH runs a command in a new one, bcctl
-  makes, changes and shows them.
-
-    --socket PATH   where it listens; otherwise $XDG_RUNTIME_DIR/beancounter/bcd.sock, or a directory of yours under the
-                    temporary directory
-    --state FILE    what survives the server: bounds, maxheld, failcnt, denials; otherwise bcd.db beside the socket
-    --help, --version
-
-  A socket from the service manager (sd_listen_fds) is used, and READY=1 is sent. SIGTERM ends it; members that run on find
-  the next server at the same socket.
-
-  """
-
 /// The server that many share, until SIGTERM.
 func serve(_ arguments: [String]) -> Never {
-  let (socket, state) = read(arguments)
+  let options = readOptions(arguments)
+  let wanted = wantedBeancounters(options.configFiles)
   let inherited = inheritedSocket()
-  let path = socket ?? DefaultSocket.path { fail($0) }
+  let path = options.socket ?? DefaultSocket.path { fail($0) }
   if inherited == nil { makeWay(path) }
   let server: Server
   do {
@@ -32,12 +17,23 @@ func serve(_ arguments: [String]) -> Never {
     fail("--socket \(path): \(error); give a path that can be made, of at most 107 bytes")
   }
   do {
-    server.host.state = try State(path: state ?? DefaultSocket.beside(path))
+    let file = options.state ?? DefaultSocket.beside(path)
+    server.host.state = try State(path: file)
+    server.host.state?.onTrouble = { why in
+      let text = why.map { "\($0); figures are kept, and written when they can be" } ?? "all is written again"
+      complain("--state \(file): \(text)")
+    }
   } catch {
     server.shutDown()
     fail(error.text)
   }
   server.host.restore()
+  do {
+    try server.host.configure(wanted)
+  } catch {
+    server.shutDown()
+    fail(error.text)
+  }
 
   var mask = sigset_t()
   sigemptyset(&mask)
@@ -53,36 +49,23 @@ func serve(_ arguments: [String]) -> Never {
   exit(0)
 }
 
-private func read(_ arguments: [String]) -> (socket: String?, state: String?) {
-  var socket: String?
-  var state: String?
-  var rest = arguments[...]
-  while let word = rest.popFirst() {
-    let name = word.prefix { $0 != "=" }
-    func value() -> String {
-      if name.count < word.count { return String(word.dropFirst(name.count + 1)) }
-      guard let next = rest.popFirst() else { usage("\(word) needs a value") }
-      return next
+private func readOptions(_ arguments: [String]) -> ServerOptions {
+  do {
+    switch try parseServerOptions(arguments) {
+    case .help: say(serverHelpText)
+    case .version: say("beancounter 0.1\n")
+    case .serve(let options): return options
     }
-    switch name {
-    case "--help", "-h":
-      say(help)
-      exit(0)
-    case "--version":
-      say("beancounter 0.1\n")
-      exit(0)
-    case "--socket": socket = value()
-    case "--state": state = value()
-    default: usage("\(word): accepted: --socket PATH, --state FILE, --help, --version; a command is run by bcrun")
-    }
+    exit(0)
+  } catch {
+    complain(error.message)
+    exit(2)
   }
-  return (socket, state)
 }
 
-private func usage(_ message: String) -> Never {
+private func complain(_ message: String) {
   let text = "bcd: \(message)\n"
   _ = text.withCString { write(2, $0, strlen($0)) }
-  exit(2)
 }
 
 /// sd_listen_fds(3): the first descriptor is 3, and the variables are for this very process.

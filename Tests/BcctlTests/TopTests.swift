@@ -143,11 +143,11 @@ private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation
     #expect(
       lines.map { $0.text } == [
         "07:00:00  3 beancounters, 3 members  by share  /s",
-        "NAME RESOURCE          HELD   MAXHELD   BARRIER     LIMIT  SHARE  FAILCNT  HELD OVER TIME",
-        "db   numfile             95        95       100         -    95%        0" + blanks(25) + "██",
-        "mail numproc             80        80       100         -    80%        9" + blanks(25) + "▇▇",
-        "web  numfile             50        60       100         -    50%        1" + blanks(25) + "▅▅",
-        "db   numproc              3         3         -         -      -        0" + blanks(25) + "██",
+        "NAME RESOURCE          HELD   MAXHELD   BARRIER     LIMIT  SHARE  FAILCNT STATUS    HELD OVER TIME",
+        "db   numfile             95        95       100         -    95%        0 exact" + blanks(19) + "██",
+        "mail numproc             80        80       100         -    80%        9 exact" + blanks(19) + "▇▇",
+        "web  numfile             50        60       100         -    50%        1 exact" + blanks(19) + "▅▅",
+        "db   numproc              3         3         -         -      -        0 exact" + blanks(19) + "██",
         "",
         "q quit   s sort   r reverse   / filter   arrows move",
       ])

@@ -53,7 +53,7 @@ private struct Random: RandomNumberGenerator {
 
 /// Members that take, spend, drop, die; a server that grants, recalls, recounts. Each step is a number, so that a failing
 /// run shrinks to the fewest steps that still fail.
-private struct World {
+private struct World: ~Copyable {
   var ledger: Ledger
   var slots: [Ledger.Slot] = []
   var credit: [Ledger.Slot: Int64] = [:]

@@ -125,6 +125,26 @@ func example() -> Report {
     #expect(lines(report.text(verbose: true)).count == 23)
   }
 
+  @Test("where there is no room, what was refused and who is uncovered stay") func foldedRows() {
+    var report = example()
+    report.rows = Resource.allCases.map {
+      .init(resource: $0, held: 0, maxheld: 0, bounds: Bounds(barrier: 9, limit: 9), failcnt: $0 == .numinotify ? 3 : 0, status: "exact")
+    }
+    let used = report.rows.firstIndex { $0.resource == .numfile }!
+    report.rows[used].maxheld = 5
+    report.denials = Array(repeating: report.denials[0], count: 4)
+    report.remaining = 1
+    let folded = lines(report.text(verbose: false))
+    #expect(folded.count == 20)
+    #expect(folded.contains { $0.hasPrefix("  numinotify ") } && folded.contains { $0.hasPrefix("  numfile ") })
+    #expect(folded.count { $0.hasPrefix("  denied ") } == 4)
+    #expect(folded.contains { $0.hasPrefix("  uncovered: ") } && folded.contains("  still running: 1 process"))
+    #expect(folded.last == "  … 11 more (-v shows all)")
+    report.denials = Array(repeating: report.denials[0], count: 90)
+    let many = lines(report.text(verbose: false))
+    #expect(many.count == 20 && many.contains { $0.hasPrefix("  numinotify ") } && many.contains { $0.hasPrefix("  uncovered: ") })
+  }
+
   @Test func remaining() {
     var report = example()
     report.remaining = 2

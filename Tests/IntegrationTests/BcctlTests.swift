@@ -5,13 +5,14 @@ import Testing
 /// A bcd of the test's own, and bcctl speaking with it.
 final class Bcd {
   static let release = "\(repository)/.build/release"
-  let scratch = try! Scratch()
+  let scratch: Scratch
   let child: Child
   var socket: String { "\(scratch.path)/s" }
 
-  init() throws {
+  init(_ options: [String] = [], at scratch: Scratch = try! Scratch()) throws {
+    self.scratch = scratch
     let path = scratch.path
-    child = try Child(["\(Bcd.release)/bcd", "--socket", "\(path)/s"])
+    child = try Child(["\(Bcd.release)/bcd", "--socket", "\(path)/s"] + options)
     try child.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0 }
   }
 
@@ -220,6 +221,28 @@ extension RealPrograms {
       }
     }
 
+    @Test("the man pages have every option of every command") func manualPages() throws {
+      func words(_ text: String) -> Set<Substring> { Set(text.split { !($0.isLetter || $0.isNumber || $0 == "-") }) }
+      // mdoc's Fl puts one dash before each. The resources' own options are one entry, --RES.
+      func check(_ help: String, _ page: String) throws {
+        let known = words(text(at: "\(repository)/share/man/\(page)"))
+        let options = try #require(help.components(separatedBy: "Enforced resources:").first)
+        for word in words(options) where word.hasPrefix("--") && word.count > 3 && word != "--RES" {
+          #expect(known.contains(word.dropFirst()), "\(page) lacks \(word)")
+        }
+      }
+      let commands = [
+        "list", "show", "top", "events", "denials", "holders", "mark", "diff", "set", "create", "remove", "enter", "beancounters",
+        "ubc", "bounds", "validate", "completions",
+      ]
+      for command in commands {
+        try check(run(["\(Bcd.release)/bcctl", command, "--help"]).output, "man1/bcctl.1")
+        #expect(text(at: "\(repository)/share/man/man1/bcctl.1").contains(".It Cm \(command)"), "\(command)")
+      }
+      try check(run(["\(Bcd.release)/bcd", "--help"]).output, "man8/bcd.8")
+      try check(run(["\(repository)/bcrun", "--help"]).output, "man1/bcrun.1")
+    }
+
     // MARK: top
 
     private struct Shown: Decodable {
@@ -316,6 +339,20 @@ extension RealPrograms {
         """, "bash", prefix, completions,
       ])
       #expect(completed.lines.contains("denials"), "\(completed.errors)")
+      // bcrun's: options, their words, and COMMAND.
+      for (line, word) in [("bcrun --rep", "--report-format"), ("bcrun --report-format j", "json"), ("bcrun -q --numfile 5 ls", "lsblk")] {
+        let completed = try run([
+          "bash", "-c",
+          """
+          . "$1/share/bash-completion/completions/bcrun"; read -ra COMP_WORDS <<<"$2"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+          _bcrun; printf '%s\\n' "${COMPREPLY[@]}"
+          """, "bash", prefix, line,
+        ])
+        #expect(completed.lines.contains(Substring(word)), "\(line): \(completed.errors)")
+      }
+      for shell in ["zsh/site-functions/_bcrun", "zsh/site-functions/_bcd", "fish/vendor_completions.d/bcrun.fish"] {
+        #expect(text(at: "\(prefix)/share/\(shell)").contains(shell.contains("bcd") ? "state" : "fail-on"))
+      }
       #expect(try run(["\(repository)/Sources/install"]).code == 2)
       #expect(try run(["\(repository)/Sources/install", "relative"]).code == 2)
     }

@@ -9,7 +9,7 @@ extension RealPrograms {
     init() throws { scratch = try Scratch() }
 
     /// 18 to 22, 30: shells that empty and set LD_PRELOAD, other libraries preloaded, static and setuid children, sessions.
-    @Test(arguments: [
+    @Test("18 to 22, 30: shells, sessions, static children", arguments: [
       "LD_PRELOAD= ls /; unset LD_PRELOAD; ls /; exec env -i sh -c 'exec sh -c \"exec ls /\"'",
       "LD_PRELOAD=libm.so.6 ls / | head -2; LD_PRELOAD=/no/such.so true",
       "busybox sh -c 'busybox ls /; busybox seq 3'",
@@ -21,7 +21,7 @@ extension RealPrograms {
     }
 
     /// 23, 45, 54: programs that drop root, change root or enter namespaces stay members, and are counted once.
-    @Test(.enabled(if: isRoot, "only root may"), arguments: [
+    @Test("23, 45, 54: other users, roots and namespaces", .enabled(if: isRoot, "only root may"), arguments: [
       ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"],
       ["unshare", "-Urpfm", "--mount-proc"], ["unshare", "-n"], ["unshare", "-m"], ["chroot", "/"],
       ["bwrap", "--unshare-all", "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
@@ -38,7 +38,7 @@ extension RealPrograms {
 
     /// 5, 58: ThreadSanitizer and UBSan as they are; AddressSanitizer, which insists on being first, once told not to. Under a bound of
     /// memory they cannot exist: their shadows are mapped by system calls of their own (docs/limits.md).
-    @Test(arguments: ["address", "thread", "undefined"]) func sanitizers(which: String) throws {
+    @Test("5, 58: sanitizers", arguments: ["address", "thread", "undefined"]) func sanitizers(which: String) throws {
       let env = [
         "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0", "TSAN_OPTIONS": "exitcode=9", "UBSAN_OPTIONS": "exitcode=9",
       ]
@@ -48,7 +48,7 @@ extension RealPrograms {
     }
 
     /// 5: under valgrind and strace. valgrind's own memory is of no lease that could grow, so it is given no bound (docs/limits.md).
-    @Test(arguments: [["valgrind", "-q", "--error-exitcode=9"], ["strace", "-f", "-o", "/dev/null"]])
+    @Test("5: under valgrind and strace", arguments: [["valgrind", "-q", "--error-exitcode=9"], ["strace", "-f", "-o", "/dev/null"]])
     func watched(by: [String]) throws {
       let watcher = [try tool(by[0])] + by.dropFirst()
       for bounds in by[0] == "valgrind" ? [.things] : Bounds.allCases {
@@ -58,7 +58,7 @@ extension RealPrograms {
       }
     }
 
-    @Test func underADebugger() throws {
+    @Test("5: under gdb") func underADebugger() throws {
       let early = try fieldBug("early.c", in: scratch)
       let commands = ["-nx", "-batch", "-ex", "break obtain", "-ex", "run", "-ex", "backtrace 1", "-ex", "kill"]
       let run = try bcrun(Bounds.withMemory.options, [tool("gdb")] + commands + [early])
@@ -67,7 +67,7 @@ extension RealPrograms {
     }
 
     /// 45, 48: members that are stopped or killed while they hold credit give way, and give all back.
-    @Test func stoppedAndKilledMembers() throws {
+    @Test("45, 48: stopped and killed members") func stoppedAndKilledMembers() throws {
       let line = """
         sh -c 'exec 5</dev/null; kill -STOP $$' & stopped=$!
         sh -c 'exec 5</dev/null; kill -KILL $$' & wait $! 2>/dev/null; echo killed $?

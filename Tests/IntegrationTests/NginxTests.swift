@@ -86,7 +86,7 @@ extension RealPrograms {
     }
 
     /// On ENFILE nginx stops accepting for half a second; on another errno it would spin.
-    @Test func pausesWhenSocketsRunOutAndServesAgain() throws {
+    @Test("56: a refused accept pauses, and does not spin") func pausesWhenSocketsRunOutAndServesAgain() throws {
       let b = try Background(["--numtcpsock", "6"], try command(workers: 1, daemon: false))
       try b.child.until("nginx") { answers() }
       let idle = try Child([tool("python3"), program("idle.py"), port, "12", "2"])

@@ -6,7 +6,7 @@ extension RealPrograms {
 
     init() throws { python = try tool("python3") }
 
-    @Test func withinItsLimitsNobodyCanTell() throws {
+    @Test("49: CPython bare and counted; PostgreSQL, node, Java, git, gcc, nginx, redis: see their suites") func withinItsLimitsNobodyCanTell() throws {
       let r = try same(
         ["--numfile", "60", "--numproc", "20", "--numtcpsock", "5", "--numothersock", "5", "--privvmpages", "600M"],
         [python, program("work.py")])

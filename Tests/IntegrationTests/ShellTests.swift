@@ -13,7 +13,7 @@ extension RealPrograms {
 
     /// A bomb of bounded depth: bash says so at every refusal, tries again, and is done when its children are.
     @Test func forkBomb() throws {
-      let bomb = "b() { if (( $1 )); then b $(($1 - 1)) & b $(($1 - 1)) & wait; else sleep 1; fi; }; b 4; echo survived"
+      let bomb = "b() { if (( $1 )); then b $(($1 - 1)) & b $(($1 - 1)) & wait; else sleep 3; fi; }; b 4; echo survived"
       let r = try bcrun(["--numproc", "20"], ["bash", "-c", bomb], timeout: 90)
       #expect(r.ended.errors.contains("retry: Resource temporarily unavailable"))
       #expect(r.ended.output == "survived\n")
@@ -24,7 +24,7 @@ extension RealPrograms {
 
     @Test func jobsThatDoNotFitWaitForThoseThatEnd() throws {
       let r = try bcrun(
-        ["--numproc", "20"], ["bash", "-c", "for i in {1..30}; do sleep 1 & n=$((n+1)); done; wait; echo $n"],
+        ["--numproc", "20"], ["bash", "-c", "for i in {1..30}; do sleep 3 & n=$((n+1)); done; wait; echo $n"],
         timeout: 90)
       #expect(r.ended.output == "30\n")
       #expect(r.ended.errors.contains("retry: Resource temporarily unavailable"))

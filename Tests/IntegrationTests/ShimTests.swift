@@ -12,6 +12,12 @@ extension RealPrograms {
       #expect(needed.allSatisfy { $0.contains("[libc.so.6]") })
     }
 
+    /// dlsym allocates and takes locks, also when it fails; it is not called.
+    @Test("3: nothing is looked up by the dynamic linker") func callsNoDlsym() throws {
+      let wanted = try run([tool("nm"), "-D", "--undefined-only", library]).output
+      #expect(wanted.contains(" U ") && !wanted.contains(" dlsym") && !wanted.contains(" dlvsym"))
+    }
+
     @Test func exportsExactlyTheRowsOfTheTable() throws {
       let table = try String(contentsOfFile: "\(repository)" + "/Shim/calls.def", encoding: .utf8)
       let rows = table.split(separator: "\n").filter { !$0.hasPrefix("//") }.joined(separator: "\n")

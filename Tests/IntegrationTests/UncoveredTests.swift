@@ -3,7 +3,7 @@ import Testing
 extension RealPrograms {
   /// Programs that the shim cannot enter are named, and held to the memory bound all the same.
   @Suite struct Uncovered {
-    @Test func staticBinary() throws {
+    @Test("47: what could not be preloaded is noticed") func staticBinary() throws {
       let busybox = try tool("busybox")
       let r = try bcrun(["--privvmpages", "64M"], [busybox, "sleep", "0.2"])
       #expect(r.ended.code == 0)

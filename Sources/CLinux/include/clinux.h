@@ -61,6 +61,27 @@ static inline unsigned long long clinux_limit(pid_t pid) {
   return prlimit(pid, RLIMIT_DATA, NULL, &now) < 0 ? 0 : now.rlim_cur;
 }
 
+// Sets the soft RLIMIT_NOFILE, as far as the hard one lets it, and says what it was.
+static inline void clinux_descriptors(unsigned long long soft, unsigned long long *was) {
+  struct rlimit now;
+  if (getrlimit(RLIMIT_NOFILE, &now) < 0) return;
+  *was = now.rlim_cur;
+  now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &now);
+}
+static inline unsigned long long clinux_descriptors_now(void) {
+  struct rlimit now;
+  return getrlimit(RLIMIT_NOFILE, &now) < 0 ? 1024 : now.rlim_cur < 1 << 30 ? now.rlim_cur : 1 << 30;
+}
+
+// Sets it and answers what it was at that moment (do_prlimit holds one lock over both); 0 when it cannot.
+static inline unsigned long long clinux_exchange_limit(pid_t pid, unsigned long long soft) {
+  struct rlimit now, was;
+  if (prlimit(pid, RLIMIT_DATA, NULL, &now) < 0) return 0;
+  now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+  return prlimit(pid, RLIMIT_DATA, &now, &was) < 0 ? 0 : was.rlim_cur;
+}
+
 // A message with at most one descriptor.
 ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd);
 
@@ -109,5 +130,14 @@ static inline const char *clinux_environment(size_t i) { return environ[i]; }
 // Ends this process the way COMMAND ended: by the same signal, without a second core.
 void clinux_die_of(int signal);
 static inline pid_t clinux_fork(void) { return fork(); }
+
+// A thread that sleeps on words of shared memory (futex_waitv(2), Linux 5.16, takes 128) and writes to an eventfd when one of
+// them has a certain value. It runs from the first word that is watched on, also in a process that has been forked; without
+// futex_waitv it does nothing. One for a process, called from one thread.
+enum { CLINUX_WATCHED = 127 };
+int clinux_watcher(int32_t value); // the eventfd
+bool clinux_watch(const int32_t *word); // false: no more can be watched
+void clinux_unwatch(const int32_t *word);
+void clinux_wake(const int32_t *word);
 
 #endif

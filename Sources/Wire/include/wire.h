@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BC_WIRE_MAGIC 0x62633033u // "bc03": changes with every change of layout
+#define BC_WIRE_MAGIC 0x62633035u // "bc05": changes with every change of layout
 
 // Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
 enum bc_resource {
@@ -27,13 +27,14 @@ enum bc_kind {
   BC_CHARGE,      // amount units of resource; the answer has put them into the cell
   BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
   BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
-  BC_HELLO,       // one way, from the constructor of an image that has a lease: its loader is done with it
-  BC_FORK,        // a child is about to be made, and memory has a bound: the child's lease is booked
-  BC_FORKED,      // … and is process `child`, told so because all notes of the page are in use
-  BC_EXEC,        // this process is about to run the image named in detail
+  BC_HELLO,       // from the constructor of an image whose lease asks for it: its loader is done; want: its key
+  BC_FORK,        // a child is about to be made, memory has a bound and no birth is to spare; want: the key of its image, or 0
+  BC_FORKED,      // … and is process `child`, told so because all notes of the page are in use; want: 1 with a birth booked
+  BC_EXEC,        // this process is about to run the image named in detail; want: its key, or 0
   BC_EXEC_FAILED, // … and did not
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
   BC_VIEW,        // the file of /proc named in detail, as the beancounter has it: whether it is there; amount 1: its text
+  BC_BUFFER,      // a socket that buffers `want` bytes of resource now wants to be let to buffer `amount`
   BC_SEALED,      // a filter of system calls forbids all questions from now on, also to what it starts
 };
 
@@ -45,9 +46,30 @@ enum bc_birth {
 
 enum {
   BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4,
+  BC_FLAG_FORCED = 8,   // SO_SNDBUFFORCE and its like
   BC_FLAG_NUMBERS = 64, // detail is no text but struct bc_numbers: what the server puts into words
-  BC_FLAG_INTENT = 128,  // BC_MEMORY: nothing has been refused, only whether the call is to fail on request is asked
+  BC_FLAG_INTENT = 128, // BC_MEMORY: nothing has been refused, only whether the call is to fail on request is asked
 };
+
+// A lease is a soft RLIMIT_DATA of whole pages. Below the size of a page, where the kernel does not look (mm/mmap.c
+// may_expand_vm), stands what the two sides tell each other of it. prlimit(2) with an old value is an exchange: whoever sets
+// the word learns what the other had set before.
+#define BC_LEASE_MARK 0xbc0u // it is a lease, and no limit of the user's (ulimit -d counts in KiB)
+#define BC_LEASE_STATE 0x00fu
+#define BC_LEASE_BELOW 0xfffu
+enum bc_lease {
+  BC_LEASE_LOADED = 1, // the image that has it is loaded: what it does not use may be taken back
+  BC_LEASE_EXEC = 2,   // … is about to be loaded, by a process that relies on BC_HEAD_ROOM and has not asked
+  BC_LEASE_RECALL = 4, // is about to be taken back: who runs an image has to ask
+  BC_LEASE_HELLO = 8,  // the image that inherits it is to say when it is loaded
+};
+// Enough for an image that is known: one that took less than three quarters of it once.
+enum { BC_HEAD_ROOM = 16 << 20 };
+
+static inline bool bc_lease_is(uint64_t word) { return (word & BC_LEASE_BELOW & ~BC_LEASE_STATE) == BC_LEASE_MARK; }
+static inline uint64_t bc_lease_word(uint64_t bytes, unsigned state) {
+  return (bytes & ~(uint64_t)BC_LEASE_BELOW) | BC_LEASE_MARK | state;
+}
 
 struct bc_request {
   uint32_t magic;
@@ -94,6 +116,7 @@ enum {
   BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
   BC_ANSWER_MEMINFO = 1024,    // --meminfo: /proc/meminfo and its like show the beancounter's memory
   BC_ANSWER_SURE = 2048,       // what came is to be taken, though a new maximum would rest on it
+  BC_ANSWER_BUFFERS = 1 << 16, // a row of socket buffers has a bound: ask where a socket is made, or its buffers grow
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 
@@ -148,6 +171,8 @@ enum bc_sureness {
   BC_UNSURE = 1, // there were releases whose effect only a recount knows (a shared description was closed)
   BC_ARMED = 2,  // sure, but every charge is to ask: with low at its greatest, each seems to be a new maximum
 };
+// From here on low is no credit: every charge is to ask.
+static inline int64_t bc_low_armed(void) { return INT64_MAX - 1; }
 
 static inline int64_t bc_frozen(void) { return INT64_MIN / 2; }
 
@@ -161,25 +186,64 @@ enum bc_note {
   BC_NOTE_SECRET = -3, // … (popen), and it is there
 };
 
-// What a member shares with the server: this page, then one word for each descriptor.
+// A question and its answer where no socket can carry them: a filter of system calls forbids it, no name of the server's
+// can be reached, no descriptor is free. `state` is a futex. The server looks at every mailbox at each of its ticks, and
+// sleeps on those that have been used before.
+//
+//   FREE → WRITING → ASKED      by a thread of the member, which may also take an ASKED back
+//   ASKED → TAKEN → ANSWERED    by the server; then back to FREE by the thread
+enum bc_mail { BC_MAIL_FREE = 0, BC_MAIL_WRITING, BC_MAIL_ASKED, BC_MAIL_TAKEN, BC_MAIL_ANSWERED };
+struct bc_mailbox {
+  int32_t state; // enum bc_mail
+  int32_t reserved;
+  struct bc_request request;
+  struct bc_answer answer;
+};
+
+// Why what a member starts cannot ask.
+enum bc_muted {
+  BC_MUTED_NOT = 0,
+  BC_MUTED_FILTER = 1, // a filter of system calls: images that it starts know nothing of it, so they are counted from outside
+  BC_MUTED_FAR = 2,    // no name of the server can be reached from its root directory and network namespace
+  BC_MUTED_UNSEEN = 3, // the library is not to be found from its root directory; the member itself goes on as ever
+};
+
+// What a member shares with the server: this page; spare ones, which children of a muted member take for themselves, for
+// nobody can send them one; then one word for each descriptor.
 #define BC_PAGE_SIZE 4096u
+#define BC_SPARES 15u
 #define BC_OWNED_FDS 65536u
-enum { BC_ASKING = 8 };
+enum { BC_ASKING = 8, BC_KNOWN = 64 };
 struct bc_page {
   uint32_t magic;
   uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS
   uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
   uint32_t flags;      // BC_ANSWER_*
-  int32_t forking;     // children whose lease is booked and whose note is not written yet
-  int32_t reserved;
+  int32_t forking;     // children under way whose note is not written yet, while memory has a bound
+  int32_t births;      // children that may be made without asking: a lease like this process's is booked for each
+  int32_t claimed;     // of a spare page: a child has taken it
+  int32_t muted;       // enum bc_muted
+  int32_t out_of_spares; // some child found none, and is counted from outside
   int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's
   int32_t notes[BC_NOTES];   // children, or enum bc_note
   char paths[BC_NOTES][BC_NOTE_PATH]; // what each was started from; empty for a fork
+  uint8_t born[BC_NOTES];    // 1 where a birth was booked for it: it goes with the note
   struct bc_cell cells[BC_RESOURCES];
+  // Threads that were charged and made, and those of them that have ended and are given back. A thread's end is seen by nobody:
+  // what the two differ by is compared with the kernel's count where it matters.
+  int32_t threads_made;
+  int32_t threads_ended;
+  uint32_t known_count;      // images learned so far, ever
+  uint32_t reserved;
+  uint64_t known[BC_KNOWN];  // keys of images that BC_HEAD_ROOM is enough for, the newest over the oldest
+  struct bc_mailbox mail;
 };
 _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their page");
 
-#define BC_MEMFD_SIZE (BC_PAGE_SIZE + BC_OWNED_FDS * sizeof(uint16_t))
+#define BC_OWNED_AT 65536u // a plain number: Swift does not import a computed one
+_Static_assert(BC_OWNED_AT == (1 + BC_SPARES) * BC_PAGE_SIZE, "the table follows the pages");
+#define BC_OWNED_SIZE (BC_OWNED_FDS * sizeof(uint16_t))
+#define BC_MEMFD_SIZE (BC_OWNED_AT + BC_OWNED_SIZE)
 
 // An owned descriptor: generation << 3 | what it is. Anything else in the word means "not surely ours alone".
 enum bc_owned {
@@ -198,6 +262,7 @@ static inline void bc_store(int64_t *word, int64_t v) { __atomic_store_n(word, v
 static inline int64_t bc_exchange(int64_t *word, int64_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
 static inline int64_t bc_add(int64_t *word, int64_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_load32(const int32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline int32_t bc_add32(int32_t *word, int32_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_exchange32(int32_t *word, int32_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
 static inline bool bc_cas32(int32_t *word, int32_t seen, int32_t v) {
   return __atomic_compare_exchange_n(word, &seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -206,20 +271,51 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
   return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+// Of the page that came first in its memfd. The table of a process that took a spare one is its own.
+static inline uint16_t *bc_owned_words(struct bc_page *page) { return (uint16_t *)(void *)((char *)page + BC_OWNED_AT); }
 // A descriptor that its owner has: 1 when it is a plain file, which is marked now, 2 when it is a socket or the like, which has no
 // mark; 0 when it is nobody's for sure.
 static inline int bc_owned_watch(struct bc_page *page, uint32_t fd) {
-  uint16_t *word = (uint16_t *)((char *)page + BC_PAGE_SIZE) + fd % BC_OWNED_FDS;
+  uint16_t *word = bc_owned_words(page) + fd % BC_OWNED_FDS;
   uint16_t was = __atomic_load_n(word, __ATOMIC_SEQ_CST);
   if ((was & 7) != BC_OWNED_FILE) return (was & 7) && (was & 7) != BC_OWNED_WATCHED ? 2 : 0;
   return __atomic_compare_exchange_n(word, &was, was | BC_OWNED_WATCHED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 // Closing takes the word away, whatever has been forked since.
 static inline bool bc_owned_is_watched(struct bc_page *page, uint32_t fd) {
-  return (((uint16_t *)((char *)page + BC_PAGE_SIZE))[fd % BC_OWNED_FDS] & 7) == BC_OWNED_WATCHED;
+  return (__atomic_load_n(bc_owned_words(page) + fd % BC_OWNED_FDS, __ATOMIC_SEQ_CST) & 7) == BC_OWNED_WATCHED;
 }
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
+}
+static inline struct bc_page *bc_page_spare(struct bc_page *page, unsigned i) {
+  return (struct bc_page *)((char *)page + (1 + i % BC_SPARES) * BC_PAGE_SIZE);
+}
+static inline size_t bc_page_credit_at(unsigned resource) {
+  return offsetof(struct bc_page, cells) + resource % BC_RESOURCES * sizeof(struct bc_cell) + offsetof(struct bc_cell, credit);
+}
+static inline int32_t *bc_page_claimed(struct bc_page *page) { return &page->claimed; }
+static inline int32_t *bc_page_muted(struct bc_page *page) { return &page->muted; }
+static inline int32_t *bc_page_out_of_spares(struct bc_page *page) { return &page->out_of_spares; }
+static inline int32_t *bc_page_mail(struct bc_page *page) { return &page->mail.state; }
+// Whether the process opened the descriptor itself, as far as the shim is sure.
+static inline bool bc_page_owns(struct bc_page *page, int32_t fd) {
+  return (uint32_t)fd < BC_OWNED_FDS && __atomic_load_n(bc_owned_words(page) + fd, __ATOMIC_SEQ_CST) != 0;
+}
+static inline size_t bc_page_births_at(void) { return offsetof(struct bc_page, births); }
+static inline int32_t *bc_page_births(struct bc_page *page) { return &page->births; }
+static inline int32_t *bc_page_threads_made(struct bc_page *page) { return &page->threads_made; }
+static inline int32_t *bc_page_threads_ended(struct bc_page *page) { return &page->threads_ended; }
+// After a count of the tasks of a process, with its cell frozen; what was made since makes no difference.
+static inline void bc_page_threads_counted(struct bc_page *page, int32_t tasks) {
+  bc_exchange32(&page->threads_ended, bc_load32(&page->threads_made) - (tasks - 1));
+}
+static inline bool bc_page_born(struct bc_page *page, unsigned i) {
+  return __atomic_load_n(&page->born[i % BC_NOTES], __ATOMIC_SEQ_CST) != 0;
+}
+static inline void bc_page_know(struct bc_page *page, uint32_t count, uint64_t key) {
+  __atomic_store_n(&page->known[count % BC_KNOWN], key, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&page->known_count, count + 1, __ATOMIC_SEQ_CST);
 }
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
 static inline int32_t *bc_page_note(struct bc_page *page, unsigned i) { return &page->notes[i % BC_NOTES]; }

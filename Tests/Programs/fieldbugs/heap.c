@@ -62,7 +62,8 @@ int main(void) {
   free(p);
   printf("posix_memalign bad %d errno %d\n", posix_memalign(&p, 3, 10), errno);
   printf("posix_memalign huge %d\n", posix_memalign(&p, 64, huge));
-  errno = 55, free(NULL), free(malloc(1 << 20));
+  p = malloc(1 << 20);
+  errno = 55, free(NULL), free(p);
   printf("free keeps errno %d\n", errno);
   for (int i = 0; i < 16; i++) kept[i] = malloc_usable_size(p = malloc((size_t)1 << i)) >= (size_t)1 << i, free(p);
   for (int i = 0; i < 16; i++) printf("%zu", kept[i]);

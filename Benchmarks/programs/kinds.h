@@ -1,0 +1,13 @@
+// The operations that micro repeats.
+#ifndef KINDS_H
+#define KINDS_H
+
+struct kind {
+  const char *name;
+  void (*prepare)(void);              // once
+  void (*repeat)(long n, long size); // n operations; size is what follows the colon
+};
+
+const struct kind *kind_named(const char *name); // null when there is none
+
+#endif

@@ -1,0 +1,158 @@
+internal import Beancounters
+internal import CLinux
+internal import Command
+internal import Recount
+internal import Wire
+
+/// What is looked at without anybody asking: every 20 ms, once around all beancounters and members, or as far as one
+/// millisecond goes; then the rest of them next time. However many there are, questions do not wait longer for it.
+final class Audit {
+  private static let milliseconds = 1.0
+
+  private var beancounters: [Accounting] = []
+  private var looksAt: Accounting?
+  private var members: [Int32] = []
+
+  func step(_ host: Host) {
+    if looksAt == nil { beancounters = Array(host.beancounters.values) }
+    let end = Clock.precise() + Audit.milliseconds
+    repeat {
+      if let pid = members.popLast() {
+        if let one = looksAt, host.owner[pid] === one { one.audit(pid) }
+      } else {
+        if let one = looksAt, host.beancounters[one.id] === one { one.auditBooks() }
+        looksAt = beancounters.popLast()
+        guard let one = looksAt else { return }
+        members = Array(one.members.keys)
+      }
+    } while Clock.precise() < end
+  }
+}
+
+/// Looks that cost more the more members there are, and keep away for as long as makes them a small part of the time.
+struct Rest {
+  private var until: Int64 = 0
+
+  var isOver: Bool { until == 0 || Clock.milliseconds() >= until }
+
+  /// Counted, not timed: what is exact must not depend on how busy the machine is. `few` cost nothing worth a rest.
+  mutating func begin(_ members: Int, few: Int, microsecondsEach: Double) {
+    guard members > few else { return until = 0 }
+    until = Clock.milliseconds() + Int64(Double(members) * microsecondsEach * Rest.factor / 1000)
+  }
+
+  private static let factor = 20.0
+}
+
+extension Accounting {
+  /// The audit of all of this beancounter: finds children that nobody announced and images that never said hello, keeps those
+  /// ahead that cannot ask.
+  public func tick() {
+    for pid in Array(members.keys) { audit(pid) }
+    auditBooks()
+  }
+
+  func audit(_ pid: Int32) {
+    settleImage(pid)
+    guard let member = members[pid] else { return }
+    if member.isZombie {
+      if !Procfs.exists(pid) { reaped(pid) }  // kernels before 6.9 do not say
+      return
+    }
+    if member.pidfd < 0, Procfs.stat(pid).map({ $0.startTime != member.startTime || "ZX".contains($0.state) }) ?? true {
+      return ended(pid)
+    }
+    for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }
+    if let page = members[pid]?.page {
+      if page.pointee.raw_calls != 0 { note(pid, Procfs.executable(pid) ?? "?", "raw system calls") }
+      auditPage(pid, page)
+    }
+    readMail(of: pid)
+    takeNotes(of: pid)
+    checkImage(pid)
+  }
+
+  func auditBooks() {
+    readSpares()
+    lookAtMaxima()
+    keepAhead()
+    if leased, memoryRest.isOver {
+      memoryRest.begin(root.inTree, few: 16, microsecondsEach: 6)
+      saw(.privvmpages, held: memoryHeld())
+    }
+    // What is freed below a lowered bound is not to be had again.
+    if leased, room(.privvmpages, .hard) < 0 { for pid in Array(members.keys) { recallLease(pid) } }
+    observeIfDue()
+    settleKept()
+    lookAtDescriptors()
+    tickWatch()
+  }
+
+  /// Beyond this, in either direction, no race of charges, releases and recounts brings a word.
+  private static let mostDrift: Int64 = 1 << 16
+
+  /// Words that the shim cannot have written cost the member its credit, and it is named.
+  private func auditPage(_ pid: Int32, _ page: UnsafeMutablePointer<bc_page>) {
+    guard let member = members[pid] else { return }
+    for r in Accounting.things {
+      guard let cell = bc_page_cell(page, UInt32(r.rawValue)) else { continue }
+      let credit = bc_load(&cell.pointee.credit), granted = ledger.granted(member.slot, r)
+      guard credit < -Accounting.mostDrift || credit > granted + Accounting.mostDrift else { continue }
+      _ = bc_exchange(&cell.pointee.credit, 0)
+      becomeCorrupt(pid, "credit of \(r.name)")
+    }
+    if page.pointee.magic != BC_WIRE_MAGIC { becomeCorrupt(pid, "no page of cells") }
+  }
+
+  private func becomeCorrupt(_ pid: Int32, _ what: String) {
+    guard members[pid]?.isCorrupt == false else { return }
+    members[pid]?.isCorrupt = true
+    host.events.add(.corrupt, of: self, pid: pid, what)
+    note(pid, Procfs.executable(pid) ?? "?", "corrupted cells")
+  }
+
+  /// A peak that lasts as long as a tick is not missed.
+  private func lookAtMaxima() {
+    guard maximaRest.isOver else { return }
+    maximaRest.begin(root.inTree, few: Accounting.few, microsecondsEach: 0.1 * Double(Accounting.descriptions.count))
+    observeTasks()
+    for r in Accounting.descriptions {
+      guard ledger[r].granted > ledger[r].maxheld, usedTotal(r) > ledger[r].maxheld else { continue }
+      makeSure(r)
+      let total = usedTotal(r)
+      if total > ledger[r].maxheld, isCertain(r) { saw(r, held: total) }
+    }
+  }
+
+  /// So many members are looked at before each maximum, which is then exact; of more, only now and then.
+  static let few = 256
+
+  /// maxheld of numproc, when no note stands for a child that has gone.
+  func observeTasks() {
+    guard !host.isSettling, upwards.contains(where: { $0.ledger[.numproc].granted > $0.ledger[.numproc].maxheld }),
+      root.tasksRest.isOver
+    else { return }
+    root.tasksRest.begin(root.inTree, few: Accounting.few, microsecondsEach: 1)
+    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
+    for _ in 0..<8 {
+      settleTasks()
+      let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
+      // Those that are there now were there when the others were read: the sum was true at one moment.
+      guard root.everyoneIsThere else { continue }
+      for (level, total) in totals { level.saw(.numproc, held: total) }
+      return
+    }
+  }
+
+  /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
+  private func checkImage(_ pid: Int32) {
+    guard let member = members[pid], !member.isSealed, member.coverage != .joined || member.execPath != nil else { return }
+    guard let path = Procfs.executable(pid), path != member.checkedPath else { return }
+    members[pid]?.checkedPath = path
+    if let reason = Executable.reasonUncovered(path) {
+      becomeUncovered(pid, path, reason)
+    } else if member.coverage == .uncovered {
+      members[pid]?.coverage = .expected
+    }
+  }
+}
