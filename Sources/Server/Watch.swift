@@ -85,6 +85,8 @@ extension Accounting {
     var point = watch.offered.removeValue(forKey: pid) ?? Watch.Point(pid: pid, weight: 0)
     point.weight = min(point.weight + min(more, 1 << 48), 1 << 48)
     guard point.weight > 0, let member = members[pid] else { return }
+    // A question in a mailbox says no descriptor, and the words of who took a spare page cannot be seen: its point is nobody's.
+    guard member.question >= 0, member.pageWithWords != nil else { return noteArmed(pid) }
     point.fd = member.question
     point.frames = nil
     let id = watch.name()
