@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-struct member_block member_block __attribute__((aligned(4096), section(".wiped")));
+struct member_block member_block __attribute__((aligned(4096), section(".bss.wiped")));
 _Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of its own");
 _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
 enum standing standing;

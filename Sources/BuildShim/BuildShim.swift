@@ -7,7 +7,7 @@ struct BuildShim: BuildToolPlugin {
   private static let flags = [
     "-std=gnu17", "-O2", "-fPIC", "-fvisibility=hidden", "-ftls-model=initial-exec", "-fno-plt", "-U_FORTIFY_SOURCE",
     "-Wall", "-Wextra", "-Werror", "-fno-builtin-malloc", "-fno-builtin-calloc", "-fno-builtin-realloc", "-shared",
-    // Without relro the library is two mappings instead of four: 3 in 100 of a start, and of a fork. Its table of addresses
+    // Without relro the library is three mappings instead of four: 3 in 100 of a start, and of a fork. Its table of addresses
     // stays writable for that, like the pointers to functions that every C program has.
     "-Wl,-z,now,-z,norelro,-z,nodelete,-z,noseparate-code", "-Wl,--as-needed,--no-undefined",
   ]
