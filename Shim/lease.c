@@ -9,7 +9,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { MAX_ROUNDS = 16, MAX_GUESSES = 7 };
+// Other threads may be as quick to use the room that was made: so often it is asked again. Where something else refuses, that is
+// what finding out costs.
+enum { MAX_ROUNDS = 64, MAX_UNCHANGED = 16 };
 // More than any address space has without being asked for it by name: the kernel refuses that, whatever the lease.
 static const int64_t ADDRESS_SPACE = INT64_C(1) << 48;
 
@@ -40,7 +42,7 @@ __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
   if (more == REFUSED) return false;
   // There is room now: the lease grew since the kernel refused (joining does that), or it wants more than we guessed
   // (1 MiB where the break cannot grow, a heap of its own for a thread), or something else refused.
-  if (more == UNCHANGED && t->unchanged++ >= (t->least == t->want ? 1 : MAX_GUESSES)) return false;
+  if (more == UNCHANGED && t->unchanged++ >= MAX_UNCHANGED) return false;
   // malloc asks the kernel for more than it was asked for (M_TOP_PAD, arenas of a MiB): guess upwards.
   if (t->least != t->want && t->want < INT64_MAX / 4) t->want *= 2;
   inject_again(t->call);

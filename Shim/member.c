@@ -18,6 +18,7 @@
 struct member_block member_block __attribute__((aligned(4096), section(".bss.wiped")));
 _Static_assert(sizeof(struct member_block) == 4096, "the wipe takes a page of its own");
 _Thread_local int in_vfork_child __attribute__((tls_model("initial-exec")));
+static bool wiped; // by the kernel, in every child
 enum standing standing;
 uint32_t known_flags;
 int32_t muted;
@@ -161,7 +162,7 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
   sigset_t mask;
   ask_block_signals(&mask);
   // Here and not at the start: it makes two mappings of one, and most images never join.
-  RAW(SYS_madvise, &member_block, sizeof member_block, MADV_WIPEONFORK);
+  wiped = RAW(SYS_madvise, &member_block, sizeof member_block, MADV_WIPEONFORK) == 0;
   // Another thread may be joining: it is quick, or the server is gone and both find out.
   while (__atomic_exchange_n(&member.joining, 1, __ATOMIC_ACQUIRE)) RAW(SYS_sched_yield, 0);
   if (!member.page) {
@@ -175,6 +176,7 @@ __attribute__((noinline, cold)) struct bc_page *member_join(void) {
       known_flags = page->flags | BC_ANSWER_KNOWN;
       lease_own_limit_is(answer.own_limit);
       if (known_flags & BC_ANSWER_MEMINFO) look_from = 0;
+      member.pid = (int32_t)RAW(SYS_getpid, 0);
       __atomic_store_n(&member.page, page, __ATOMIC_RELEASE);
     }
   }
@@ -196,6 +198,7 @@ bool member_mute(enum bc_muted why) {
 }
 
 struct bc_page *member_rejoin(struct bc_page *old) {
+  if (member.pid != (int32_t)RAW(SYS_getpid, 0)) return NULL; // the page is known, as another's: it is not ours to replace
   if (member.page == old) __atomic_store_n(&member.page, NULL, __ATOMIC_SEQ_CST);
   struct bc_page *page = member_join();
   // Other threads may be in the old page still: it stays mapped, and what they charge there is found by the next recount.
@@ -218,7 +221,9 @@ void member_before_fork(void) {
   __atomic_store_n(&page->generation, next | (now & BC_RANGES_HELD), __ATOMIC_SEQ_CST);
 }
 
-void member_in_child(void) { memset(&member, 0, sizeof member); }
+void member_in_child(void) {
+  if (!wiped) memset(&member, 0, sizeof member); // else it is, and touching it would cost a page
+}
 
 static size_t name_length(const char *entry) { return (size_t)(strchr(entry, '=') - entry) + 1; }
 

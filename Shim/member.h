@@ -18,6 +18,7 @@ enum standing {
 // Wiped by the kernel in every child, however it was made (MADV_WIPEONFORK, 4.14): a child has joined nothing.
 struct membership {
   struct bc_page *page;
+  int32_t pid; // whose page it is: a child that shares its parent's memory (CLONE_VM) finds its parent's here
   int joining;
   int lost; // the server did not answer: next time, one try is enough
   struct ranges ranges;

@@ -80,6 +80,13 @@ public enum Procfs {
     return stat.state == "Z" ? max(1, stat.threads) : stat.threads
   }
 
+  /// Whether some thread of it is running, or would if it had a processor (proc(5) stat, state R).
+  public static func isRunning(_ pid: Int32) -> Bool {
+    list("/proc/\(pid)/task").contains {
+      bytes("/proc/\(pid)/task/\($0)/stat").flatMap(Stat.init(bytes:))?.state == "R"
+    }
+  }
+
   /// Children of all threads (CONFIG_PROC_CHILDREN); empty where the kernel does not tell.
   public static func children(_ pid: Int32) -> [Int32] {
     var found: [Int32] = []

@@ -50,6 +50,9 @@ public final class Accounting {
   var tasksRest = Rest()
   var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   var maximaRest = Rest()
+  /// To read /proc/locks takes the kernel a grace period of RCU, some 6 ms (fs/locks.c, percpu_down_write in locks_start): it is
+  /// done for whoever would be refused, and for a maximum only now and then.
+  var locksRest = Rest()
   var memoryRest = Rest()
   var bufferLook = BufferLook()
   /// Rows that the last look found beyond their bound.
@@ -193,11 +196,14 @@ public final class Accounting {
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
-    guard !isCertain(resource), resource != .numsiginfo else { return }
+    guard !isCertain(resource), resource != .numsiginfo, !isResting(resource) else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
   }
+
+  /// A maximum is not worth a recount just now.
+  func isResting(_ resource: Resource) -> Bool { resource == .numflock && !root.locksRest.isOver }
 
   /// So much was held here at one moment.
   func saw(_ resource: Resource, held: Int64) {

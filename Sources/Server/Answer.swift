@@ -76,6 +76,10 @@ extension Accounting {
         answer.flags |= UInt32(BC_ANSWER_SURE)
         break
       }
+      if isResting(resource) {
+        answer.flags |= UInt32(BC_ANSWER_SURE)
+        break
+      }
       verify(pid, resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall

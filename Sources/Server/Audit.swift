@@ -41,7 +41,14 @@ struct Rest {
     until = Clock.milliseconds() + Int64(Double(members) * microsecondsEach * Rest.factor / 1000)
   }
 
+  /// … or timed, where it is the kernel that makes each look wait.
+  mutating func begin(after milliseconds: Double) {
+    until = milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.longFactor)
+  }
+
   private static let factor = 20.0
+  private static let longFactor = 200.0
+  private static let brief = 1.0
 }
 
 extension Accounting {

@@ -71,8 +71,10 @@ extension Accounting {
     for attempt in 0..<2 {
       if attempt == 1 { recallMemory(except: pid) }
       let now = dataPages(member)
-      // The child inherits the lease as it stands: where room is short, it is kept small while the fork lasts.
-      for lease in [member.lease, min(member.lease, now + Accounting.slack), now] where lease >= now {
+      // The child inherits the lease as it stands: where room is ample it is enough for an image, which then need not ask;
+      // where room is short, it is kept small while the fork lasts.
+      let ample = share(.privvmpages) >= 2 * Accounting.headRoom ? Accounting.headRoom : 0
+      for lease in [max(member.lease, ample), member.lease, min(member.lease, now + Accounting.slack), now] where lease >= now {
         guard fits(member, lease: lease, copied: lease) else { continue }
         lend(pid, lease: lease, copied: lease, limit: lease)
         recallAbove(pid)

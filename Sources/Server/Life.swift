@@ -184,6 +184,7 @@ extension Accounting {
 
   /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
   func ended(_ pid: Int32, moved: Bool = false) {
+    learnMuted(pid)  // it may have ended between two looks
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
     if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped

@@ -116,7 +116,8 @@ extension Accounting {
   /// An image that took less than three quarters of the head room will find enough in it again: nobody need ask for it.
   func learn(_ key: UInt64, took pages: Int64) {
     guard key != 0, pages <= Accounting.headRoom * 3 / 4, root.known[key] == nil else { return }
-    root.known[key] = pages
+    // While it is loaded it has more: what is made read-only after relocation is writable until then.
+    root.known[key] = pages + pages / 8 + 32
     root.knownKeys.append(key)
     for one in root.subtree {
       for member in one.members.values {

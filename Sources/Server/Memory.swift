@@ -176,7 +176,8 @@ extension Accounting {
     if now > member.lease { setLease(pid, now) }
   }
 
-  /// Before an exec in place. An image that is not known, and may be one that cannot ask, gets all the room there is.
+  /// Before an exec in place. An image that is not known, and may be one that cannot ask, gets most of the room there is; the
+  /// rest is for whoever it may have to wait for while it is loaded, as for a debugger.
   func raiseForImage(_ pid: Int32, known need: Int64?) -> MemoryAnswer {
     takeBirths(pid)
     guard leased, let member = members[pid] else { return .granted }
@@ -188,7 +189,7 @@ extension Accounting {
     members[pid]?.isLoaded = false
     members[pid]?.saysHello = need == nil
     members[pid]?.loadingSince = Clock.milliseconds()
-    setLease(pid, need == nil ? most() : max(member.lease, min(Accounting.headRoom, most())))
+    setLease(pid, need == nil ? most() - max(0, room(.privvmpages, .hard)) / 8 : max(member.lease, min(Accounting.headRoom, most())))
     return .granted
   }
 

@@ -73,12 +73,18 @@ extension Accounting {
     if word < 0 || word > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
   }
 
-  /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
+  /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped: who has
+  /// no thread that runs is not waited for.
   private func drain(_ resources: [Resource], _ members: [Member]) {
-    func pending() -> Bool {
-      members.contains { m in resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) } }
+    func isPending(_ m: Member) -> Bool {
+      resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) }
     }
-    for _ in 0..<2000 where pending() { sched_yield() }
+    var awaited = members.filter(isPending)
+    for turn in 1...2000 where !awaited.isEmpty {
+      sched_yield()
+      awaited.removeAll { !isPending($0) }
+      if turn % 32 == 0 { awaited.removeAll { !Procfs.isRunning($0.pid) } }
+    }
   }
 
   private func thaw(
@@ -194,7 +200,9 @@ extension Accounting {
     freezeToCount(living, resource)
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
+    let start = Clock.precise()
     let (counts, orphans) = root.count(resource, all.map(\.member.pid))
+    if resource == .numflock { root.locksRest.begin(after: Clock.precise() - start) }
     var totals: [ObjectIdentifier: Int64] = [:]
     for one in tree {
       let orphaned = one.kept.reduce(0) { $0 + (orphans[$1] ?? 0) }
