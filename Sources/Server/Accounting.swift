@@ -117,7 +117,7 @@ public final class Accounting {
 
   func usedTotal(_ resource: Resource) -> Int64 {
     let here = members.values.reduce(ledger.granted(estate, resource)) {
-      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource)) - (resource == .numproc ? Int64($1.ahead.count) : 0)
+      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource))
     }
     return children.reduce(here) { $0 + $1.usedTotal(resource) }
   }
@@ -133,7 +133,7 @@ public final class Accounting {
         guard resource == .numproc else { return sum + used }
         return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
       }
-      return sum + min(used, one.lastUsed[resource.rawValue]) - (resource == .numproc ? Int64(one.ahead.count) : 0)
+      return sum + min(used, one.lastUsed[resource.rawValue])
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
@@ -150,7 +150,7 @@ public final class Accounting {
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
-    guard !isCertain(resource), resource != .numsiginfo else { return }
+    guard certain(resource) == nil, resource != .numsiginfo else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
@@ -172,13 +172,13 @@ public final class Accounting {
   /// `gone`: it has ended, so what the others have now may have come after.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
     if member.hasInherited, Accounting.descriptions.contains(resource) { return }  // a recount tells what of it is its own
-    let twice = resource == .numproc ? Int64(member.ahead.count) : 0
-    let peak = member.peak(resource, granted: grantedBefore) - twice
+    let peak = member.peak(resource, granted: grantedBefore)
     let now = member.used(resource, granted: grantedBefore)
     for level in upwards where level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
-      let total = gone || resource == .numproc || level.isUnsure(resource) ? 0 : level.usedTotal(resource) - own + now
+      let sum = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
+      let total = level.isUnsure(resource) ? 0 : sum  // in this order: what is charged twice was unsure before
       // Others that let go and took again in between were not at this sum, but nobody ever is above the bounds by a charge.
       let then = min(level.leastUsed(resource, since: member) + peak, level.ledger[resource].bounds.ceiling(.soft))
       level.ledger.observe(resource, held: min(max(total, then), level.ledger[resource].granted))
@@ -187,7 +187,7 @@ public final class Accounting {
     members[member.pid]?.lastUsed[resource.rawValue] = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
-      if let cell = member.cell(.numproc) { bc_store(&cell.pointee.low, bc_load(&cell.pointee.credit)) }
+      if let cell = member.cell(.numproc) { members[member.pid]?.startPeak(.numproc, from: bc_load(&cell.pointee.credit)) }
     }
   }
 
@@ -198,7 +198,7 @@ public final class Accounting {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
     if !forced { observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount) }
     let before = bc_add(&cell.pointee.credit, amount)
-    bc_store(&cell.pointee.low, max(0, before) + amount)
+    members[pid]?.startPeak(resource, from: max(0, before) + amount)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     arm(cell, resource)
   }

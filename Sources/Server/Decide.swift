@@ -16,6 +16,7 @@ extension Accounting {
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
     makeSure(resource)
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
+    if severity == .force { members[pid]?.hasForced = true }
     let had = ledger.granted(slot, resource)
     switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
@@ -41,13 +42,13 @@ extension Accounting {
       case 0: level.recall(resource)
       case 1:
         // Where nothing is uncertain the estimate is the truth: there is nothing to find.
-        if level.isCertain(resource) {
-          level.ledger.observe(resource, held: level.usedTotal(resource))
+        if let held = level.certain(resource) {
+          level.ledger.observe(resource, held: held)
           return .refused(level)
         }
         level.recount(resource)
       // A question of another process may have been open during the scan and counted: look once more.
-      case 2 where !level.isCertain(resource): level.recount(resource)
+      case 2 where level.certain(resource) == nil: level.recount(resource)
       default: return .refused(level)
       }
     }
@@ -74,7 +75,7 @@ extension Accounting {
         let granted = one.ledger.granted(member.slot, resource)
         one.observePeak(member, resource, grantedBefore: granted)
         let credit = member.takeCredit(resource, granted: granted)
-        bc_store(&cell.pointee.low, 0)
+        one.members[member.pid]?.startPeak(resource, from: 0)
         bc_store(&cell.pointee.granted, granted - credit)
         one.arm(cell, resource)
         back.append((member.slot, credit))

@@ -27,11 +27,12 @@ extension Accounting {
       ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
     } else {
-      put(slot, .numproc, to: max(1, Procfs.tasks(pid) ?? 1))
       if members[parent].map({ isForking($0) }) == true {
         members[parent]?.ahead.insert(pid)
         members[pid]?.aheadOf = parent
       }
+      put(slot, .numproc, to: ownTasks(pid, max(1, Procfs.tasks(pid) ?? 1)))
+      takeNotes(of: parent)  // it may have been noted since
     }
     if leased {
       if let announced = members[parent], announced.pendingForks > 0 {
@@ -67,8 +68,8 @@ extension Accounting {
     for r in Accounting.descriptions {
       makeSure(r)
       for level in upwards {
-        let total = level.usedTotal(r)
-        if total > level.ledger[r].maxheld, level.isCertain(r) { level.ledger.observe(r, held: total) }
+        guard level.usedTotal(r) > level.ledger[r].maxheld, let held = level.certain(r) else { continue }
+        level.ledger.observe(r, held: held)
       }
     }
   }
@@ -81,6 +82,12 @@ extension Accounting {
         return now.granted > now.maxheld && level.usedTotal(.numproc) > now.maxheld
       })
     else { return }
+    // Threads that have ended are in the books until they are counted.
+    guard !root.subtree.contains(where: { $0.members.values.contains { $0.isUnsure(.numproc) } }) else {
+      host.isSettling = true
+      defer { host.isSettling = false }
+      return root.recountTasks()
+    }
     for _ in 0..<8 {
       settleTasks()
       let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
@@ -150,9 +157,9 @@ extension Accounting {
     }
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
-    members[pid]?.ahead = []
+    leaveAhead(pid)
     obtained.forget(pid)
-    put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
+    put(member.slot, .numproc, to: ownTasks(pid, 1))  // exec leaves one thread (execve(2))
     chargeImage(pid)
     if !member.isLoading { trimLease(pid) }
   }
@@ -233,7 +240,8 @@ extension Accounting {
     }
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
-    put(member.slot, .numproc, to: 1)
+    leaveAhead(pid)
+    put(member.slot, .numproc, to: ownTasks(pid, 1))
     members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
@@ -352,7 +360,7 @@ extension Accounting {
     members[pid]?.dropPage(host.pages)
     note(pid, path, reason)
     if let member = members[pid] {
-      put(member.slot, .numproc, to: Procfs.tasks(pid) ?? 1)
+      put(member.slot, .numproc, to: ownTasks(pid, Procfs.tasks(pid) ?? 1))
     }
   }
 }

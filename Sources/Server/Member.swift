@@ -54,10 +54,12 @@ struct Member {
   }
   var loadingSince: Int64?
   private static let longestLoading: Int64 = 250
-  /// Children that joined before their parent could note them: each is charged twice until it does.
+  /// Children that joined before their parent could note them: the unit that it charged for each stays its own until then.
   var ahead: Set<Int32> = []
-  /// The parent that it joined ahead of.
+  /// The parent that it joined ahead of, which has its unit of numproc.
   var aheadOf: Int32?
+  /// Rows whose least credit was last set while unsure: what it says is no peak.
+  var withoutPeak: UInt32 = 0
   /// In use when its cells were last looked at, by resource.
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
@@ -69,6 +71,8 @@ struct Member {
   var holdsShared = false
   /// What its image came with is in its books and in those of whoever opened it, until the next recount.
   var hasInherited = false
+  /// What was charged to it whatever the bounds say may be charged to others too, until the next recount.
+  var hasForced = false
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
@@ -100,9 +104,19 @@ struct Member {
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
+    // What is in use first: whoever charges what may be somebody else's too says so before it does.
+    let now = used(resource, granted: granted)
     let low = bc_load(&cell.pointee.low)
-    let most = granted - (low >= 0 && low <= granted ? low : 0)
-    return isUnsure(resource) ? most : max(most, used(resource, granted: granted))
+    let most = withoutPeak >> UInt32(resource.rawValue) & 1 == 1 ? 0 : granted - (low >= 0 && low <= granted ? low : 0)
+    return isUnsure(resource) ? most : max(most, now)
+  }
+
+  /// The least credit counts from here on.
+  mutating func startPeak(_ resource: Resource, from credit: Int64) {
+    guard let cell = cell(resource) else { return }
+    let bit: UInt32 = 1 << UInt32(resource.rawValue)
+    bc_store(&cell.pointee.low, credit)
+    withoutPeak = isUnsure(resource) ? withoutPeak | bit : withoutPeak & ~bit
   }
 
   /// Takes the unspent credit; a corrupted word is worth nothing, so it costs only this member.

@@ -17,23 +17,25 @@ extension Accounting {
     }
   }
 
-  /// Whether the estimate is the truth, so that a recount would find nothing: what was recalled is still gone, nothing is
-  /// on its way, nothing is unsure, everybody is there. Looked at with the cells frozen, for a unit that is given back must
-  /// not be spent again meanwhile (Tests/Model has the interleavings).
-  func isCertain(_ resource: Resource) -> Bool {
+  /// What is held, where the estimate is the truth, so that a recount would find nothing: what was recalled is still gone,
+  /// nothing is on its way, nothing is unsure, everybody is there. nil where it may not be. Looked at with the cells frozen,
+  /// for a unit that is given back must not be spent again meanwhile (Tests/Model has the interleavings).
+  func certain(_ resource: Resource) -> Int64? {
     // Locks, signals and memory come back in ways that nobody sees.
-    guard resource == .numproc || Accounting.descriptions.contains(resource) else { return false }
+    guard resource == .numproc || Accounting.descriptions.contains(resource) else { return nil }
     let level = subtree
     for one in level { for member in one.members.values { one.freeze(member, resource) } }
     let certain = level.allSatisfy { one in
       one.ledger.granted(one.estate, resource) == 0 && one.members.values.allSatisfy { one.isCertain($0, resource) }
     }
+    let held = ledger[resource].granted
     for one in level { for member in one.members.values { one.unfreeze(member, resource) } }
-    return certain
+    return certain ? held : nil
   }
 
   private func isCertain(_ member: Member, _ resource: Resource) -> Bool {
     guard !member.isZombie else { return true }
+    if member.hasForced, Accounting.descriptions.contains(resource) { return false }
     guard member.execPath == nil, member.pendingForks == 0, kill(member.pid, 0) == 0 else { return false }
     guard let page = member.page, let cell = member.cell(resource) else {
       return member.coverage != .uncovered && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
@@ -54,16 +56,19 @@ extension Accounting {
 
   /// … and what makes it unsure from now on is a matter for the next count. First all are frozen, for their peaks are worth
   /// nothing once one of them has forgotten that it is unsure.
-  private func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) {
+  /// Those that were unsure.
+  private func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) -> Set<Int32> {
     for (one, member) in members { one.freeze(member, resource) }
-    for (_, member) in members { if let cell = member.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 0) } }
+    return Set(members.compactMap { _, member in
+      member.cell(resource).map { bc_exchange32(&$0.pointee.uncertain, 0) != 0 } ?? true ? member.pid : nil
+    })
   }
 
   /// What was given back while the cell was frozen is credit again.
   private func unfreeze(_ member: Member, _ resource: Resource) {
     guard let cell = member.cell(resource) else { return }
     let released = max(0, min(bc_load(&cell.pointee.credit) - bc_frozen(), ledger.granted(member.slot, resource)))
-    bc_store(&cell.pointee.low, released)
+    members[member.pid]?.startPeak(resource, from: released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
     arm(cell, resource)
@@ -76,21 +81,25 @@ extension Accounting {
     func pending() -> Bool {
       members.contains { m in resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) } }
     }
-    for _ in 0..<2000 where pending() { sched_yield() }
+    // On a busy machine each yield may be a turn of everybody else's.
+    let end = Clock.milliseconds() + Accounting.longestDrain
+    for _ in 0..<2000 where pending() && Clock.milliseconds() < end { sched_yield() }
   }
+  private static let longestDrain: Int64 = 20
 
-  private func thaw(
-    _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, without counterparts: Int = 0
-  ) {
+  /// `wasSure`: what was out to it at the freeze is what it has and is about to have.
+  private func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool) {
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted, and is two units for a pair; pages come by the thousand. The
       // estimate from before bounds it too.
-      let pending = Int64(max(0, Int(max(pendingBefore, bc_load32(&cell.pointee.pending))) - counterparts))
+      let pending = Int64(max(0, pendingBefore, bc_load32(&cell.pointee.pending)))
       let most = ledger.granted(member.slot, resource)
       let isPages = resource == .shmpages || resource == .lockedpages
       amount = max(counted, pending == 0 ? 0 : isPages ? most : min(counted + (resource == .numproc ? 1 : 2) * pending, most))
-      bc_store(&cell.pointee.low, 0)
+      // What ended meanwhile may have been counted, and stand in the books twice.
+      if amount > counted, !wasSure { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
+      members[member.pid]?.startPeak(resource, from: 0)
       bc_store(&cell.pointee.granted, amount)
       arm(cell, resource)
       // Released while it was counted: it may have been counted all the same.
@@ -117,13 +126,19 @@ extension Accounting {
   private func recountOwnTasks(only: Int32?) -> Int64 {
     var total: Int64 = 0
     for pid in only.map({ [$0] }) ?? Array(members.keys) { takeNotes(of: pid) }
-    let counted = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
-    freezeToCount(counted.map { (self, $0) }, .numproc)
-    drain([.numproc], counted)
-    for member in counted {
+    let frozen = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
+    let unsure = freezeToCount(frozen.map { (self, $0) }, .numproc)
+    drain([.numproc], frozen)
+    let before = Dictionary(uniqueKeysWithValues: frozen.map { ($0.pid, pendingNow($0, .numproc)) })
+    // Forks that ended since the freeze: what their parents charged is their children's now.
+    for member in frozen { takeNotes(of: member.pid) }
+    for member in only == nil ? Array(members.values) : [members[only!]].compactMap({ $0 }) {
       let tasks = Procfs.tasks(member.pid) ?? 0
       total += tasks
-      thaw(member, .numproc, counted: tasks, pendingBefore: pendingNow(member, .numproc), without: member.ahead.count)
+      // One that came just now has what its parent charged.
+      guard let pending = before[member.pid] else { continue }
+      thaw(
+        member, .numproc, counted: ownTasks(member.pid, tasks), pendingBefore: pending, wasSure: !unsure.contains(member.pid))
       members[member.pid]?.hasThreads = tasks > 1
     }
     return total
@@ -138,7 +153,7 @@ extension Accounting {
     // Parents first: what a child inherited is put down to whoever opened it.
     let living = tree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
       .sorted { $0.member.pid < $1.member.pid }
-    for r in Accounting.descriptions { freezeToCount(living, r) }
+    let unsure = Accounting.descriptions.map { freezeToCount(living, $0) }
     drain(Accounting.descriptions, living.map(\.member))
     let before = living.map { m in Accounting.descriptions.map { pendingNow(m.member, $0) } }
     func count() -> Descriptions {
@@ -170,10 +185,11 @@ extension Accounting {
       }
       one.members[member.pid]?.holdsShared = found.shares[i]
       one.members[member.pid]?.hasInherited = false
+      one.members[member.pid]?.hasForced = false
       let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
       for (k, r) in Accounting.descriptions.enumerated() {
         counted[k][ObjectIdentifier(one), default: 0] += figures[k]
-        one.thaw(member, r, counted: figures[k], pendingBefore: before[i][k])
+        one.thaw(member, r, counted: figures[k], pendingBefore: before[i][k], wasSure: !unsure[k].contains(member.pid))
       }
     }
     for (k, r) in Accounting.descriptions.enumerated() { root.observe(r, counted: counted[k]) }
@@ -186,7 +202,7 @@ extension Accounting {
     let tree = root.subtree
     let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
     let living = all.filter { !$0.member.isZombie }
-    freezeToCount(living, resource)
+    let unsure = freezeToCount(living, resource)
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
     let (counts, orphaned) = root.count(resource, all.map(\.member.pid))
@@ -199,7 +215,7 @@ extension Accounting {
       if member.isZombie {
         one.put(member.slot, resource, to: count)  // a segment outlives its maker
       } else {
-        one.thaw(member, resource, counted: count, pendingBefore: before[i])
+        one.thaw(member, resource, counted: count, pendingBefore: before[i], wasSure: !unsure.contains(member.pid))
         i += 1
       }
     }
