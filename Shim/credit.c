@@ -23,6 +23,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
       case ASK_ANSWERED:
         if (answer.error) return refusal;
         if (answer.flags & BC_ANSWER_UNCHARGED) return CREDIT_PASS;
+        if (answer.flags & BC_ANSWER_TAKEN) return 0;
         sure = answer.flags & BC_ANSWER_SURE;
         if (answer.flags & BC_ANSWER_REJOIN) {
           *where = member_rejoin(*where);
@@ -61,6 +62,7 @@ void charge_force(unsigned resource, int64_t n, const char *call) {
   for (int i = 0; page && i < 8; i++) {
     __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // somebody else may have it charged too
+    __atomic_store_n(&page->alone, 0, __ATOMIC_SEQ_CST);
     int64_t seen = bc_load(&cell->credit);
     // Without a word on the least credit: this makes no maximum.
     while (seen >= n && !bc_cas(&cell->credit, &seen, seen - n)) {}
@@ -71,6 +73,11 @@ void charge_force(unsigned resource, int64_t n, const char *call) {
     struct bc_answer answer;
     ask_text(request.call, sizeof request.call, call);
     if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error || answer.flags & BC_ANSWER_UNCHARGED) return;
+    if (answer.flags & BC_ANSWER_TAKEN) {
+      __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST);
+      credit_settle(cell);
+      return;
+    }
     if (answer.flags & BC_ANSWER_REJOIN) {
       page = member_rejoin(page);
       if (page) cell = bc_page_cell(page, resource);

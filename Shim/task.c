@@ -50,7 +50,7 @@ static void unbook(struct task t) {
 }
 
 struct task task_begin(enum bc_birth birth, const char *call, const char *detail) {
-  struct task t = {{member_page(), 0}, false};
+  struct task t = {.charge = {member_page(), 0}};
   struct bc_page *page = t.charge.page;
   if (!page) return t;
   sweep(page);
@@ -66,7 +66,7 @@ struct task task_begin(enum bc_birth birth, const char *call, const char *detail
       return t;
     }
   }
-  member_before_fork();
+  t.marked = member_before_fork();
   return t;
 }
 
@@ -81,7 +81,7 @@ static bool write_note(struct bc_page *page, pid_t child, const char *path) {
 }
 
 void task_end(struct task t, pid_t child, const char *path) {
-  if (!t.charge.page) return;
+  if (!t.charge.page) return member_after_fork(t.marked);
   if (child != -1 && !write_note(t.charge.page, child, path)) {
     struct bc_request request = {.kind = BC_FORKED, .resource = BC_NUMPROC, .amount = 1, .child = child};
     struct bc_answer answer;
@@ -89,8 +89,7 @@ void task_end(struct task t, pid_t child, const char *path) {
     ask(&request, &answer, NULL);
   }
   unbook(t);
-  // What another thread opened between the first mark and the fork is the child's too.
-  if (child != -1) member_before_fork();
+  member_after_fork(t.marked);
   charge_end(t.charge, BC_NUMPROC, child == -1);
 }
 

@@ -10,6 +10,7 @@
 struct task {
   struct charge charge; // its unit of numproc; .error is the errno to refuse with
   bool booked;          // the server has booked a lease for it
+  struct bc_page *marked; // where a fork is said to be under way
 };
 
 struct task task_begin(enum bc_birth birth, const char *call, const char *detail);

@@ -41,6 +41,9 @@ public final class Accounting {
   /// Descriptors charged to processes when they ended.
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]
+  var modes = Modes()
+  var rostered: [Rostered] = []
+  var rosterOf = -1
 
   /// Units granted ahead. None of pages: they are asked for exactly.
   static let batch: [Resource: Int64] = [

@@ -54,7 +54,10 @@ extension Accounting {
       }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
-      if let level = charge(pid, resource, request.amount, severity) {
+      switch charge(pid, resource, request.amount, severity) {
+      case .credited: break
+      case .taken: answer.flags |= UInt32(BC_ANSWER_TAKEN)
+      case .refused(let level):
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
       }
@@ -67,7 +70,8 @@ extension Accounting {
       if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
       verify(pid, resource)
-      _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
+      // Its credit went with the recall.
+      if case .taken = charge(pid, resource, request.amount, .hard) { answer.flags |= UInt32(BC_ANSWER_TAKEN) }
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
       if request.amount > 0, inject(
@@ -112,6 +116,8 @@ extension Accounting {
       let file = view(detail, for: pid, opens: request.amount == 1, &answer)
       answer.granted = leaseToSet(pid)
       return (answer, file)
+    case BC_BORROW:
+      if let whose = Procfs.processBehind(pid, request.amount) { host.owner[whose]?.lend(whose, request.want) }
     case BC_SEALED:
       becomeSealed(pid)
       keepAhead()
@@ -122,6 +128,15 @@ extension Accounting {
     }
     answer.granted = leaseToSet(pid)
     return (answer, -1)
+  }
+
+  /// A descriptor of a member is about to be another process's too.
+  private func lend(_ pid: Int32, _ fd: Int64) {
+    guard let member = members[pid], member.spare == nil, let page = member.page, let fd = Int32(exactly: fd),
+      let word = bc_page_word(page, fd)
+    else { return }
+    bc_exchange32(bc_page_alone(page), 0)
+    bc_store16(word, 0)
   }
 
   /// Who made it, for a process nobody announced: its parent, or the nearest member above it.

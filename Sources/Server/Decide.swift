@@ -12,20 +12,32 @@ extension Accounting {
     case refused(Accounting)
   }
 
-  /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
-  func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
+  enum Charged {
+    /// The units are in its cell.
+    case credited
+    /// … are charged, and their call is under way.
+    case taken
+    case refused(Accounting)
+  }
+
+  /// Decides on n units for a member.
+  func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Charged {
     makeSure(resource)
-    guard let slot = members[pid]?.slot else { return nil }  // it has died asking
+    chooseMode(pid, resource, n, severity)
+    defer { paidForAsking(resource) }
+    guard let slot = members[pid]?.slot else { return .credited }  // it has died asking
+    let slow = isModal(resource) && isSlow(resource)
     if severity == .force { members[pid]?.hasForced = true }
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
+    switch obtain(slot, resource, n, batch: slow || injects(resource) ? 0 : Accounting.batch[resource] ?? 0, severity) {
     case .granted(let amount):
-      addCredit(pid, resource, amount, forced: severity == .force)
+      if slow { take(pid, resource, forced: severity == .force) }
+      else { addCredit(pid, resource, amount, forced: severity == .force) }
       sample(resource, pid, amount, had: had)
       noteBarrier(resource, pid, severity)
-      return nil
+      return slow ? .taken : .credited
     case .refused(let level):
-      return level
+      return .refused(level)
     }
   }
 
@@ -46,6 +58,7 @@ extension Accounting {
           level.ledger.observe(resource, held: held)
           return .refused(level)
         }
+        guard level.ledger.room(resource, severity) < n else { continue }  // given back just now
         level.recount(resource)
       // A question of another process may have been open during the scan and counted: look once more.
       case 2 where level.certain(resource) == nil: level.recount(resource)
@@ -66,7 +79,10 @@ extension Accounting {
 
   /// All members' unspent credit of one resource comes back: a memory operation each, whatever state they are in.
   func recall(_ resource: Resource) {
+    let start = Clock.nanoseconds()
+    defer { work.recalling += Clock.nanoseconds() - start }
     work.recalls += 1
+    if isModal(resource), isSlow(resource) { return collect(resource) }
     if resource == .numproc { settleTasks() }
     for one in subtree {
       var back: [(Ledger.Slot, Int64)] = []

@@ -20,6 +20,14 @@ public final class Host {
   let views = ViewFiles()
   public let witnesses = Witnesses()
   var isSettling = false
+  /// Those that have ended, and nobody has heard of yet.
+  var settleDeaths: () -> Void = {}
+  /// Called while something takes long: others are served meanwhile.
+  var pause: () -> Void = {}
+  /// Trees that are being counted: their members wait.
+  var counting: Set<ObjectIdentifier> = []
+  /// What it takes to be asked, in nanoseconds, as last measured.
+  var askingTakes: UInt64 = 5000
   private var moment = 0
   func nextMoment() -> Int {
     moment += 1

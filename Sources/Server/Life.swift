@@ -23,6 +23,7 @@ extension Accounting {
     member.spares = members[parent]?.spares
     host.owner[pid] = self
     members[pid] = member
+    Member.changes += 1
     if noted, let slot = members[parent]?.slot, ledger.granted(slot, .numproc) > 0 {
       ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
@@ -180,6 +181,10 @@ extension Accounting {
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
+      if isModal(r), isSlow(r) {
+        _ = bc_exchange(&bc_page_cell(page, UInt32(r.rawValue)).pointee.credit, bc_frozen())
+        continue
+      }
       let want = injects(r) ? 0 : Accounting.batch[r] ?? 0
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
     }
@@ -269,6 +274,7 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
+    Member.changes += 1
     if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }

@@ -3,6 +3,12 @@ private import CLinux
 internal import Wire
 
 enum Clock {
+  static func nanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
   static func milliseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
@@ -20,6 +26,9 @@ struct Member {
     case uncovered
   }
 
+  /// Moves on with whatever a roster is made from.
+  nonisolated(unsafe) static var changes = 0
+
   let pid: Int32
   /// In a process namespace of its own: the numbers that it sees are not ours.
   var isForeign = false
@@ -32,8 +41,8 @@ struct Member {
   var spare: Int?
   let slot: Ledger.Slot
   var pidfd: Int32
-  var page: UnsafeMutablePointer<bc_page>?
-  var coverage = Coverage.expected
+  var page: UnsafeMutablePointer<bc_page>? { didSet { Member.changes += 1 } }
+  var coverage = Coverage.expected { didSet { Member.changes += 1 } }
   /// Pages that RLIMIT_DATA lets it have; 0 while memory has no bound.
   var lease: Int64 = 0
   /// Another user's: its limits are set by its own shim, from our answers.
@@ -43,7 +52,7 @@ struct Member {
   /// The program's own RLIMIT_DATA in bytes; −1 when it set none.
   var ownLimit: Int64 = -1
   /// Children announced and not yet seen: each has a numproc, and a copy of the lease, charged here.
-  var pendingForks: Int64 = 0
+  var pendingForks: Int64 = 0 { didSet { Member.changes += 1 } }
   var hasForked: Bool { page.map { $0.pointee.generation & BC_GENERATIONS > 1 } ?? hadForked }
   var hadForked = false
   /// Its loader may still be mapping the image: its lease is not to be touched below the room that images are given. Not
@@ -70,14 +79,14 @@ struct Member {
   /// The last recount put down to it what others hold too.
   var holdsShared = false
   /// What its image came with is in its books and in those of whoever opened it, until the next recount.
-  var hasInherited = false
+  var hasInherited = false { didSet { Member.changes += 1 } }
   /// What was charged to it whatever the bounds say may be charged to others too, until the next recount.
-  var hasForced = false
+  var hasForced = false { didSet { Member.changes += 1 } }
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
-  var execPath: String?
-  var isZombie = false
+  var execPath: String? { didSet { Member.changes += 1 } }
+  var isZombie = false { didSet { Member.changes += 1 } }
   /// From outside, with descriptors that nobody has counted yet.
   var hasEntered = false
   /// The descriptor of the question being answered: the shim's, not the program's.
@@ -92,8 +101,18 @@ struct Member {
   /// What it has charged and not given back, from its cell: never less than the truth.
   func used(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
-    let credit = bc_load(&cell.pointee.credit)
-    return granted - (credit >= 0 && credit <= granted ? credit : 0)
+    return granted - Member.unspent(bc_load(&cell.pointee.credit), granted: granted)
+  }
+
+  /// What a word of credit is worth, frozen or not; a corrupted one is worth nothing.
+  static func unspent(_ word: Int64, granted: Int64) -> Int64 {
+    let credit = word < 0 ? word &- bc_frozen() : word
+    return credit >= 0 && credit <= granted ? credit : 0
+  }
+
+  /// Nothing but its cells can make what it holds unsure.
+  var isSteady: Bool {
+    page != nil && coverage == .joined && execPath == nil && pendingForks == 0 && !hasForced && !hasInherited
   }
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
@@ -122,8 +141,7 @@ struct Member {
   /// Takes the unspent credit; a corrupted word is worth nothing, so it costs only this member.
   func takeCredit(_ resource: Resource, granted: Int64, leaving: Int64 = 0) -> Int64 {
     guard let cell = cell(resource) else { return 0 }
-    let credit = bc_exchange(&cell.pointee.credit, leaving)
-    return credit >= 0 && credit <= granted ? credit : 0
+    return Member.unspent(bc_exchange(&cell.pointee.credit, leaving), granted: granted)
   }
 
   /// Its page is no longer used; whoever is just reading it can finish.

@@ -4,6 +4,7 @@ internal import Wire
 /// Pages of cells, made ahead while nobody waits: a process that joins then gets one at once.
 final class MemberPages {
   private static let ahead = 4
+  private static let size = Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
 
   /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is the caller's.
@@ -37,7 +38,7 @@ final class MemberPages {
   }
 
   func refill() {
-    for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
+    for page in discarded { munmap(page, MemberPages.size) }
     discarded = []
     while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
   }
@@ -46,8 +47,8 @@ final class MemberPages {
     let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard fd >= 0 else { return nil }
     let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
-    guard ftruncate(fd, Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2) == 0, clinux_seal(fd, sealed) == 0,
-      let memory = mmap(nil, Int(BC_OWNED_AT), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+    guard ftruncate(fd, MemberPages.size) == 0, clinux_seal(fd, sealed) == 0,
+      let memory = mmap(nil, MemberPages.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
       memory != UnsafeMutableRawPointer(bitPattern: -1)
     else {
       close(fd)

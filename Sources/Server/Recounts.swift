@@ -8,10 +8,12 @@ internal import Wire
 /// begun counts as held.
 extension Accounting {
   func recount(_ resource: Resource) {
+    let start = Clock.nanoseconds()
+    defer { work.recounting += Clock.nanoseconds() - start }
     if resource == .numproc {
       recountTasks()
     } else if Accounting.descriptions.contains(resource) {
-      recountDescriptions()
+      recountDescriptions(all: false)
     } else {
       recountOther(resource)
     }
@@ -23,6 +25,10 @@ extension Accounting {
   func certain(_ resource: Resource) -> Int64? {
     // Locks, signals and memory come back in ways that nobody sees.
     guard resource == .numproc || Accounting.descriptions.contains(resource) else { return nil }
+    host.settleDeaths()
+    if isModal(resource), isSlow(resource) {
+      return subtree.allSatisfy { $0.ledger.granted($0.estate, resource) == 0 } ? certainSlowly(resource) : nil
+    }
     let level = subtree
     for one in level { for member in one.members.values { one.freeze(member, resource) } }
     let certain = level.allSatisfy { one in
@@ -33,7 +39,7 @@ extension Accounting {
     return certain ? held : nil
   }
 
-  private func isCertain(_ member: Member, _ resource: Resource) -> Bool {
+  func isCertain(_ member: Member, _ resource: Resource) -> Bool {
     guard !member.isZombie else { return true }
     if member.hasForced, Accounting.descriptions.contains(resource) { return false }
     guard member.execPath == nil, member.pendingForks == 0, kill(member.pid, 0) == 0 else { return false }
@@ -47,7 +53,7 @@ extension Accounting {
   }
 
   /// No charge can begin; what is unspent comes back.
-  private func freeze(_ member: Member, _ resource: Resource) {
+  func freeze(_ member: Member, _ resource: Resource) {
     guard member.page != nil else { return }
     let granted = ledger.granted(member.slot, resource)
     observePeak(member, resource, grantedBefore: granted)
@@ -57,7 +63,7 @@ extension Accounting {
   /// … and what makes it unsure from now on is a matter for the next count. First all are frozen, for their peaks are worth
   /// nothing once one of them has forgotten that it is unsure.
   /// Those that were unsure.
-  private func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) -> Set<Int32> {
+  func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) -> Set<Int32> {
     for (one, member) in members { one.freeze(member, resource) }
     return Set(members.compactMap { _, member in
       member.cell(resource).map { bc_exchange32(&$0.pointee.uncertain, 0) != 0 } ?? true ? member.pid : nil
@@ -65,8 +71,8 @@ extension Accounting {
   }
 
   /// What was given back while the cell was frozen is credit again.
-  private func unfreeze(_ member: Member, _ resource: Resource) {
-    guard let cell = member.cell(resource) else { return }
+  func unfreeze(_ member: Member, _ resource: Resource) {
+    guard let cell = member.cell(resource), !isModal(resource) || !isSlow(resource) else { return }
     let released = max(0, min(bc_load(&cell.pointee.credit) - bc_frozen(), ledger.granted(member.slot, resource)))
     members[member.pid]?.startPeak(resource, from: released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
@@ -77,18 +83,21 @@ extension Accounting {
   }
 
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped.
-  private func drain(_ resources: [Resource], _ members: [Member]) {
+  func drain(_ resources: [Resource], _ members: [Member]) {
     func pending() -> Bool {
       members.contains { m in resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) } }
     }
-    // On a busy machine each yield may be a turn of everybody else's.
-    let end = Clock.milliseconds() + Accounting.longestDrain
-    for _ in 0..<2000 where pending() && Clock.milliseconds() < end { sched_yield() }
+    // A yield may be a turn of everybody else's on a busy machine: it is waited for so long, and no longer.
+    let end = Clock.nanoseconds() + Accounting.longestDrain
+    while pending(), Clock.nanoseconds() < end {
+      host.pause()
+      sched_yield()
+    }
   }
-  private static let longestDrain: Int64 = 20
+  private static let longestDrain: UInt64 = 3_000_000
 
   /// `wasSure`: what was out to it at the freeze is what it has and is about to have.
-  private func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool) {
+  func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool) {
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted, and is two units for a pair; pages come by the thousand. The
@@ -103,12 +112,12 @@ extension Accounting {
       bc_store(&cell.pointee.granted, amount)
       arm(cell, resource)
       // Released while it was counted: it may have been counted all the same.
-      if bc_exchange(&cell.pointee.credit, 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
+      if bc_exchange(&cell.pointee.credit, isModal(resource) && isSlow(resource) ? bc_frozen() : 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
     put(member.slot, resource, to: amount)
   }
 
-  private func pendingNow(_ member: Member, _ resource: Resource) -> Int32 {
+  func pendingNow(_ member: Member, _ resource: Resource) -> Int32 {
     member.cell(resource).map { bc_load32(&$0.pointee.pending) } ?? 0
   }
 
@@ -144,57 +153,6 @@ extension Accounting {
     return total
   }
 
-  /// A description that members of several beancounters of one tree have is held by the first of them, so the tree is
-  /// counted as one.
-  func recountDescriptions() {
-    work.recounts += 1
-    root.knowEveryone()
-    let tree = root.subtree
-    // Parents first: what a child inherited is put down to whoever opened it.
-    let living = tree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
-      .sorted { $0.member.pid < $1.member.pid }
-    let unsure = Accounting.descriptions.map { freezeToCount(living, $0) }
-    drain(Accounting.descriptions, living.map(\.member))
-    let before = living.map { m in Accounting.descriptions.map { pendingNow(m.member, $0) } }
-    func count() -> Descriptions {
-      Descriptors.count(
-        living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
-        outside: root.outsides)
-    }
-    func ending() -> Int {
-      living.count { Procfs.stat($0.member.pid).map { "ZX".contains($0.state) } ?? true }
-    }
-    var found = count()
-    // What somebody held together with one that died while it was counted may have been counted twice.
-    var gone = 0
-    for _ in 0..<3 {
-      let now = ending()
-      if now == gone { break }
-      gone = now
-      found = count()
-    }
-    let questions = host.questions()
-    for one in tree { for r in Accounting.descriptions { one.put(one.estate, r, to: 0) } }
-    var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: Accounting.descriptions.count)
-    for (i, (one, member)) in living.enumerated() {
-      var count = found.perProcess[i]
-      // A process with a page shows its questions there, and they were left out.
-      if member.page == nil, let asked = questions[member.pid] {
-        count.files = max(0, count.files - asked)
-        count.otherSockets = max(0, count.otherSockets - asked)
-      }
-      one.members[member.pid]?.holdsShared = found.shares[i]
-      one.members[member.pid]?.hasInherited = false
-      one.members[member.pid]?.hasForced = false
-      let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
-      for (k, r) in Accounting.descriptions.enumerated() {
-        counted[k][ObjectIdentifier(one), default: 0] += figures[k]
-        one.thaw(member, r, counted: figures[k], pendingBefore: before[i][k], wasSure: !unsure[k].contains(member.pid))
-      }
-    }
-    for (k, r) in Accounting.descriptions.enumerated() { root.observe(r, counted: counted[k]) }
-  }
-
   /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is put down to the first.
   private func recountOther(_ resource: Resource) {
     work.recounts += 1
@@ -223,7 +181,7 @@ extension Accounting {
   }
 
   /// A child that only its parent knows of may be the last that holds what the parent opened.
-  private func knowEveryone() {
+  func knowEveryone() {
     takeNotes()
     for one in subtree {
       for member in Array(one.members.values) where one.isForking(member) {
@@ -256,7 +214,7 @@ extension Accounting {
   /// Held of every row that is charged, freshly recounted.
   public func heldNow() -> [Resource: Int64] {
     recountTasks()
-    recountDescriptions()
+    recountDescriptions(all: true)
     for r in [Resource.numflock, .numsiginfo, .shmpages, .lockedpages] where ledger[r].granted > 0 { recountOther(r) }
     var held: [Resource: Int64] = [.privvmpages: observeMemory()]
     for r in Accounting.things { held[r] = usedTotal(r) }

@@ -11,6 +11,7 @@ public final class Server {
   /// The library that members preload.
   public let shim: String
   private let epoll: Int32
+  private let deaths: Int32  // an epoll of the members' pidfds, so that they can be asked for alone
   private let listeners: [Int32]
   private let timer: Int32
   private var pids: [Int32: Int32] = [:]  // pidfd → pid
@@ -18,6 +19,7 @@ public final class Server {
   private var replies: [Int32: Reply] = [:]  // … and those with more to say than fits at once
   private var followers: Set<Int32> = []
   private var extra: [Int32: () -> Void] = [:]
+  private var put: [(fd: Int32, question: bc_request, pid: Int32)] = []  // while the asker's tree was being counted
   private var events: [epoll_event]
   private let cleanUp: () -> Void
 
@@ -30,6 +32,7 @@ public final class Server {
     self.shim = shim
     self.cleanUp = cleanUp
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    deaths = epoll_create1(Int32(EPOLL_CLOEXEC))
     var first = inherited ?? -1
     if first < 0 { first = try Server.listen(path, abstract: false) }
     listeners = [first, try Server.listen(path, abstract: true)]
@@ -40,11 +43,14 @@ public final class Server {
     period.it_value = period.it_interval
     timerfd_settime(timer, 0, &period, nil)
     events = Array(repeating: epoll_event(), count: 64)
-    for fd in listeners + [timer] { add(fd, UInt32(EPOLLIN.rawValue)) }
+    for fd in listeners + [timer, deaths] { add(fd, UInt32(EPOLLIN.rawValue)) }
+    host.settleDeaths = { [unowned self] in settleDeaths() }
+    host.pause = { [unowned self] in serveOthers() }
     host.unwatch = { [unowned self] in pids[$0] = nil }
     host.watch = { [unowned self] pidfd, pid in
       pids[pidfd] = pid
-      add(pidfd, UInt32(EPOLLIN.rawValue))
+      var event = epoll_event(events: UInt32(EPOLLIN.rawValue), data: epoll_data_t(fd: pidfd))
+      epoll_ctl(deaths, EPOLL_CTL_ADD, pidfd, &event)
     }
     host.questions = { [unowned self] in openQuestions() }
     host.mailboxes.watch = { [unowned self] in watch($0, $1) }
@@ -95,10 +101,8 @@ public final class Server {
   public func step(timeout: Int32 = -1) {
     let n = epoll_wait(epoll, &events, Int32(events.count), timeout)
     guard n > 0 else { return }
-    for event in events[..<Int(n)] {
-      if let pid = pids[event.data.fd] { death(event.data.fd, pid, event.events) }
-    }
-    for event in events[..<Int(n)] where pids[event.data.fd] == nil {
+    settleDeaths()
+    for event in events[..<Int(n)] where event.data.fd != deaths {
       let fd = event.data.fd
       if listeners.contains(fd) {
         acceptAll(fd)
@@ -114,6 +118,7 @@ public final class Server {
         if event.events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
       }
     }
+    answerPut()
     host.state?.flush(host.beancounters.values)
     host.pages.refill()
   }
@@ -124,7 +129,54 @@ public final class Server {
     guard poll(&now, 1, 0) == 1 else { return }
     host.owner[pid]?.ended(pid)
     if mask & UInt32(EPOLLHUP.rawValue) != 0 { host.owner[pid]?.reaped(pid) }
-    if pids[pidfd] == pid { change(pidfd, 0) }  // from now on only EPOLLHUP: reaped (6.9)
+    guard pids[pidfd] == pid else { return }
+    var event = epoll_event(events: 0, data: epoll_data_t(fd: pidfd))
+    epoll_ctl(deaths, EPOLL_CTL_MOD, pidfd, &event)  // from now on only EPOLLHUP: reaped (6.9)
+  }
+
+  private func settleDeaths() {
+    guard !isSettlingDeaths else { return }
+    isSettlingDeaths = true
+    defer { isSettlingDeaths = false }
+    var ended = [epoll_event](repeating: epoll_event(), count: 64)
+    for _ in 0..<64 {
+      let n = epoll_wait(deaths, &ended, Int32(ended.count), 0)
+      var isNew = false
+      for event in ended[..<Int(max(0, n))] {
+        guard let pid = pids[event.data.fd], host.owner[pid].map({ !isCounting($0) }) ?? true else { continue }
+        death(event.data.fd, pid, event.events)
+        isNew = true
+      }
+      if !isNew { return }
+    }
+  }
+  private var isSettlingDeaths = false
+
+  // MARK: While one tree is counted
+
+  private func isCounting(_ one: Accounting) -> Bool { host.counting.contains(ObjectIdentifier(one.root)) }
+
+  /// What takes long stops now and then for whoever has nothing to do with it. Members of the tree that is counted wait, and so
+  /// does bcctl.
+  private func serveOthers() {
+    let now = Clock.nanoseconds()
+    guard now - lastServed > Server.longestWait else { return }
+    defer { lastServed = Clock.nanoseconds() }
+    let wasSettling = host.isSettling
+    host.isSettling = false
+    defer { host.isSettling = wasSettling }
+    settleDeaths()
+    for listener in listeners { acceptAll(listener) }
+    for fd in Array(waiting) { question(fd) }
+  }
+  private var lastServed: UInt64 = 0
+  private static let longestWait: UInt64 = 500_000
+
+  private func answerPut() {
+    while let next = put.first {
+      put.removeFirst()
+      answerMember(next.fd, next.question, next.pid)
+    }
   }
 
   private func acceptAll(_ listener: Int32) {
@@ -144,7 +196,7 @@ public final class Server {
       }
     }
     var questions: [Int32: Int64] = [:]
-    for fd in waiting {
+    for fd in Array(waiting) + put.map(\.fd) {
       var peer = ucred()
       var length = socklen_t(MemoryLayout<ucred>.size)
       if getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 { questions[peer.pid, default: 0] += 1 }
@@ -157,8 +209,12 @@ public final class Server {
 
   /// Reads and answers one question; false when it has not come yet.
   @discardableResult private func question(_ fd: Int32) -> Bool {
-    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC))
+    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC) | (host.counting.isEmpty ? 0 : Int32(MSG_PEEK)))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
+    if !host.counting.isEmpty {
+      guard n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC else { return false }
+      recv(fd, packet.baseAddress, packet.count, 0)
+    }
     waiting.remove(fd)
     var peer = ucred()
     var length = socklen_t(MemoryLayout<ucred>.size)
@@ -177,9 +233,20 @@ public final class Server {
   }
 
   private func answerMember(_ fd: Int32, _ question: bc_request, _ pid: Int32) {
-    defer { close(fd) }
     var request = question
-    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return }
+    let found = pid > 0 ? host.find(Token(request.token.0, request.token.1)) : nil
+    if let found, isCounting(found) || host.owner[pid].map(isCounting) == true {
+      put.append((fd, question, pid))
+      return
+    }
+    defer { close(fd) }
+    guard let one = found else { return }
+    let start = Clock.nanoseconds(), looks = one.work.recalls + one.work.recounts
+    defer {
+      if request.kind == UInt16(BC_CHARGE.rawValue), one.work.recalls + one.work.recounts == looks {
+        host.askingTakes = (host.askingTakes * 7 + Clock.nanoseconds() - start) / 8
+      }
+    }
     bc_request_clean(&request)
     one.work.requests += 1
     host.witnesses.forget()

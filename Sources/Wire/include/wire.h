@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BC_WIRE_MAGIC 0x62633034u // "bc04": changes with every change of layout
+#define BC_WIRE_MAGIC 0x62633035u // "bc05": changes with every change of layout
 
 // Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
 enum bc_resource {
@@ -34,6 +34,7 @@ enum bc_kind {
   BC_EXEC_FAILED, // … and did not
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
   BC_VIEW,        // the file of /proc named in detail, as the beancounter has it: whether it is there; amount 1: its text
+  BC_BORROW,      // descriptor `want` of the process behind pidfd `amount` is about to be copied here
   BC_SEALED,      // a filter of system calls forbids all questions from now on, also to what it starts
 };
 
@@ -85,6 +86,7 @@ enum {
   BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
   BC_ANSWER_MEMINFO = 1024,    // --meminfo: /proc/meminfo and its like show the beancounter's memory
   BC_ANSWER_SURE = 2048,       // what came is to be taken, though a new maximum would rest on it
+  BC_ANSWER_TAKEN = 1 << 17,   // the units are charged, and their call is under way (the cell is frozen: no credit comes)
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 
@@ -124,6 +126,7 @@ _Static_assert(sizeof(struct bc_witness) == 320, "the wire has no holes");
 //   charge:   pending += 1, then CAS(credit, credit − n), then the system call, then pending −= 1
 //   uncharge: pending += 1, then the system call, then credit += n, then pending −= 1
 //   recall:   the server's xchg(credit, 0): needs no answer, works on a stopped or dead process
+//   slow:     frozen for longer: every charge asks, and the answer takes the units (BC_ANSWER_TAKEN)
 //   recount:  the server freezes credit at bc_frozen(), so that no charge can begin, and counts; releases
 //             add to the frozen word and are seen when it thaws. What is pending counts as held.
 struct bc_cell {
@@ -175,13 +178,15 @@ enum bc_muted {
 enum { BC_ASKING = 8 };
 struct bc_page {
   uint32_t magic;
-  uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS
+  uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS, | BC_FORKS | BC_RANGES_HELD
   uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
   uint32_t flags;      // BC_ANSWER_*
   int32_t forking;     // children whose lease is booked and whose note is not written yet
   int32_t claimed;     // of a spare page: a child has taken it
   int32_t muted;       // enum bc_muted
   int32_t out_of_spares; // some child found none, and is counted from outside
+  int32_t alone;       // the server found no descriptor here that another process has, and none has been shared since
+  int32_t reserved;
   int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's
   int32_t notes[BC_NOTES];   // children, or enum bc_note
   char paths[BC_NOTES][BC_NOTE_PATH]; // what each was started from; empty for a fork
@@ -201,6 +206,9 @@ enum bc_owned {
   BC_OWNED_FLOCKED = 6, // a file, and one numflock for the flock(2) lock of its description
 };
 #define BC_GENERATIONS 8191u
+// Forks under way, counted: while there are some, no word matches.
+#define BC_ONE_FORK 0x10000u
+#define BC_FORKS 0x7fff0000u
 // Set in page.generation while the shim knows of byte ranges locked by this process: no word matches it, so that every
 // close takes the path that looks whether it drops some.
 #define BC_RANGES_HELD 0x80000000u
@@ -210,6 +218,7 @@ static inline int64_t bc_load(const int64_t *word) { return __atomic_load_n(word
 static inline void bc_store(int64_t *word, int64_t v) { __atomic_store_n(word, v, __ATOMIC_SEQ_CST); }
 static inline int64_t bc_exchange(int64_t *word, int64_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
 static inline int64_t bc_add(int64_t *word, int64_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
+static inline int32_t bc_add32(int32_t *word, int32_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_load32(const int32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_exchange32(int32_t *word, int32_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
 static inline bool bc_cas32(int32_t *word, int32_t seen, int32_t v) {
@@ -230,6 +239,19 @@ static inline int32_t *bc_page_muted(struct bc_page *page) { return &page->muted
 static inline int32_t *bc_page_out_of_spares(struct bc_page *page) { return &page->out_of_spares; }
 static inline int32_t *bc_page_mail(struct bc_page *page) { return &page->mail.state; }
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
+static inline int32_t *bc_page_alone(struct bc_page *page) { return &page->alone; }
+static inline uint32_t bc_page_generation(struct bc_page *page) {
+  return __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) & 0x7fffffffu;
+}
+// The word of a descriptor, where the whole of a member's memory is mapped.
+static inline uint16_t *bc_page_word(struct bc_page *page, int fd) {
+  return (unsigned)fd < BC_OWNED_FDS ? (uint16_t *)((char *)page + BC_OWNED_AT) + fd : 0;
+}
+static inline void bc_store16(uint16_t *word, uint16_t v) { __atomic_store_n(word, v, __ATOMIC_SEQ_CST); }
+static inline uint16_t bc_load16(const uint16_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline bool bc_cas16(uint16_t *word, uint16_t seen, uint16_t v) {
+  return __atomic_compare_exchange_n(word, &seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 static inline int32_t *bc_page_note(struct bc_page *page, unsigned i) { return &page->notes[i % BC_NOTES]; }
 // Copied, for it is the member's to change while it is read.
 struct bc_note_path { char text[BC_NOTE_PATH]; };
