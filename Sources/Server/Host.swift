@@ -20,6 +20,7 @@ public final class Host {
   let views = ViewFiles()
   public let witnesses = Witnesses()
   var isSettling = false
+  let physical = PhysicalPages()
   /// Those that have ended, and nobody has heard of yet.
   var settleDeaths: () -> Void = {}
   /// Called while something takes long: others are served meanwhile.
