@@ -27,19 +27,21 @@ extension Accounting {
     }
     var looked = frozen.filter { !isSkipped($0) }
     var pids: Set<Int32> = []
+    var asked: [Int32: Int64] = [:]
     var found: Descriptions?
     // Whoever came or went meanwhile may have what one of the others no longer had when it was looked at.
     for _ in 0..<4 {
       for (_, member) in looked where pids.insert(member.pid).inserted {
         if let page = member.page { bc_exchange32(bc_page_alone(page), 1) }
       }
+      asked = root.questions(looked)
       var own: [Own] = []
       let seen = root.count(looked, &own)
       root.knowEveryone()
       root.findChildren(of: looked)
       // Who has forked meanwhile is no longer alone.
       let now = root.living().filter { pids.contains($0.member.pid) || !isSkipped($0) }
-      let isSame = now.map(\.member.pid) == looked.map(\.member.pid)
+      let isSame = now.map(\.member.pid) == looked.map(\.member.pid) && root.questions(now) == asked
       looked = now
       if isSame {
         found = seen
@@ -48,10 +50,11 @@ extension Accounting {
       }
     }
     var unused: [Own] = []
+    if found == nil { asked = root.questions(looked) }
     let counts = found ?? root.count(looked, &unused)
     let looks = Set(looked.map(\.member.pid))
     frozen = root.living().filter { !looks.contains($0.member.pid) }
-    root.put(looked, counts, rows, before, unsure)
+    root.put(looked, counts, rows, before, unsure, asked)
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: rows.count)
     for (k, r) in rows.enumerated() {
       for (i, one) in looked.enumerated() { counted[k][ObjectIdentifier(one.of), default: 0] += counts.perProcess[i].figures[k] }
@@ -115,6 +118,13 @@ extension Accounting {
     }
   }
 
+  /// Questions of those that have no page to show them in: sockets that stay while this server does not answer. One that
+  /// comes while they are counted may have been counted or not.
+  private func questions(_ looked: [Living]) -> [Int32: Int64] {
+    let silent = Set(looked.filter { $0.member.page == nil }.map(\.member.pid))
+    return silent.isEmpty ? [:] : host.questions().filter { silent.contains($0.key) }
+  }
+
   /// Children of those that are making some, before their parents can say so.
   private func findChildren(of looked: [Living]) {
     for (one, member) in looked where one.isForking(member) {
@@ -123,9 +133,9 @@ extension Accounting {
   }
 
   private func put(
-    _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]], _ unsure: [Set<Int32>]
+    _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]], _ unsure: [Set<Int32>],
+    _ questions: [Int32: Int64]
   ) {
-    let questions = looked.contains { $0.member.page == nil } ? host.questions() : [:]
     for one in subtree { for r in rows { one.put(one.estate, r, to: 0) } }
     for (i, (one, member)) in looked.enumerated() where one.members[member.pid]?.isZombie == false {
       var figures = found.perProcess[i].figures

@@ -43,7 +43,8 @@ extension RealPrograms {
         try expect(shares)
       }
       func leave(_ number: Int, _ shares: [Int: Int]) throws {
-        let child = try #require(children.removeValue(forKey: number))
+        let child = try #require(children[number])
+        children[number] = nil
         child.kill(SIGKILL)
         #expect(try child.wait().signal == SIGKILL)
         try expect(shares)
