@@ -38,6 +38,16 @@ void ask_text(char *to, size_t size, const char *from) {
   to[n] = 0;
 }
 
+void ask_about(struct bc_request *request, struct about about) {
+  ask_text(request->call, sizeof request->call, about.call);
+  if (about.text) {
+    ask_text(request->detail, sizeof request->detail, about.text);
+  } else {
+    memcpy(request->detail, &about.numbers, sizeof about.numbers);
+    request->flags |= BC_FLAG_NUMBERS;
+  }
+}
+
 bool ask_allowed_on_loss(void) {
   struct bc_page *page = member_joined();
   if (page) return page->flags & BC_ANSWER_ALLOW_ON_LOSS;

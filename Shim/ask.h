@@ -29,6 +29,14 @@ void tell(struct bc_request *request);
 void ask_block_signals(sigset_t *before);
 void ask_restore_signals(const sigset_t *before);
 
+// What a question is about, for the record of denials: the call, and a path or some other text, or the numbers it was
+// given. Put together where the question is asked, so that it costs the fast path nothing.
+struct about {
+  const char *call, *text;
+  struct bc_numbers numbers; // where there is no text
+};
+void ask_about(struct bc_request *request, struct about about);
+
 // Copies a path or a name into a request, cut at its size.
 void ask_text(char *to, size_t size, const char *from);
 

@@ -1,7 +1,5 @@
 #include "credit.h"
 
-#include "ask.h"
-
 #include <errno.h>
 
 void credit_lowest(struct bc_cell *cell, int64_t left) {
@@ -24,7 +22,7 @@ __attribute__((noinline)) bool credit_take_more(struct bc_cell *cell, int64_t n)
 }
 
 __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned resource, int64_t n, unsigned severity,
-                                               int refusal, const char *call, const char *detail) {
+                                               int refusal, struct about about) {
   struct bc_cell *cell = bc_page_cell(*where, resource);
   bool sure = false;
   do {
@@ -36,8 +34,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
         .child = refusal, // the errno that the program will see, for the record of denials
     };
     struct bc_answer answer;
-    ask_text(request.call, sizeof request.call, call);
-    ask_text(request.detail, sizeof request.detail, detail);
+    ask_about(&request, about);
     switch (ask(&request, &answer, NULL)) {
       case ASK_ANSWERED:
         if (answer.error) return refusal;
@@ -62,14 +59,20 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
 
 __attribute__((noinline, cold)) struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n,
                                                             int refusal, const char *call, const char *detail) {
-  int error = credit_ask(&page, resource, n, BC_HARD, refusal, call, detail);
+  int error = credit_ask(&page, resource, n, BC_HARD, refusal, (struct about){.call = call, .text = detail});
+  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+}
+
+__attribute__((noinline, cold)) struct charge charge_slowly_with(struct bc_page *page, unsigned resource, int64_t n, int refusal,
+                                                                 const char *call, struct bc_numbers numbers) {
+  int error = credit_ask(&page, resource, n, BC_HARD, refusal, (struct about){.call = call, .numbers = numbers});
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 
 struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
-                              const char *call) {
+                              struct about about) {
   if (credit_take(bc_page_cell(page, resource), n)) return (struct charge){page, 0};
-  int error = credit_ask(&page, resource, n, severity, refusal, call, NULL);
+  int error = credit_ask(&page, resource, n, severity, refusal, about);
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 

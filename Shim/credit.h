@@ -2,6 +2,7 @@
 #ifndef SHIM_CREDIT_H
 #define SHIM_CREDIT_H
 
+#include "ask.h"
 #include "member.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -39,8 +40,7 @@ static inline void credit_give(struct bc_cell *cell, int64_t n) { bc_add(&cell->
 
 // Asks until the units are there. 0, CREDIT_PASS, or the errno of the denial; the charge is pending only after 0.
 enum { CREDIT_PASS = -1 }; // goes on uncharged: the kernel will refuse it, or the server is lost and policy allows
-int credit_ask(struct bc_page **page, unsigned resource, int64_t n, unsigned severity, int refusal, const char *call,
-               const char *detail);
+int credit_ask(struct bc_page **page, unsigned resource, int64_t n, unsigned severity, int refusal, struct about about);
 
 // A charge about to be made, and what became of it. All of one call's charges are one of these.
 struct charge {
@@ -51,11 +51,21 @@ struct charge {
 // By value: a charge that stays in registers saves the fast path four instructions.
 struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n, int refusal, const char *call,
                             const char *detail);
+struct charge charge_slowly_with(struct bc_page *page, unsigned resource, int64_t n, int refusal, const char *call,
+                                 struct bc_numbers numbers);
 
 static inline struct charge charge_begin(unsigned resource, int64_t n, int refusal, const char *call, const char *detail) {
   struct charge c = {member_page(), 0};
   if (likely(c.page != NULL) && !likely(credit_take(bc_page_cell(c.page, resource), n)))
     return charge_slowly(c.page, resource, n, refusal, call, detail);
+  return c;
+}
+
+// The same for a call whose arguments are numbers.
+static inline struct charge charge_begin_with(unsigned resource, int64_t n, int refusal, const char *call, int64_t a, int64_t b) {
+  struct charge c = {member_page(), 0};
+  if (likely(c.page != NULL) && !likely(credit_take(bc_page_cell(c.page, resource), n)))
+    return charge_slowly_with(c.page, resource, n, refusal, call, (struct bc_numbers){{a, b, 0}});
   return c;
 }
 
@@ -69,7 +79,7 @@ static inline void charge_end(struct charge c, unsigned resource, int64_t unused
 
 // The same with a severity other than HARD.
 struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
-                              const char *call);
+                              struct about about);
 
 // Records what is there already, whatever the bounds say (FORCE).
 void charge_force(unsigned resource, int64_t n, const char *call);

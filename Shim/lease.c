@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "lease.h"
 
-#include "ask.h"
 #include "credit.h"
+#include "inject.h"
 #include "raw.h"
 
 #include <errno.h>
@@ -29,12 +29,13 @@ static enum growth grow(struct lease_try *t, unsigned flags) {
       .kind = BC_MEMORY, .resource = BC_PRIVVMPAGES, .severity = (uint8_t)t->severity, .amount = t->least, .want = t->want,
       .flags = (uint16_t)flags};
   struct bc_answer answer;
-  ask_text(request.call, sizeof request.call, t->call);
+  ask_about(&request, (struct about){.call = t->call, .numbers = t->numbers});
   if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error) return REFUSED;
   return answer.flags & BC_ANSWER_UNCHANGED ? UNCHANGED : GROWN;
 }
 
 __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
+  if (inject_refused()) return false;
   struct bc_page *page = member_page();
   if (!leased(page) || t->rounds++ >= MAX_ROUNDS || (t->rounds == 1 && t->want >= ADDRESS_SPACE)) return false;
   enum growth more = grow(t, t->flags);
@@ -44,6 +45,7 @@ __attribute__((noinline, cold)) bool lease_grow(struct lease_try *t) {
   if (more == UNCHANGED && t->unchanged++ >= MAX_UNCHANGED) return false;
   // malloc asks the kernel for more than it was asked for (M_TOP_PAD, arenas of a MiB): guess upwards.
   if (t->least != t->want && t->want < INT64_MAX / 4) t->want *= 2;
+  inject_again(t->call);
   return true;
 }
 

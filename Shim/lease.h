@@ -13,6 +13,7 @@ struct lease_try {
   int rounds;
   int unchanged; // how often the lease was said to have room
   unsigned flags; // BC_FLAG_NORESERVE
+  struct bc_numbers numbers; // as the call was given them
   unsigned severity; // enum bc_severity
 };
 

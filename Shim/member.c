@@ -28,8 +28,8 @@ char server_path[108];
 uint64_t member_token[2];
 
 // Kept from the start: nginx, sshd and others overwrite environ in place. "NAME=value", as an environment has them.
-static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32];
-static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss};
+static char kept_server[128], kept_token[48], kept_shim[512], kept_preload[1024], kept_loss[32], kept_inject[16];
+static char *const kept[] = {kept_server, kept_token, kept_shim, kept_loss, kept_inject};
 static bool begins(const char *entry, const char *prefix, size_t n) { return strncmp(entry, prefix, n) == 0; }
 
 static const char *find(char *const env[], const char *named, size_t n) {
@@ -67,15 +67,25 @@ static const char *variable(const char *named) {
   return entry ? entry + strlen(named) : NULL;
 }
 
+bool member_injects(void) {
+  static int known; // 1 no, 2 yes
+  if (!known) {
+    const char *inject = variable("BC_INJECT=");
+    known = inject && inject[0] == '1' ? 2 : 1;
+  }
+  return known == 2;
+}
+
 static void start(void) {
   const char *disable = variable("BC_DISABLE="), *server = variable("BC_SERVER="), *token = variable("BC_TOKEN=");
-  const char *shim = variable("BC_SHIM="), *loss = variable("BC_ON_SERVER_LOSS=");
+  const char *shim = variable("BC_SHIM="), *loss = variable("BC_ON_SERVER_LOSS="), *inject = variable("BC_INJECT=");
   standing = STANDING_OUTSIDE;
   if ((disable && disable[0] == '1') || !server || !token || !token_read(token, member_token)) return;
   if (!keep(kept_server, sizeof kept_server, "BC_SERVER", server) || strlen(server) >= sizeof server_path) return;
   keep(kept_token, sizeof kept_token, "BC_TOKEN", token);
   if (shim) keep(kept_shim, sizeof kept_shim, "BC_SHIM", shim);
   if (loss) keep(kept_loss, sizeof kept_loss, "BC_ON_SERVER_LOSS", loss);
+  if (inject) keep(kept_inject, sizeof kept_inject, "BC_INJECT", inject);
   if (shim) keep(kept_preload, sizeof kept_preload, "LD_PRELOAD", shim);
   strcpy(server_path, server);
   standing = STANDING_INSIDE;
@@ -248,8 +258,11 @@ bool member_sees_library(void) { return !kept_shim[0] || RAW(SYS_faccessat, AT_F
 // library, which it might not even find.
 static bool silences(void) { return standing == STANDING_SEALED || muted; }
 
+// Pointers beside those of the environment: what is kept, the preload list, and the null.
+enum { PLACES = sizeof kept / sizeof *kept + 2 };
+
 static size_t preload_room(const char *preload) {
-  return 6 + (sizeof kept_preload + (preload ? strlen(preload) : 0)) / sizeof(char *) + 2;
+  return PLACES + (sizeof kept_preload + (preload ? strlen(preload) : 0)) / sizeof(char *) + 2;
 }
 
 size_t environment_entries(char *const env[]) {
@@ -295,7 +308,7 @@ static char *const *without_library(char *const env[], char **room, char *text) 
 char *const *environment_repaired(char *const env[], char **room) {
   size_t n = 0, count = 0;
   while (env && env[count]) count++;
-  char *text = (char *)(room + count + 6);
+  char *text = (char *)(room + count + PLACES);
   if (silences()) return without_library(env, room, text);
   const char *preload = find(env, "LD_PRELOAD=", 11);
   for (size_t i = 0; i < count; i++)

@@ -70,6 +70,9 @@ static inline struct bc_page *member_joined(void) { return in_vfork_child ? NULL
 
 // Every descriptor becomes shared with the child that is about to be.
 void member_before_fork(void);
+// Whether failures of memory were asked for (inject.h): said in the environment, for the first calls come before the first question.
+bool member_injects(void);
+
 // In the child, where the wipe did not happen (a kernel before 4.14).
 void member_in_child(void);
 

@@ -1,6 +1,8 @@
 // Looks the next definition up the way ld.so would: along the link map behind us, by GNU hash, default versions only.
 #include "next.h"
 
+#include "inject.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
@@ -70,6 +72,11 @@ static void *defined_in(const struct link_map *map, const char *name, uint32_t h
 }
 
 void *next_find(const char *name) {
+  void *asking = inject_find(name);
+  return asking ? asking : next_real(name);
+}
+
+void *next_real(const char *name) {
   uint32_t hash = gnu_hash(name);
   const struct link_map *map = _r_debug.r_map;
   while (map && map->l_ld != _DYNAMIC) map = map->l_next;

@@ -6,6 +6,8 @@
 // answers ENOSYS). Takes no lock and allocates nothing, unlike dlsym: safe in a signal handler, before main, and
 // inside the first malloc (jemalloc#329, libfaketime PR#463).
 void *next_find(const char *name);
+// The same, also where failures were asked for (inject.h).
+void *next_real(const char *name);
 
 // Resolved at the first call: 60 eager look-ups would cost a start 55 000 instructions.
 #define NEXT(name)                                                           \

@@ -120,12 +120,12 @@ struct charge_pair {
   unsigned what;
 };
 
-static inline int pair_begin(struct charge_pair *p, unsigned what, int64_t n, int refusal, const char *call,
-                             const char *detail) {
+static inline int pair_begin(struct charge_pair *p, unsigned what, int64_t n, int refusal, const char *call, int64_t a,
+                             int64_t b) {
   p->what = what;
-  p->kind = charge_begin(owned_second(what), n, refusal, call, detail);
+  p->kind = charge_begin_with(owned_second(what), n, refusal, call, a, b);
   if (unlikely(p->kind.error)) return p->kind.error;
-  p->file = charge_begin(BC_NUMFILE, n, ENFILE, call, detail);
+  p->file = charge_begin_with(BC_NUMFILE, n, ENFILE, call, a, b);
   if (unlikely(p->file.error)) charge_end(p->kind, owned_second(what), n);
   return p->file.error;
 }

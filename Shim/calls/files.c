@@ -158,7 +158,7 @@ EXPORT(int, signalfd, (int fd, const sigset_t *mask, int flags)) {
 // Another process's description: charged here too, until a recount sees that the two are one.
 SAME_PROTOTYPE(pidfd_getfd, int, (int, int, unsigned));
 EXPORT(int, pidfd_getfd, (int pidfd, int fd, unsigned flags)) {
-  struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, "pidfd_getfd", NULL);
+  struct charge c = charge_begin_with(BC_NUMFILE, 1, ENFILE, "pidfd_getfd", pidfd, fd);
   if (unlikely(c.error)) return errno = c.error, -1;
   int got = NEXT(pidfd_getfd)(pidfd, fd, flags);
   if (c.page) __atomic_store_n(&bc_page_cell(c.page, BC_NUMFILE)->uncertain, 1, __ATOMIC_SEQ_CST);

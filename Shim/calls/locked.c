@@ -18,8 +18,8 @@ static int64_t pages_between(const void *at, size_t n) {
   return (int64_t)((end - start) / PAGE + ((end - start) % PAGE != 0));
 }
 
-static struct charge lock_begin(int64_t pages, const char *call) {
-  return pages ? charge_begin(BC_LOCKEDPAGES, pages, ENOMEM, call, NULL) : (struct charge){0};
+static struct charge lock_begin(int64_t pages, const char *call, const void *at, size_t n) {
+  return pages ? charge_begin_with(BC_LOCKEDPAGES, pages, ENOMEM, call, (int64_t)at, (int64_t)n) : (struct charge){0};
 }
 
 static void lock_end(struct charge c, int64_t pages, bool done) {
@@ -32,7 +32,7 @@ static void lock_end(struct charge c, int64_t pages, bool done) {
   SAME_PROTOTYPE(name, int, params);                                     \
   EXPORT(int, name, params) {                                            \
     int64_t pages = pages_between(at, n);                                \
-    struct charge c = lock_begin(pages, #name);                          \
+    struct charge c = lock_begin(pages, #name, at, n);                   \
     if (unlikely(c.error)) return errno = c.error, -1;                   \
     int error = NEXT(name) args;                                         \
     lock_end(c, pages, error == 0);                                      \
@@ -54,7 +54,7 @@ static int64_t mapped_pages(void) {
 SAME_PROTOTYPE(mlockall, int, (int));
 EXPORT(int, mlockall, (int flags)) {
   int64_t pages = flags & MCL_CURRENT && member_page() ? mapped_pages() : 0;
-  struct charge c = lock_begin(pages, "mlockall");
+  struct charge c = lock_begin(pages, "mlockall", NULL, (size_t)pages * PAGE);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = NEXT(mlockall)(flags);
   lock_end(c, pages, error == 0);

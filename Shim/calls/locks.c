@@ -34,7 +34,7 @@ static void flock_again_left(void *page) {
 __attribute__((noinline)) static int flock_unsure(flock_function *next, struct bc_page *page, int fd, int operation) {
   bool unlock = (operation & ~LOCK_NB) == LOCK_UN;
   struct charge c = {NULL, 0};
-  if (!unlock) c = charge_begin(BC_NUMFLOCK, 1, ENOMEM, "flock", NULL);
+  if (!unlock) c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, "flock", fd, operation);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = LEAVABLE(flock_left, &c, next(fd, operation));
   charge_end(c, BC_NUMFLOCK, error ? 1 : 0);
@@ -43,7 +43,7 @@ __attribute__((noinline)) static int flock_unsure(flock_function *next, struct b
 }
 
 static int flock_first(flock_function *next, struct bc_page *page, int fd, int operation) {
-  struct charge c = charge_begin(BC_NUMFLOCK, 1, ENOMEM, "flock", NULL);
+  struct charge c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, "flock", fd, operation);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = LEAVABLE(flock_left, &c, next(fd, operation));
   // Shared meanwhile: whoever unlocks it, its unit waits for a recount.
@@ -74,6 +74,8 @@ EXPORT(int, flock, (int fd, int operation)) {
   if (likely(what == BC_OWNED_FILE)) return unlock ? NEXT(flock)(fd, operation) : flock_first(NEXT(flock), page, fd, operation);
   if (likely(what == BC_OWNED_FLOCKED) && owned_change(page, fd, BC_OWNED_FLOCKED, BC_OWNED_FILE))
     return flock_again(NEXT(flock), page, fd, operation);
+  // The mark goes: where a lock is taken, it is more than a file.
+  if (unlikely(what == BC_OWNED_WATCHED) && owned_change(page, fd, BC_OWNED_WATCHED, BC_OWNED_FILE)) return bc_flock(fd, operation);
   return flock_unsure(NEXT(flock), page, fd, operation);
 }
 
@@ -109,7 +111,7 @@ static int lock_begin(struct lock_request *l, int fd, const struct flock *f, enu
   if (l->ranges.more > 0) {
     // SOFT: an unlock that cuts a range in two is the one that may pass the barrier (2.6.18 fs/locks.c).
     unsigned severity = f->l_type == F_UNLCK ? BC_SOFT : BC_HARD;
-    l->charge = charge_severely(l->page, BC_NUMFLOCK, l->ranges.more, severity, ENOLCK, call);
+    l->charge = charge_severely(l->page, BC_NUMFLOCK, l->ranges.more, severity, ENOLCK, (struct about){.call = call, .numbers = {{fd, f->l_start, f->l_len}}});
     if (!l->charge.error && !l->charge.page) l->ranges.sure = false; // let through uncharged
   } else {
     release_pending(l->page);
@@ -138,7 +140,7 @@ static void lock_left(void *begun) {
 
 static int leased_by(int (*next)(int, int, long), const char *call, int fd, long type) {
   struct charge c = {0};
-  if (type != F_UNLCK) c = charge_begin(BC_NUMFLOCK, 1, ENOMEM, call, NULL);
+  if (type != F_UNLCK) c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, call, fd, 0);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = next(fd, F_SETLEASE, type);
   struct bc_page *page = member_joined();

@@ -22,7 +22,7 @@ static int64_t bytes_of(size_t a, size_t b) {
 // How much the allocator will ask the kernel for is its own affair: at least a page, and the server gives what it has.
 #define RETRIED(call_, bytes, expression)                                                                 \
   ({                                                                                                     \
-    struct lease_try try_ = {.call = call_, .least = PAGE, .want = (bytes) + TOP_PAD};                    \
+    struct lease_try try_ = {.call = call_, .least = PAGE, .want = (bytes) + TOP_PAD, .numbers = {{bytes}}}; \
     void *got_ = NULL;                                                                                   \
     while (!got_ && lease_grow(&try_)) got_ = (expression);                                              \
     got_;                                                                                                \
@@ -101,7 +101,7 @@ EXPORT(void *, reallocarray, (void *old, size_t n, size_t size)) {
 SAME_PROTOTYPE(posix_memalign, int, (void **, size_t, size_t));
 EXPORT(int, posix_memalign, (void **out, size_t alignment, size_t n)) {
   int before = errno, error = NEXT(posix_memalign)(out, alignment, n);
-  struct lease_try t = {.call = "posix_memalign", .least = PAGE, .want = bytes_of(n, 1) + (int64_t)alignment + TOP_PAD};
+  struct lease_try t = {.call = "posix_memalign", .least = PAGE, .want = bytes_of(n, 1) + (int64_t)alignment + TOP_PAD, .numbers = {{(int64_t)n}}};
   while (unlikely(error == ENOMEM) && lease_grow(&t)) error = NEXT(posix_memalign)(out, alignment, n);
   if (error == 0) errno = before;
   return error;
@@ -110,9 +110,10 @@ EXPORT(int, posix_memalign, (void **out, size_t alignment, size_t n)) {
 static int64_t whole_pages(size_t n) { return n > PTRDIFF_MAX - PAGE ? PTRDIFF_MAX / 2 : (int64_t)((n + PAGE - 1) & -(size_t)PAGE); }
 
 // These ask the kernel for exactly what they say: one grant of exactly that, and a second try if another thread took it.
-#define RETRY_EXACTLY(call_, before, bytes_, flags_, failed, expression)                                 \
+#define RETRY_EXACTLY(call_, before, bytes_, flags_, failed, expression, ...)                            \
   do {                                                                                                   \
-    struct lease_try try_ = {.call = call_, .least = bytes_, .want = bytes_, .flags = flags_};           \
+    struct lease_try try_ = {.call = call_, .least = bytes_, .want = bytes_, .flags = flags_, \
+                             .numbers = {{__VA_ARGS__}}};                                             \
     errno = ENOMEM;                                                                                      \
     while ((failed) && errno == ENOMEM) {                                                                \
       if (!lease_grow(&try_)) {                                                                          \
@@ -136,8 +137,8 @@ __attribute__((noinline)) static void *mmap_charged(mmap_function *next, const c
                                                     int fd, off_t offset) {
   int64_t pages = whole_pages(n) / PAGE, shared = is_shared(flags) ? pages : 0, locked = flags & MAP_LOCKED ? pages : 0;
   struct charge s = {0}, l = {0};
-  if (shared) s = charge_begin(BC_SHMPAGES, shared, ENOMEM, call, NULL);
-  if (!s.error && locked) l = charge_begin(BC_LOCKEDPAGES, locked, ENOMEM, call, NULL);
+  if (shared) s = charge_begin_with(BC_SHMPAGES, shared, ENOMEM, call, (int64_t)at, (int64_t)n);
+  if (!s.error && locked) l = charge_begin_with(BC_LOCKEDPAGES, locked, ENOMEM, call, (int64_t)at, (int64_t)n);
   void *got = MAP_FAILED;
   if (!s.error && !l.error) got = next(at, n, prot, flags, fd, offset);
   else errno = s.error ? s.error : l.error;
@@ -164,7 +165,7 @@ static bool charged(size_t n, int flags) { return (is_shared(flags) || flags & M
     void *got = NEXT(name)(at, n, prot, flags, fd, offset);                                              \
     if (likely(got != MAP_FAILED) || errno != ENOMEM || !counted(prot, flags)) return got;               \
     RETRY_EXACTLY(#name, before, whole_pages(n), (flags & MAP_NORESERVE) ? BC_FLAG_NORESERVE : 0u, got == MAP_FAILED, \
-                  got = NEXT(name)(at, n, prot, flags, fd, offset));                                     \
+                  got = NEXT(name)(at, n, prot, flags, fd, offset), (int64_t)at, (int64_t)n);            \
     return got;                                                                                          \
   }
 MMAP(mmap)
@@ -175,7 +176,8 @@ EXPORT(void *, mremap, (void *old, size_t size, size_t n, int flags, void *at)) 
   int before = errno;
   void *got = NEXT(mremap)(old, size, n, flags, at);
   if (likely(got != MAP_FAILED) || errno != ENOMEM || n <= size) return got;
-  RETRY_EXACTLY("mremap", before, whole_pages(n) - whole_pages(size), 0u, got == MAP_FAILED, got = NEXT(mremap)(old, size, n, flags, at));
+  RETRY_EXACTLY("mremap", before, whole_pages(n) - whole_pages(size), 0u, got == MAP_FAILED, 
+                got = NEXT(mremap)(old, size, n, flags, at), (int64_t)old, (int64_t)size, (int64_t)n);
   return got;
 }
 
@@ -186,7 +188,7 @@ long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, 
   if (likely(got != -1) || errno != ENOMEM || (maps ? !counted((int)c, (int)d) : c <= b)) return got;
   int64_t bytes = maps ? whole_pages((size_t)b) : whole_pages((size_t)c) - whole_pages((size_t)b);
   unsigned flags = maps && d & MAP_NORESERVE ? BC_FLAG_NORESERVE : 0u;
-  RETRY_EXACTLY(maps ? "mmap" : "mremap", before, bytes, flags, got == -1, got = next(number, a, b, c, d, e, f));
+  RETRY_EXACTLY(maps ? "mmap" : "mremap", before, bytes, flags, got == -1, got = next(number, a, b, c, d, e, f), a, b, c);
   return got;
 }
 
@@ -195,7 +197,8 @@ long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, 
   EXPORT(int, name, params) {                                                                            \
     int before = errno, error = NEXT(name) args;                                                         \
     if (likely(error == 0) || errno != ENOMEM || !(prot & PROT_WRITE)) return error;                     \
-    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n), .severity = BC_SOFT};    \
+    struct lease_try t = {.call = #name, .least = PAGE, .want = whole_pages(n), .severity = BC_SOFT,     \
+                          .numbers = {{(int64_t)at, (int64_t)n}}};                                       \
     while (error && errno == ENOMEM && lease_grow(&t)) error = NEXT(name) args;                          \
     if (error == 0) errno = before;                                                                      \
     return error;                                                                                        \
@@ -210,7 +213,7 @@ MPROTECT(pkey_mprotect, (void *at, size_t n, int prot, int key), (at, n, prot, k
     int before = errno;                                                                                  \
     void *got = NEXT(name)(delta);                                                                       \
     if (likely(got != (void *)-1) || errno != ENOMEM || delta <= 0) return got;                          \
-    RETRY_EXACTLY(#name, before, whole_pages((size_t)delta), 0u, got == (void *)-1, got = NEXT(name)(delta));    \
+    RETRY_EXACTLY(#name, before, whole_pages((size_t)delta), 0u, got == (void *)-1, got = NEXT(name)(delta), delta); \
     return got;                                                                                          \
   }
 SBRK(sbrk)
@@ -221,7 +224,7 @@ EXPORT(int, brk, (void *to)) {
   if (likely(error == 0) || errno != ENOMEM) return error;
   char *now = NEXT(sbrk)(0);
   if ((char *)to <= now) return error;
-  RETRY_EXACTLY("brk", before, whole_pages((size_t)((char *)to - now)), 0u, error != 0, error = NEXT(brk)(to));
+  RETRY_EXACTLY("brk", before, whole_pages((size_t)((char *)to - now)), 0u, error != 0, error = NEXT(brk)(to), (int64_t)to);
   return error;
 }
 

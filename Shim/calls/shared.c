@@ -31,7 +31,7 @@ EXPORT(int, shmget, (key_t key, size_t size, int flags)) {
     bool look = key != IPC_PRIVATE && !(flags & IPC_EXCL);
     if (look && (found >= 0 || errno != ENOENT)) return found;
     errno = saved;
-    struct charge c = charge_begin(BC_SHMPAGES, pages_of(size), ENOSPC, "shmget", NULL);
+    struct charge c = charge_begin_with(BC_SHMPAGES, pages_of(size), ENOSPC, "shmget", key, (int64_t)size);
     if (unlikely(c.error)) return errno = c.error, -1;
     int made = NEXT(shmget)(key, size, look ? flags | IPC_EXCL : flags);
     charge_end(c, BC_SHMPAGES, made < 0 ? pages_of(size) : 0);
@@ -51,7 +51,7 @@ __attribute__((visibility("default"))) int bc_shmctl(int, int, struct shmid_ds *
 static int locked_segment(int id, int command, struct shmid_ds *info) {
   struct shmid_ds now;
   if (NEXT(shmctl)(id, IPC_STAT, &now) < 0 || now.shm_perm.mode & SHM_LOCKED) return NEXT(shmctl)(id, command, info);
-  struct charge c = charge_begin(BC_LOCKEDPAGES, pages_of(now.shm_segsz), ENOMEM, "shmctl", NULL);
+  struct charge c = charge_begin_with(BC_LOCKEDPAGES, pages_of(now.shm_segsz), ENOMEM, "shmctl", id, (int64_t)now.shm_segsz);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = NEXT(shmctl)(id, command, info);
   charge_end(c, BC_LOCKEDPAGES, error ? pages_of(now.shm_segsz) : 0);
@@ -122,7 +122,7 @@ static int grow_begin(struct growth *g, int fd, uint64_t size, uint64_t room, co
   int64_t now = held_by(&info), then = pages_of(size), allocated = pages_of((uint64_t)info.st_blocks * 512) + pages_of(room);
   if (room && allocated > then) then = allocated;
   g->pages = then > now ? then - now : 0;
-  if (g->pages) g->charge = charge_begin(BC_SHMPAGES, g->pages, ENOSPC, call, NULL);
+  if (g->pages) g->charge = charge_begin_with(BC_SHMPAGES, g->pages, ENOSPC, call, fd, (int64_t)(size ? size : room));
   return g->charge.error;
 }
 

@@ -25,7 +25,7 @@ static bool delivered(int number) {
 SAME_PROTOTYPE(sigqueue, int, (pid_t, int, union sigval));
 EXPORT(int, sigqueue, (pid_t pid, int number, union sigval value)) {
   if (number == 0) return NEXT(sigqueue)(pid, number, value); // only asks whether it may
-  struct charge c = charge_begin(BC_NUMSIGINFO, 1, EAGAIN, "sigqueue", NULL);
+  struct charge c = charge_begin_with(BC_NUMSIGINFO, 1, EAGAIN, "sigqueue", pid, number);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = NEXT(sigqueue)(pid, number, value);
   bool gone = !c.page || error || (__libc_single_threaded && pid == (pid_t)RAW(SYS_getpid, 0) && delivered(number));
@@ -36,7 +36,7 @@ EXPORT(int, sigqueue, (pid_t pid, int number, union sigval value)) {
 SAME_PROTOTYPE(pthread_sigqueue, int, (pthread_t, int, const union sigval));
 EXPORT(int, pthread_sigqueue, (pthread_t thread, int number, const union sigval value)) {
   if (number == 0) return NEXT(pthread_sigqueue)(thread, number, value);
-  struct charge c = charge_begin(BC_NUMSIGINFO, 1, EAGAIN, "pthread_sigqueue", NULL);
+  struct charge c = charge_begin_with(BC_NUMSIGINFO, 1, EAGAIN, "pthread_sigqueue", 0, number);
   if (unlikely(c.error)) return c.error;
   int error = NEXT(pthread_sigqueue)(thread, number, value);
   bool gone = !c.page || error || (pthread_equal(thread, pthread_self()) && delivered(number));
@@ -48,7 +48,7 @@ EXPORT(int, pthread_sigqueue, (pthread_t thread, int number, const union sigval 
 SAME_PROTOTYPE(pidfd_send_signal, int, (int, int, siginfo_t *, unsigned));
 EXPORT(int, pidfd_send_signal, (int pidfd, int number, siginfo_t *info, unsigned flags)) {
   if (number == 0 || !info) return NEXT(pidfd_send_signal)(pidfd, number, info, flags);
-  struct charge c = charge_begin(BC_NUMSIGINFO, 1, EAGAIN, "pidfd_send_signal", NULL);
+  struct charge c = charge_begin_with(BC_NUMSIGINFO, 1, EAGAIN, "pidfd_send_signal", pidfd, number);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = NEXT(pidfd_send_signal)(pidfd, number, info, flags);
   charge_end(c, BC_NUMSIGINFO, error != 0);
@@ -57,7 +57,7 @@ EXPORT(int, pidfd_send_signal, (int pidfd, int number, siginfo_t *info, unsigned
 
 SAME_PROTOTYPE(timer_create, int, (clockid_t, struct sigevent *, timer_t *));
 EXPORT(int, timer_create, (clockid_t clock, struct sigevent *event, timer_t *timer)) {
-  struct charge c = charge_begin(BC_NUMSIGINFO, 1, EAGAIN, "timer_create", NULL);
+  struct charge c = charge_begin_with(BC_NUMSIGINFO, 1, EAGAIN, "timer_create", clock, 0);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = NEXT(timer_create)(clock, event, timer);
   charge_end(c, BC_NUMSIGINFO, error != 0);

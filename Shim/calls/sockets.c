@@ -24,7 +24,7 @@ SAME_PROTOTYPE(socket, int, (int, int, int));
 EXPORT(int, socket, (int domain, int type, int protocol)) {
   struct charge_pair s;
   int error = buffers_of_new(domain, type, refusal_of(domain), "socket");
-  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", NULL);
+  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 1, refusal_of(domain), "socket", domain, type);
   if (unlikely(error)) return errno = error, -1;
   int fd = NEXT(socket)(domain, type, protocol);
   pair_end(&s, &fd, 1, fd >= 0);
@@ -35,7 +35,7 @@ SAME_PROTOTYPE(socketpair, int, (int, int, int, int[2]));
 EXPORT(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
   struct charge_pair s;
   int error = buffers_of_new(domain, type, refusal_of(domain), "socketpair");
-  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", NULL);
+  if (likely(!error)) error = pair_begin(&s, what_is(domain, type), 2, refusal_of(domain), "socketpair", domain, type);
   if (unlikely(error)) return errno = error, -1;
   int failed = NEXT(socketpair)(domain, type, protocol, fds);
   pair_end(&s, fds, 2, failed == 0);
@@ -86,7 +86,7 @@ static void left(void *begun) {
     unsigned what = what_listens(page, fd);                                              \
     int error = unlikely(!plenty(page, what)) ? nothing_to_accept(fd) : 0;               \
     if (likely(!error) && what == BC_OWNED_TCP) error = buffers_of_new(AF_INET, SOCK_STREAM, ENFILE, #name); \
-    if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, NULL);               \
+    if (likely(!error)) error = pair_begin(&s, what, 1, ENFILE, #name, fd, 0);              \
     if (unlikely(error)) return errno = error, -1;                                       \
     int got = LEAVABLE(left, &s, NEXT(name) args);                                       \
     pair_end(&s, &got, 1, got >= 0);                                                  \

@@ -102,7 +102,7 @@ enum { SPAWN_STACK = 64 << 10, SPAWN_PAGE = 4096 };
 // Room for that, where a refusal could not be tried again.
 static void spawn_stack_ahead(const char *call) {
   int saved = errno;
-  struct lease_try t = {.call = call, .least = SPAWN_PAGE, .want = SPAWN_STACK};
+  struct lease_try t = {.call = call, .least = SPAWN_PAGE, .want = SPAWN_STACK, .numbers = {{SPAWN_STACK}}};
   long at;
   while ((at = RAW(SYS_mmap, 0, SPAWN_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) == -ENOMEM && lease_grow(&t)) {}
   if (at > 0 || at < -4095) RAW(SYS_munmap, at, SPAWN_STACK);
@@ -122,7 +122,7 @@ static void spawn_stack_ahead(const char *call) {
     if (unlikely(t.charge.error)) return t.charge.error;                                                       \
     pid_t child = -1;                                                                                          \
     int error = NEXT(name)(&child, path, actions, attr, argv, with);                                           \
-    struct lease_try stack = {.call = #name, .least = SPAWN_PAGE, .want = SPAWN_STACK};                        \
+    struct lease_try stack = {.call = #name, .least = SPAWN_PAGE, .want = SPAWN_STACK, .numbers = {{SPAWN_STACK}}};                        \
     while (unlikely(error == ENOMEM) && lease_grow(&stack)) error = NEXT(name)(&child, path, actions, attr, argv, with); \
     task_end(t, error ? -1 : child, path);                                                                     \
     if (!error && out) *out = child;                                                                           \

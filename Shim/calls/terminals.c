@@ -15,7 +15,7 @@
   SAME_PROTOTYPE(name, int, params);                                     \
   EXPORT(int, name, params) {                                            \
     struct charge_pair p;                                                \
-    int error = pair_begin(&p, what, 1, refusal, #name, NULL);           \
+    int error = pair_begin(&p, what, 1, refusal, #name, 0, 0);           \
     if (unlikely(error)) return errno = error, -1;                       \
     int fd = NEXT(name) args;                                            \
     pair_end(&p, &fd, 1, fd >= 0);                                       \
@@ -29,7 +29,7 @@ ONE(inotify_init1, (int flags), (flags), BC_OWNED_INOTIFY, EMFILE)
 SAME_PROTOTYPE(openpty, int, (int *, int *, char *, const struct termios *, const struct winsize *));
 EXPORT(int, openpty, (int *master, int *slave, char *name, const struct termios *t, const struct winsize *w)) {
   struct charge_pair p;
-  int error = pair_begin(&p, BC_OWNED_PTY, 1, ENOMEM, "openpty", NULL);
+  int error = pair_begin(&p, BC_OWNED_PTY, 1, ENOMEM, "openpty", 0, 0);
   if (unlikely(error)) return errno = error, -1;
   struct charge second = charge_begin(BC_NUMFILE, 1, ENFILE, "openpty", NULL);
   if (unlikely(second.error)) {
@@ -45,7 +45,7 @@ EXPORT(int, openpty, (int *master, int *slave, char *name, const struct termios 
 SAME_PROTOTYPE(forkpty, int, (int *, char *, const struct termios *, const struct winsize *));
 EXPORT(int, forkpty, (int *master, char *name, const struct termios *t, const struct winsize *w)) {
   struct charge_pair p;
-  int error = pair_begin(&p, BC_OWNED_PTY, 1, ENOMEM, "forkpty", NULL);
+  int error = pair_begin(&p, BC_OWNED_PTY, 1, ENOMEM, "forkpty", 0, 0);
   if (unlikely(error)) return errno = error, -1;
   struct task task = task_begin(BC_COPY, "forkpty", NULL);
   if (unlikely(task.charge.error)) {

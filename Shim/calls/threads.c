@@ -29,8 +29,9 @@ struct charge thread_begin(const char *call) {
   if (!c.page) return c;
   struct bc_cell *cell = bc_page_cell(c.page, BC_NUMPROC);
   if (likely(credit_take(cell, 1))) return c;
-  // A new maximum, or no credit: now there is no doubt about what this process has.
-  if (threads_counted(c.page) && credit_take_sure(cell, 1)) {
+  // A new maximum, or no credit: now there is no doubt about what this process has. Where every charge is to ask, the server
+  // counts.
+  if (bc_load(&cell->low) < bc_low_armed() && threads_counted(c.page) && credit_take_sure(cell, 1)) {
     credit_lowest(cell, bc_load(&cell->credit));
     return c;
   }
@@ -66,7 +67,7 @@ EXPORT(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void
   int error = NEXT(pthread_create)(thread, attr, run, argument);
   if (unlikely(error == EAGAIN)) {
     int64_t bytes = stack_bytes(attr);
-    struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes};
+    struct lease_try t = {.call = "pthread_create", .least = bytes, .want = bytes, .numbers = {{bytes}}};
     while (error == EAGAIN && lease_grow(&t)) {
       error = NEXT(pthread_create)(thread, attr, run, argument);
     }
@@ -80,7 +81,8 @@ EXPORT(int, thrd_create, (thrd_t *thread, thrd_start_t run, void *argument)) {
   struct charge c = thread_begin("thrd_create");
   if (unlikely(c.error)) return thrd_error;
   int error = NEXT(thrd_create)(thread, run, argument);
-  struct lease_try t = {.call = "thrd_create", .least = stack_bytes(NULL), .want = stack_bytes(NULL)};
+  int64_t bytes = stack_bytes(NULL);
+  struct lease_try t = {.call = "thrd_create", .least = bytes, .want = bytes, .numbers = {{bytes}}};
   while (error == thrd_nomem && lease_grow(&t)) error = NEXT(thrd_create)(thread, run, argument);
   thread_end(c, error == thrd_success);
   return error;

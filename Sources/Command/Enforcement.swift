@@ -8,9 +8,6 @@ extension Options {
   /// from a file or a profile, which set them all, are counted and no more: they come back, in the order of the
   /// resources, and `notEnforced` says so to the person.
   public func checkEnforced() throws(UsageError) -> [Resource] {
-    if failures[.privvmpages] != nil || torture == .privvmpages, bounds[.privvmpages].map({ $0.ceiling(.hard) == Bounds.unlimited }) ?? true {
-      throw UsageError("\(torture == nil ? "--fail" : "--torture") privvmpages: memory is charged only where it has a bound; give one too, such as --memory 64G")
-    }
     var counted: [Resource] = []
     for resource in Resource.allCases {
       guard let bounds = bounds[resource], let idle = resource.idle(bounds) else { continue }

@@ -31,10 +31,11 @@ public let helpText = """
                                      fail the N-th charge, P percent of them, or
                                      the first of each place, though there is
                                      room; repeatable
-    --torture RES                    run COMMAND again and again, each time with
-                                     the next charge failing; 124 if it crashes
-                                     or leaves descriptors open
-    --torture-round N                one of those runs again
+    --torture all|RES[,RES…]         run COMMAND again and again, each time with
+                                     the next charge failing; 124 if it crashes,
+                                     hangs, or leaves descriptors open
+    --torture-shallow                … with one charge of each place failing
+    --torture-round RES@N            one of those runs again
 
   The report:
     --report[=FILE]                  write it to FILE (stderr)

@@ -8,6 +8,8 @@ public enum Injection: Equatable, Sendable {
   case chance(Double, seed: UInt64)
   /// The first charge from each place in the program: each distinct stack once.
   case eachStack
+  /// None: only which charges are the first of their place is found out (`--torture-shallow`).
+  case survey
 
   static let accepted = "RES@N (the N-th charge), RES%P:SEED (P percent of them), RES:stack (each place once)"
 
@@ -25,7 +27,7 @@ public enum Injection: Equatable, Sendable {
         let seed = number(parts[1])
       else { return nil }
       return (resource, .chance(percent / 100, seed: UInt64(seed)))
-    default: return value == "stack" ? (resource, .eachStack) : nil
+    default: return value == "stack" ? (resource, .eachStack) : value == "survey" ? (resource, .survey) : nil
     }
   }
 
@@ -39,6 +41,7 @@ public enum Injection: Equatable, Sendable {
     case .nth(let n): "\(resource.name)@\(n)"
     case .chance(let chance, let seed): "\(resource.name)%\(chance * 100):\(seed)"
     case .eachStack: "\(resource.name):stack"
+    case .survey: "\(resource.name):survey"
     }
   }
 }

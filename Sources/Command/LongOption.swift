@@ -5,7 +5,7 @@ struct LongOption {
   enum Key: Equatable {
     case limit, memory, memoryReservation, pidsLimit, config, profile
     case name, parent, server, environment, workdir, meminfo
-    case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureRound, onServerLoss, errno, bestEffort, help, version
+    case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureShallow, tortureRound, onServerLoss, errno, bestEffort, help, version
     case socket, state
     case resource(Resource)
   }
@@ -49,6 +49,7 @@ struct LongOption {
       LongOption("fail-on", key: .failOn),
       LongOption("fail", key: .fail),
       LongOption("torture", key: .torture),
+      LongOption("torture-shallow", nil, .none, key: .tortureShallow),
       LongOption("torture-round", key: .tortureRound),
       LongOption("on-server-loss", key: .onServerLoss),
       LongOption("errno", key: .errno),
@@ -81,12 +82,12 @@ struct LongOption {
     case .reportFormat: "text, json or kv"
     case .failOn: "denial, barrier or uncovered"
     case .fail: Injection.accepted
-    case .torture: "one of \(resourceNames(Resource.enforced))"
-    case .tortureRound: "a number from 1, together with --torture RES"
+    case .torture: "all, or some of \(resourceNames(TortureRound.resources)) with commas between"
+    case .tortureRound: TortureRound.accepted
     case .onServerLoss: "deny or allow"
     case .errno: "posix or openvz"
     case .resource(let resource): BoundsChange.accepted(resource.unit)
-    case .meminfo, .quiet, .verbose, .bestEffort, .help, .version: "no value"
+    case .meminfo, .tortureShallow, .quiet, .verbose, .bestEffort, .help, .version: "no value"
     }
   }
 }

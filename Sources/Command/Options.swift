@@ -28,10 +28,12 @@ public struct Options: Sendable {
   public var bestEffort = false
   /// Charges that fail on purpose.
   public var failures: [Resource: Injection] = [:]
-  /// Every charge of this resource is to fail once, in a run of its own.
-  public var torture: Resource?
-  /// … of which this run is one, from 1.
-  public var tortureRound: Int64?
+  /// Every charge of these resources is to fail once, in a run of its own.
+  public var torture: [Resource] = []
+  /// … or only the first from each place in the program.
+  public var tortureShallow = false
+  /// … of which this run is one.
+  public var tortureRound: TortureRound?
   public var command: [String] = []
   /// Where `command` begins in the arguments that were parsed. A String cannot hold bytes that are not UTF-8: who
   /// execs takes the words from argv itself, from here on.

@@ -27,8 +27,13 @@ public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
   }
   var options = reader.options
   if let round = options.tortureRound {
-    guard let resource = options.torture else { throw UsageError("--torture-round: only together with --torture RES") }
-    options.failures[resource] = .nth(round)
+    if case .charge(nil, _) = round, options.torture.count != 1 {
+      throw UsageError("--torture-round: a number alone only together with --torture of one resource; else RES@N, such as numfile@3")
+    }
+    if let (resource, rule) = round.rule(options.torture) { options.failures[resource] = rule }
+  }
+  guard options.torture.isEmpty || options.tortureRound != nil || options.failures.isEmpty else {
+    throw UsageError("--torture and --fail: give one of them")
   }
   options.resolve([])
   options.commandStart = getopt.position
@@ -92,14 +97,15 @@ private struct OptionReader {
       guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
       if !options.failOn.contains(event) { options.failOn.append(event) }
     case .fail:
-      guard let (resource, rule) = Injection.read(value), Resource.enforced.contains(resource) else { throw unreadable(found) }
+      guard let (resource, rule) = Injection.read(value), Resource.enforced.contains(resource), rule != .survey else { throw unreadable(found) }
       options.failures[resource] = rule
     case .torture:
-      guard let resource = Resource(name: value), Resource.enforced.contains(resource) else { throw unreadable(found) }
-      options.torture = resource
+      guard let resources = TortureRound.read(resources: value) else { throw unreadable(found) }
+      options.torture = resources
+    case .tortureShallow: options.tortureShallow = true
     case .tortureRound:
-      guard let n = Int64(value), n > 0, value.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { throw unreadable(found) }
-      options.tortureRound = n
+      guard let round = TortureRound.read(value) else { throw unreadable(found) }
+      options.tortureRound = round
     case .onServerLoss: set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
     case .errno: set(Configured(openvzErrno: try choice(found, no: "posix", yes: "openvz")))
     case .meminfo: options.meminfo = true

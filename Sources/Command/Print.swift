@@ -94,8 +94,7 @@ extension Report {
 
   private func line(for denial: Denial) -> String {
     "denied \(denial.resource.name) x\(denial.count) (\(visible(denial.errno))): "
-      + "\(visible(denial.comm))[\(denial.pid)] \(visible(denial.call))"
-      + "(\(denial.detail.isEmpty ? "" : quoted(denial.detail)))" + (denial.injected ? " injected" : "")
+      + denial.who + " " + denial.what + (denial.injected ? " injected" : "")
       + (denial.frames.isEmpty ? "" : "  " + denial.frames.own.prefix(Report.mostFrames).map(\.brief).joined(separator: " < "))
   }
 
@@ -115,19 +114,40 @@ extension Report {
   }
 }
 
+extension Report.Denial {
+  /// `worker[4711]`; `worker[4711/4713 io-1]` for another thread than the main one.
+  package var who: String {
+    let other = thread == pid ? "" : "/\(thread)" + (threadName.isEmpty || threadName == comm ? "" : " \(visible(threadName))")
+    return "\(visible(comm))[\(pid)\(other)]"
+  }
+
+  /// `open("/etc/passwd")`, `mmap(NULL, 1048576)`.
+  package var what: String { "\(visible(call))(\(detail.isEmpty ? visible(arguments) : quoted(detail)))" }
+}
+
 extension [Frame] {
-  /// Without what a C library calls main and threads with, where something else is known.
+  /// Without what a C library calls main and threads with, and what Rust's own library does for a program, where something
+  /// else is known.
   package var own: ArraySlice<Frame> {
     let outer: Set = ["_start", "start_thread", "clone", "clone3", "__clone3", "__clone"]
     let last = lastIndex { frame in
       guard let name = frame.function else { return true }
       return !outer.contains(name) && !name.hasPrefix("__libc_start")
     }
-    return last.map { self[...$0] } ?? self[...]
+    let within = last.map { self[...$0] } ?? self[...]
+    // Where a language's own library calls the system for a program, it is some ten frames deep.
+    let first = within.firstIndex { !$0.isOfStandardLibrary } ?? startIndex
+    return within[first...]
   }
 }
 
 extension Frame {
+  /// Of Rust: its sources are known by the paths that they were compiled under.
+  fileprivate var isOfStandardLibrary: Bool {
+    guard let file else { return false }
+    return file.hasPrefix("/rustc/") || file.hasPrefix("library/std/") || file.hasPrefix("library/core/") || file.hasPrefix("library/alloc/")
+  }
+
   /// `cache_load cache.c:88`; without debug information `cache_load libcache.so+0x1000`, or that alone.
   package var brief: String {
     let most = 60  // a name of C++ can fill a screen

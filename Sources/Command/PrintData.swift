@@ -37,7 +37,8 @@ extension Report {
     #"{"resource":"\#(denial.resource.name)","count":\#(denial.count),"errno":\#(jsonString(denial.errno)),"#
       + #""pid":\#(denial.pid),"comm":\#(jsonString(denial.comm)),"call":\#(jsonString(denial.call)),"#
       + #""detail":\#(jsonString(denial.detail)),"amount":\#(denial.amount),"frames":\#(array(denial.frames.map(object))),"#
-      + #""witnessed":\#(denial.witnessed),"injected":\#(denial.injected)}"#
+      + #""witnessed":\#(denial.witnessed),"injected":\#(denial.injected),"arguments":\#(jsonString(denial.arguments)),"#
+      + #""thread":\#(denial.thread),"threadName":\#(jsonString(denial.threadName))}"#
   }
 
   package static func object(_ frame: Frame) -> String {
@@ -98,6 +99,10 @@ extension Report {
       put(key + "amount", denial.amount)
       put(key + "injected", denial.injected ? 1 : 0)
       put(key + "witnessed", denial.witnessed)
+      put(key + "detail", denial.detail)
+      put(key + "arguments", denial.arguments)
+      put(key + "thread", denial.thread)
+      put(key + "threadName", denial.threadName)
       put(key + "frames", denial.frames.count)
       for (index, frame) in denial.frames.enumerated() {
         let key = key + "frame.\(index)."
@@ -122,6 +127,7 @@ extension Report {
     put("server.switches.toFast", server.toFast)
     put("remaining", remaining)
     put("left_open", leftOpen)
+    if !firstOfPlaces.isEmpty { put("survey", firstOfPlaces.map(String.init).joined(separator: ",")) }
     return lines.joined(separator: "\n") + "\n"
   }
 }

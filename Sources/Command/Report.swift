@@ -32,9 +32,14 @@ public struct Report: Sendable {
     public var pid: Int32
     public var comm: String
     public var call: String
-    /// A path or a size, for people; empty when there is none.
+    /// The path or name that the first of them was given; empty when the call takes none.
     public var detail: String
+    /// Other arguments of the first of them in words (`AF_INET, SOCK_STREAM`); empty when there is a path.
+    public var arguments: String
     public var amount: Int64
+    /// The thread that was refused first, `pid` for the main one, and what another is called.
+    public var thread: Int32
+    public var threadName: String
     /// Where it was refused, innermost first; empty when the stack is not known.
     public var frames: [Frame]
     /// Of `count`, those whose stack was read and is this one; the others got their share of those that were not.
@@ -44,7 +49,7 @@ public struct Report: Sendable {
 
     public init(
       resource: Resource, count: Int64, errno: String, pid: Int32, comm: String, call: String, detail: String,
-      amount: Int64, frames: [Frame] = [], witnessed: Int64 = 0, injected: Bool = false
+      arguments: String = "", amount: Int64, thread: Int32? = nil, threadName: String = "", frames: [Frame] = [], witnessed: Int64 = 0, injected: Bool = false
     ) {
       self.resource = resource
       self.count = count
@@ -53,7 +58,10 @@ public struct Report: Sendable {
       self.comm = comm
       self.call = call
       self.detail = detail
+      self.arguments = arguments
       self.amount = amount
+      self.thread = thread ?? pid
+      self.threadName = threadName
       self.frames = frames
       self.witnessed = witnessed
       self.injected = injected
@@ -106,6 +114,8 @@ public struct Report: Sendable {
   public var server: Work
   /// Descriptors that processes had open when they ended, of those charged to them: an upper estimate.
   public var leftOpen: Int64 = 0
+  /// Of a survey: which charges, by their number, were the first of a place in the program.
+  public var firstOfPlaces: [Int64] = []
 
   public init(
     id: Int, name: String, command: [String], exit: Exit, seconds: Double, rows: [Row], denials: [Denial],

@@ -39,6 +39,9 @@ public enum Descriptors {
     open(of: pid).sorted().compactMap { fd in Procfs.link("/proc/\(pid)/fd/\(fd)").map { (fd, $0) } }
   }
 
+  /// What one descriptor is, as `named` has it; nil when it is not open.
+  public static func name(_ pid: Int32, _ fd: Int32) -> String? { fd < 0 ? nil : Procfs.link("/proc/\(pid)/fd/\(fd)") }
+
   /// Which file a descriptor is of; nil when it is closed.
   public struct Identity: Hashable, Sendable {
     var device, inode: UInt64

@@ -69,6 +69,11 @@ public enum Procfs {
 
   public static func stat(_ pid: Int32) -> Stat? { bytes("/proc/\(pid)/stat").flatMap(Stat.init(bytes:)) }
 
+  /// What a thread is called (pthread_setname_np), which need not be what its process is.
+  public static func threadName(_ pid: Int32, _ thread: Int32) -> String? {
+    read("/proc/\(pid)/task/\(thread)/comm").map { String($0.prefix { $0 != "\n" }) }
+  }
+
   /// Tasks of the process as the kernel counts them for numproc: its threads, and 1 for a zombie until it is reaped.
   public static func tasks(_ pid: Int32) -> Int64? {
     guard let stat = stat(pid) else { return nil }

@@ -39,13 +39,16 @@ public struct SocketMemory: Equatable, Sendable {
     let fd = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), NETLINK_SOCK_DIAG)
     guard fd >= 0 else { return (sockets, kinds) }
     defer { close(fd) }
-    let refused = kinds.filter { kind in !dump(fd, kind, inodes) { sockets[$0] = $1 } }
+    let refused = kinds.filter { kind in
+      !dump(fd, question(kind)) { if let (inode, memory) = read($0, kind, inodes) { sockets[inode] = memory } }
+    }
     return (sockets, refused)
   }
 
-  /// Asks for all sockets of one kind. False when the kernel has no answer (a module that is missing, ENOENT).
-  private static func dump(_ fd: Int32, _ kind: Kind, _ inodes: Set<UInt64>?, _ found: (UInt64, SocketMemory) -> Void) -> Bool {
-    guard send(question(kind), fd) else { return false }
+  /// Asks for all sockets of one kind, and hands over what the kernel says of each. False when it has no answer (a module
+  /// that is missing, ENOENT).
+  static func dump(_ fd: Int32, _ question: [UInt8], _ found: (UnsafeRawBufferPointer) -> Void) -> Bool {
+    guard send(question, fd) else { return false }
     // The kernel fills what the first recvmsg(2) offers, up to 32 KiB (net/netlink/af_netlink.c netlink_dump).
     var bytes = [UInt8](repeating: 0, count: 32768)
     while true {
@@ -61,7 +64,7 @@ public struct SocketMemory: Equatable, Sendable {
           if header.nlmsg_type == NLMSG_DONE { return true }
           if header.nlmsg_type == NLMSG_ERROR { return false }
           let body = UnsafeRawBufferPointer(rebasing: all[(at + MemoryLayout<nlmsghdr>.size)..<(at + length)])
-          if let (inode, memory) = read(body, kind, inodes) { found(inode, memory) }
+          found(body)
           at += (length + 3) & ~3
         }
         return nil
@@ -103,7 +106,7 @@ public struct SocketMemory: Equatable, Sendable {
     }
   }
 
-  private static func message<T: BitwiseCopyable>(_ question: T) -> [UInt8] {
+  static func message<T: BitwiseCopyable>(_ question: T) -> [UInt8] {
     var header = nlmsghdr()
     header.nlmsg_len = UInt32(MemoryLayout<nlmsghdr>.size + MemoryLayout<T>.size)
     header.nlmsg_type = UInt16(SOCK_DIAG_BY_FAMILY)

@@ -61,6 +61,8 @@ public final class Accounting {
   var badness = 0
   var blame = Blame()
   var obtained = Obtained()
+  var sightings = Sightings()
+  var watch = Watch()
   /// Descriptors charged to processes when they ended.
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]
@@ -93,12 +95,12 @@ public final class Accounting {
     self.outside = outside
     self.host = host
     self.parent = parent
-    injecting = settings.failures.mapValues { Injecting($0) }
+    injecting = [:]
     place = parent?.ledger.join()
     level = .allocate(capacity: 1)
     level.initialize(to: Level(bounds: settings.bounds, parent: parent?.level, place: place ?? 0))
-    for resource in injecting.keys { level.pointee.injecting |= 1 << UInt32(resource.rawValue) }
     estate = level.pointee.ledger.join()
+    setFailures(settings.failures)
   }
 
   deinit {

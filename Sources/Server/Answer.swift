@@ -12,9 +12,8 @@ extension Accounting {
     answer.magic = BC_WIRE_MAGIC
     answer.own_limit = -1
     answer.flags = pageFlags
-    var request = request
-    let call = withUnsafePointer(to: &request) { String(cString: bc_request_call($0)) }
-    let detail = withUnsafePointer(to: &request) { String(cString: bc_request_detail($0)) }
+    let asked = Asked(request)
+    let call = asked.call, detail = asked.detail
     // A filter may keep a member from knowing its own number.
     let foreign = request.thread <= 0 ? members[pid]?.isForeign == true : request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
     if members[pid] == nil {
@@ -55,21 +54,28 @@ extension Accounting {
       }
       if resource == .shmpages, call.contains("truncate") || call.contains("fallocate") { noteShared(pid) }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if let level = charge(pid, resource, request.amount, severity) {
         answer.error = error
-        deny(resource, by: level, pid: pid, error: answer.error, call: call, detail: detail, amount: request.amount)
+        deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
       } else if isOver(resource) {
         answer.flags |= UInt32(BC_ANSWER_SURE)  // SOFT or FORCE: the cell says of every charge to ask, not of this one
       }
+      if resource == .numfile, watch.isArmed(pid) { answer.flags |= UInt32(BC_ANSWER_SURE) }
     case BC_VERIFY:
       guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       if injects(resource) { break }  // the credit is there
+      if resource == .numfile, watch.isArmed(pid), !isOver(resource) {
+        settleWatch(pid)
+        takePoint(pid)
+        answer.flags |= UInt32(BC_ANSWER_SURE)
+        break
+      }
       if isResting(resource) {
         answer.flags |= UInt32(BC_ANSWER_SURE)
         break
@@ -82,17 +88,18 @@ extension Accounting {
         0..<(1 << 40) ~= request.amount, 0..<(1 << 40) ~= request.want
       else { break }
       let error = request.child > 0 && request.child < 134 ? request.child : ENOBUFS
-      if inject(resource, request, from: pid, call: call, detail: detail, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
       let forced = Int32(request.flags) & Int32(BC_FLAG_FORCED) != 0
       if let level = refusesBuffer(resource, request.amount, used: request.want, forced: forced) {
         answer.error = error
-        deny(resource, by: level, pid: pid, error: error, call: call, detail: detail, amount: request.amount)
+        deny(resource, by: level, pid: pid, error: error, asked, amount: request.amount)
       }
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
-      if request.amount > 0, inject(
-        .privvmpages, request, from: pid, call: call, detail: detail, amount: pages(request.amount), error: ENOMEM, &answer)
-      { break }
+      if Int32(request.flags) & Int32(BC_FLAG_INTENT) != 0 {
+        _ = inject(.privvmpages, request, from: pid, asked, amount: pages(request.amount), error: ENOMEM, &answer)
+        break
+      }
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
       let severity = Severity(rawValue: Int(request.severity)) ?? .hard
       switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve, severity) {
@@ -102,7 +109,7 @@ extension Accounting {
       case .denied:
         answer.error = ENOMEM
         observeMemory()
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages(request.amount))
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages(request.amount))
       }
     case BC_FORK:
       let isImage = request.birth == UInt16(BC_IMAGE.rawValue)
@@ -114,7 +121,7 @@ extension Accounting {
       case .denied:
         answer.error = ENOMEM
         let pages = members[pid].map { dataPages($0) } ?? 0
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
       }
     case BC_FORKED:
       noted(pid, child: request.child, path: detail.isEmpty ? nil : detail, isBooked: request.want == 1)
@@ -124,7 +131,7 @@ extension Accounting {
       case .denied:
         answer.error = ENOMEM
         let pages = root.known[UInt64(bitPattern: request.want)] ?? 0
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, call: call, detail: detail, amount: pages)
+        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
       default: members[pid]?.execPath = detail
       }
     case BC_EXEC_FAILED:

@@ -11,7 +11,7 @@ extension Seats {
   /// Whether the question of this process has been answered: its units are in its cell.
   func grantAtOnce(_ question: UnsafePointer<bc_request>, from pid: Int32) -> Bool {
     guard question.pointee.kind == UInt16(BC_CHARGE.rawValue), question.pointee.severity == UInt8(BC_HARD.rawValue),
-      question.pointee.flags == 0, question.pointee.amount > 0, question.pointee.amount < 1 << 40,
+      question.pointee.flags & ~UInt16(BC_FLAG_NUMBERS) == 0, question.pointee.amount > 0, question.pointee.amount < 1 << 40,
       let resource = Resource(rawValue: Int(question.pointee.resource)), Seats.isSimple(resource), let seat = self[pid],
       seat.pointee.token == Token(question.pointee.token.0, question.pointee.token.1),
       question.pointee.thread == pid || isThread(question.pointee.thread, of: pid)
@@ -34,15 +34,17 @@ extension Seats {
 }
 
 extension Seat {
-  /// The levels above are visited leaf to root three times: for room, for maxima, and to book.
+  /// The levels above are visited leaf to root four times: for bounds, for room, for maxima, and to book.
   func grant(_ resource: Resource, _ n: Int64, newMaximum: Bool) -> Bool {
-    guard let amount = offer(resource, n) else { return false }
+    guard resource != .numfile || !isWatched else { return false }
     let cell = bc_page_cell(page, UInt32(resource.rawValue))!
+    let n = resource == .numfile ? Accounting.shortfall(cell, n) : n
     let had = level.pointee.ledger.granted(slot, resource)
+    guard let batch = batch(resource, n, had), let amount = offer(resource, n, n + batch) else { return false }
     let use = Use(cell, granted: had)
     let maximum = maximum(resource, use, amount)
     guard maximum == .old || (maximum == .own && newMaximum && isSure(cell, resource)) else { return false }
-    guard passesSampler(resource, had, amount) else { return false }
+    guard passesPoints(resource, had + amount) else { return false }
     book(resource, amount, maximum == .own ? use : nil)
     past[resource.rawValue].lastUsed = use.now
     let before = bc_add(&cell.pointee.credit, amount)
@@ -66,8 +68,7 @@ extension Seat {
     }
   }
 
-  private func offer(_ resource: Resource, _ n: Int64) -> Int64? {
-    let want = n + Accounting.batch(resource)
+  private func offer(_ resource: Resource, _ n: Int64, _ want: Int64) -> Int64? {
     var amount = want
     var next: UnsafeMutablePointer<Level>? = level
     while let level = next {
@@ -117,23 +118,28 @@ extension Seat {
   private func isSure(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) -> Bool {
     guard resource != .numflock, resource != .numsiginfo, page.pointee.raw_calls == 0 else { return false }
     return bc_load32(&cell.pointee.pending) == 0 && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
-      && bc_load32(&cell.pointee.uncertain) == 0
+      && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue)
   }
 
-  /// Whether no witness is due (Obtained.swift).
-  private func passesSampler(_ resource: Resource, _ had: Int64, _ amount: Int64) -> Bool {
+  /// What may be granted ahead of a charge (Obtained.swift); nil where the whole way has to say.
+  private func batch(_ resource: Resource, _ n: Int64, _ had: Int64) -> Int64? {
+    let batch = Accounting.batch(resource)
+    guard isBounded(resource) else { return batch }
+    return past[resource.rawValue].course.map { $0.ahead(at: had + n, batch: batch) }
+  }
+
+  private func isBounded(_ resource: Resource) -> Bool {
     var next: UnsafeMutablePointer<Level>? = level
-    var isBounded = false
-    while let level = next, !isBounded {
-      isBounded = level.pointee.ledger[resource].bounds.ceiling(.hard) != Bounds.unlimited
+    while let level = next {
+      if level.pointee.ledger[resource].bounds.ceiling(.hard) != Bounds.unlimited { return true }
       next = level.pointee.parent
     }
-    guard isBounded else { return true }
-    var most = past[resource.rawValue].most
-    let growth = Obtained.growth(&most, from: had, by: amount)
-    if growth > 0, level.pointee.sampled[resource.rawValue]?.sampler.passes(growth) != true { return false }
-    past[resource.rawValue].most = most
-    return true
+    return false
+  }
+
+  /// Whether no witness is due: no point falls on the charge, nor on what is granted ahead of it.
+  private func passesPoints(_ resource: Resource, _ to: Int64) -> Bool {
+    past[resource.rawValue].course?.pass(to: to) ?? true
   }
 
   /// `own`: use that is a new maximum.

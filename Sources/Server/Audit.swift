@@ -91,6 +91,8 @@ extension Accounting {
     if leased, room(.privvmpages, .hard) < 0 { for pid in Array(members.keys) { recallLease(pid) } }
     observeIfDue()
     settleKept()
+    lookAtDescriptors()
+    tickWatch()
   }
 
   /// Beyond this, in either direction, no race of charges, releases and recounts brings a word.

@@ -75,37 +75,41 @@ extension Accounting {
 
   /// A refusal that a program saw: counted where it was decided, told here and there.
   func deny(
-    _ resource: Resource, by level: Accounting, pid: Int32, error: Int32, call: String, detail: String, amount: Int64,
+    _ resource: Resource, by level: Accounting, pid: Int32, error: Int32, _ asked: Asked, amount: Int64,
     injected: Bool = false
   ) {
     guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
     if !injected { level.ledger.refuse(resource) }
     host.state?.touch(self)
     host.state?.touch(level)
-    host.events.add(.denial, of: level, resource, pid: pid, detail.isEmpty ? call : "\(call) \(detail)")
-    let key = Blame.Key(resource: resource, pid: pid, call: call, error: errnoName(error), injected: injected)
+    host.events.add(.denial, of: level, resource, pid: pid, asked.detail.isEmpty ? asked.call : "\(asked.call) \(asked.detail)")
+    let key = Blame.Key(resource: resource, pid: pid, call: asked.call, error: errnoName(error), injected: injected)
     let comm = blame.places[key]?.first.map { denials[$0].comm } ?? Procfs.stat(pid)?.comm ?? "?"
     let levels = level === self ? [self] : [self, level]
-    for level in levels { level.record(key, comm: comm, detail: detail, amount: amount) }
+    for level in levels { level.record(key, comm: comm, asked, amount: amount) }
     // Who makes up a new name for each denial is summed up, and not remembered by name.
-    guard blame.places[key] != nil, blame.isWorthAWitness(key) else { return }
-    host.witnesses.want(for: self) { frames in
+    guard blame.places[key] != nil, blame.isWorthAWitness(key) || injected else { return }
+    host.witnesses.want(for: self, always: injected) { frames in
       for level in levels { level.blame(key, frames) }
     }
   }
 
-  private func record(_ key: Blame.Key, comm: String, detail: String, amount: Int64) {
+  private func record(_ key: Blame.Key, comm: String, _ asked: Asked, amount: Int64) {
     let full = denials.count >= Accounting.mostDenials
     if let i = blame.place(key, { denials[$0].witnessed }) ?? (full ? denials.firstIndex { $0.resource == key.resource && $0.injected == key.injected } : nil) {
       denials[i].count += 1
       changedDenials.insert(i)
       return
     }
+    let thread = asked.thread > 0 ? asked.thread : key.pid  // a filter may keep it from knowing
     add(
       .init(
-        resource: key.resource, count: 1, errno: key.error, pid: key.pid, comm: comm, call: key.call, detail: detail,
-        amount: amount, injected: key.injected), key)
+        resource: key.resource, count: 1, errno: key.error, pid: key.pid, comm: comm, call: key.call, detail: asked.detail,
+        arguments: asked.arguments(of: key.pid), amount: amount, thread: thread, threadName: threadName(key.pid, thread),
+        injected: key.injected), key)
   }
+
+  private func threadName(_ pid: Int32, _ thread: Int32) -> String { thread == pid ? "" : Procfs.threadName(pid, thread) ?? "" }
 
   @discardableResult private func add(_ denial: Report.Denial, _ key: Blame.Key) -> Int {
     let i = denials.count

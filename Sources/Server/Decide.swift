@@ -17,13 +17,16 @@ extension Accounting {
     if severity == .soft, isBounded(resource) { recount(resource) } else { makeSure(resource) }
     guard let slot = members[pid]?.slot else { return nil }  // it has died asking
     if severity == .force { members[pid]?.hasForced = true }
+    if resource == .numfile { settleWatch(pid) }
+    let n = shortfall(pid, resource, n, severity)
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: injects(resource) ? 0 : Accounting.batch(resource), severity) {
+    switch obtain(slot, resource, n, batch: ahead(resource, pid, at: had + n), severity) {
     case .granted(let amount):
       // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
       if severity == .soft { for level in upwards { level.saw(resource, held: level.usedTotal(resource) - (amount - n)) } }
       addCredit(pid, resource, amount, forced: severity == .force)
-      sample(resource, pid, amount, had: had)
+      sample(resource, pid, n, had: had)
+      passed(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
       return nil
     case .refused(let level):
@@ -59,6 +62,19 @@ extension Accounting {
     }
     put(slot, resource, to: ledger.granted(slot, resource) + amount)
     return .granted(amount)
+  }
+
+  /// What a charge of a file lacks, of what is there already: so that where every charge asks, what is out to a member is what it
+  /// has had at once (Watch). Where even that is refused, all of it is asked for: what is there comes back with the recall.
+  private func shortfall(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Int64 {
+    guard resource == .numfile, let cell = members[pid]?.cell(resource) else { return n }
+    let lacking = Accounting.shortfall(cell, n)
+    return refusing(resource, lacking, severity) == nil ? lacking : n
+  }
+
+  static func shortfall(_ cell: UnsafeMutablePointer<bc_cell>, _ n: Int64) -> Int64 {
+    let credit = bc_load(&cell.pointee.credit)
+    return credit > 0 && credit < n ? n - credit : n
   }
 
   /// The lowest level whose bounds refuse n more.

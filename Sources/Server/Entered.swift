@@ -26,7 +26,7 @@ extension Accounting {
   /// A member may have closed what it came with, and opened something else under the number.
   private func still(_ brought: Outside) -> [Int32] {
     guard let files = brought.files else { return brought.fds }
-    let page = members[brought.pid]?.page
+    let page = members[brought.pid]?.pageWithWords
     return brought.fds.filter { fd in
       Descriptors.identity(brought.pid, fd) == files[fd] && !(page.map { bc_page_owns($0, fd) } ?? false)
     }

@@ -59,7 +59,7 @@ extension Accounting {
     settings = again
     hasReported = false
     for r in Resource.allCases { ledger.setBounds(again.bounds[r] ?? Bounds(), of: r) }
-    injecting = again.failures.mapValues { Injecting($0) }
+    setFailures(again.failures)
     host.state?.save(self)
     host.events.add(.created, of: self, nil, "again")
   }

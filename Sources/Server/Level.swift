@@ -10,7 +10,7 @@ struct Level: ~Copyable {
   /// Rows with failures that a test asked for, as bits.
   var injecting: UInt32 = 0
   /// By row.
-  let sampled: UnsafeMutablePointer<Obtained.Sampled?>
+  let paces: UnsafeMutablePointer<Obtained.Pace?>
   let parent: UnsafeMutablePointer<Level>?
   /// … and the slot there.
   let place: Ledger.Slot
@@ -21,13 +21,13 @@ struct Level: ~Copyable {
   init(bounds: [Resource: Bounds], parent: UnsafeMutablePointer<Level>?, place: Ledger.Slot) {
     ledger = Ledger(bounds: bounds)
     (self.parent, self.place) = (parent, place)
-    sampled = .allocate(capacity: Int(BC_RESOURCES.rawValue))
-    sampled.initialize(repeating: nil, count: Int(BC_RESOURCES.rawValue))
+    paces = .allocate(capacity: Int(BC_RESOURCES.rawValue))
+    paces.initialize(repeating: nil, count: Int(BC_RESOURCES.rawValue))
     pages = .allocate(capacity: 0)
   }
 
   deinit {
-    sampled.deallocate()
+    paces.deallocate()
     pages.deallocate()
   }
 

@@ -76,7 +76,7 @@ extension Accounting {
     if let level {
       level.recountTasks()
       if level.ledger.room(.numproc, .hard) < 1 {
-        deny(.numproc, by: level, pid: pid, error: EAGAIN, call: "enter", detail: "", amount: 1)
+        deny(.numproc, by: level, pid: pid, error: EAGAIN, Asked(call: "enter", thread: pid), amount: 1)
         return level
       }
     }
@@ -103,10 +103,11 @@ extension Accounting {
     members[pid]?.execPath = nil
     members[pid]?.isRelearned = false
     members[pid]?.ahead = []
-    member.forgetMost()
+    member.forgetCourses()
     members[pid]?.births = 0
     members[pid]?.isLent = false
     obtained.forget(pid)
+    watch.forget(pid)
     put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
     chargeImage(pid)
   }
@@ -140,8 +141,11 @@ extension Accounting {
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
-      let want = injects(r) ? 0 : Accounting.batch(r)
-      if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 { addCredit(pid, r, amount) }
+      let has = ledger.granted(member.slot, r), want = ahead(r, pid, at: has)
+      if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 {
+        addCredit(pid, r, amount)
+        passed(r, pid, to: has + amount)
+      }
     }
   }
 
@@ -244,6 +248,8 @@ extension Accounting {
       settleLease(parent)
     }
     obtained.forget(pid)
+    sightings.forget(pid)
+    watch.forget(pid)
     if host.owner[pid] === self { host.owner[pid] = nil }
     // What it left in memory is this beancounter's until it is removed.
     for r in [Resource.shmpages, .lockedpages] where ledger.granted(member.slot, r) > 0 {

@@ -23,8 +23,8 @@ struct Member {
   struct Past {
     /// In use when its cell was last looked at.
     var lastUsed: Int64 = 0
-    /// The most that has been out to its image.
-    var most: Int64 = 0
+    /// How its image is sampled; nil where nothing has a bound.
+    var course: Obtained.Course?
   }
 
   enum Coverage {
@@ -124,9 +124,12 @@ struct Member {
 
   func end() { past.deallocate() }
 
-  func forgetMost() {
-    for row in 0..<Int(BC_RESOURCES.rawValue) { past[row].most = 0 }
+  func forgetCourses() {
+    for row in 0..<Int(BC_RESOURCES.rawValue) { past[row].course = nil }
   }
+
+  /// The page, where the words of its descriptors can be seen: they are its own business when the page is a spare one.
+  var pageWithWords: UnsafeMutablePointer<bc_page>? { spare == nil ? page : nil }
 
   func cell(_ resource: Resource) -> UnsafeMutablePointer<bc_cell>? {
     page.map { bc_page_cell($0, UInt32(resource.rawValue)) }
@@ -141,11 +144,11 @@ struct Member {
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
   func isUnsure(_ resource: Resource) -> Bool {
-    (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) != 0 } ?? false
+    (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) } ?? false
   }
 
   /// In the place of the least credit while every charge asks: what is in use then is seen at each.
-  static let unknownLow = Int64.max - 1
+  static let unknownLow = bc_low_armed()
 
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {

@@ -4,6 +4,8 @@ internal import Wire
 /// Pages of cells, made ahead while nobody waits: a process that joins then gets one at once.
 final class MemberPages {
   private static let ahead = 4
+  /// The page of cells, the spare ones, and the words of descriptors, few of which are ever looked at here.
+  private static let size = Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
   /// There is something for `refill` to do.
   private(set) var isWaiting = true
@@ -50,7 +52,7 @@ final class MemberPages {
   func refill() {
     isWaiting = false
     if !discarded.isEmpty {
-      for page in discarded { munmap(page, Int(BC_OWNED_AT)) }
+      for page in discarded { munmap(page, MemberPages.size) }
       discarded = []
     }
     while ready.count < MemberPages.ahead, let one = make() { ready.append(one) }
@@ -60,14 +62,14 @@ final class MemberPages {
     let fd = memfd_create("beancounter", UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard fd >= 0 else { return nil }
     let sealed = Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
-    guard ftruncate(fd, Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2) == 0, clinux_seal(fd, sealed) == 0,
-      let memory = mmap(nil, Int(BC_OWNED_AT), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+    guard ftruncate(fd, MemberPages.size) == 0, clinux_seal(fd, sealed) == 0,
+      let memory = mmap(nil, MemberPages.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
       memory != UnsafeMutableRawPointer(bitPattern: -1)
     else {
       close(fd)
       return nil
     }
-    memory.storeBytes(of: 0, as: UInt32.self)  // the spare ones take no memory until they are used
+    memory.storeBytes(of: 0, as: UInt32.self)  // only the first is there before anybody waits for it; the others when they are used
     var info = CLinux.stat()
     let page = memory.bindMemory(to: bc_page.self, capacity: 1)
     if clinux_fstat(fd, &info) == 0 {

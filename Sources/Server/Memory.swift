@@ -139,7 +139,9 @@ extension Accounting {
     guard member.lease - now < want else { return .unchanged }
     let factor = 1 + underWay(member)
     func room() -> Int64 { self.room(.privvmpages, .hard) / factor }
-    let comfortable = now + (injects(.privvmpages) ? want : max(want, min(now / 2, room() / 2), Accounting.slack))
+    // With chance in it, so that no rhythm of the program decides who asks (Obtained).
+    let more = max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
+    let comfortable = now + want + more / 2 + Int64.random(in: 0...more)
     let need = now + least - member.lease
     if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
     let lease = min(comfortable, member.lease + max(0, room()))

@@ -3,8 +3,10 @@ internal import Command
 internal import Recount
 internal import Witness
 
-/// Where living members obtained what is bounded: the stacks of grants, sampled by amount. An estimate without bias of
-/// how much each place made its process grow, beyond the first grant of each image, which is spent on starting and is no leak.
+/// Where living members obtained what is bounded: the stacks of charges, sampled by amount. Points fall on units at random; credit
+/// is granted ahead up to the next point and no further, so that whoever obtains the unit with the point asks itself. That
+/// makes it an estimate without bias of how much each place made its process grow, whatever the rhythm of the program.
+/// Memory is leased in large steps of a length that has chance in it: each step stands for itself.
 struct Obtained {
   struct Place: Hashable {
     var pid: Int32
@@ -16,6 +18,14 @@ struct Obtained {
     /// Units that the points stand for: each stands for as many as there are, on average, between two of its time.
     var amount: Int64
     var points: Int64
+    /// Σ of the squares of what each witness stands for: the variance of the amount.
+    var squares: Double
+
+    mutating func add(_ amount: Int64, points: Int64 = 1) {
+      self.amount = min(self.amount + min(amount, 1 << 61), 1 << 61)
+      self.points += points
+      squares += Double(amount) * Double(amount)
+    }
   }
 
   struct Mark {
@@ -23,16 +33,40 @@ struct Obtained {
     var held: [Resource: Int64]
   }
 
-  /// Where the next points of one resource fall.
-  struct Sampled {
-    var sampler: Sampler
+  /// How a resource is sampled now, in one beancounter.
+  struct Pace {
+    /// Mean units between two points. Doubled after every `pointsPerInterval`, so that what sampling costs grows with the
+    /// logarithm of what is granted.
+    var interval: Int64
     var points = 0
   }
 
-  /// Mean units between two points at first. Doubled after every `pointsPerInterval`, so that what sampling costs grows
-  /// with the logarithm of what is granted.
-  private static func firstInterval(_ resource: Resource) -> Int64 { resource.unit == .items ? 32 : 4096 }
-  private static let pointsPerInterval = 64
+  /// Of one member: the most that has been out to it, for credit that is recalled and granted again is obtained once; and how
+  /// far it is to its next point.
+  struct Course {
+    var most: Int64
+    var sampler: Sampler
+
+    /// What of a charge takes a member beyond all it ever had.
+    func growth(from had: Int64, by amount: Int64) -> Int64 { max(0, had + amount - max(had, most)) }
+
+    /// How much of a batch may follow a charge up to `level` before the next point.
+    func ahead(at level: Int64, batch: Int64) -> Int64 { min(batch, max(0, most - level + min(sampler.unitsAhead, 1 << 40))) }
+
+    /// Granted ahead, with no point on it. False where one falls on it, and then nothing has changed.
+    @discardableResult mutating func pass(to level: Int64) -> Bool {
+      guard level > most else { return true }
+      guard sampler.passes(level - most) else { return false }
+      most = level
+      return true
+    }
+  }
+
+  /// A small bound is seen in full, a large one by some of its units.
+  private static func firstInterval(_ resource: Resource, bound: Int64) -> Int64 {
+    resource.unit == .items ? max(1, min(32, bound / pointsPerInterval)) : 4096
+  }
+  private static let pointsPerInterval: Int64 = 32
   /// Different places of one resource; what comes after is not told apart.
   private static let mostPlaces = 4096
 
@@ -41,24 +75,22 @@ struct Obtained {
   private(set) var mark: Mark?
   private var atMark: [Resource: [Place: Int64]] = [:]
 
-  /// What of a grant takes a member beyond all it ever had: credit that is recalled and granted again is obtained once. The
-  /// first grant to an image is none. `most`: the most that has been out to it.
-  static func growth(_ most: inout Int64, from had: Int64, by amount: Int64) -> Int64 {
-    let before = max(had, most)
-    most = max(before, had + amount)
-    return had > 0 ? max(0, had + amount - before) : 0
+  /// A member's, which has `had` out to it: of a resource with the least of its bounds.
+  mutating func course(from had: Int64, _ resource: Resource, bound: Int64, _ pace: inout Pace?) -> Course {
+    let now = pace ?? Pace(interval: Obtained.firstInterval(resource, bound: bound))
+    pace = now
+    return Course(most: had, sampler: Sampler(interval: now.interval, using: &random))
   }
 
-  /// How many points fall on a grant, and the units that each stands for.
-  mutating func points(in amount: Int64, of resource: Resource, _ sampled: inout Sampled?) -> (points: Int, interval: Int64) {
-    var one = sampled ?? Sampled(sampler: Sampler(interval: Obtained.firstInterval(resource), using: &random))
+  /// How many points fall on a charge that takes a member from what was out to it to `amount` more, and the units that each
+  /// stands for.
+  mutating func points(_ one: inout Course, _ pace: inout Pace, from had: Int64, by amount: Int64) -> (points: Int, interval: Int64) {
     let interval = one.sampler.interval
-    let points = one.sampler.points(in: amount, using: &random)
-    one.points += points
-    if one.points >= Obtained.pointsPerInterval {
-      one = Sampled(sampler: Sampler(interval: min(interval, 1 << 60) * 2, using: &random))
-    }
-    sampled = one
+    let points = one.sampler.points(in: one.growth(from: had, by: amount), using: &random)
+    one.most = max(one.most, had + amount)
+    pace.points += points
+    if pace.points >= Obtained.pointsPerInterval { pace = Pace(interval: min(pace.interval, 1 << 60) * 2) }
+    if points > 0, interval != pace.interval { one.sampler = Sampler(interval: pace.interval, using: &random) }
     return (points, interval)
   }
 
@@ -69,9 +101,8 @@ struct Obtained {
       place.steps = []
       frames = []
     }
-    var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0)
-    one.amount = min(one.amount + Int64(points) * interval, 1 << 61)
-    one.points += Int64(points)
+    var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0, squares: 0)
+    one.add(Int64(points) * interval, points: Int64(points))
     found[resource, default: [:]][place] = one
   }
 
@@ -90,18 +121,18 @@ struct Obtained {
   func grown(_ resource: Resource) -> [(place: Place, found: Found)] {
     (found[resource] ?? [:]).compactMap { place, one in
       let amount = one.amount - (atMark[resource]?[place] ?? 0)
-      return amount > 0 ? (place, Found(frames: one.frames, amount: amount, points: one.points)) : nil
+      return amount > 0 ? (place, Found(frames: one.frames, amount: amount, points: one.points, squares: one.squares)) : nil
     }
   }
 }
 
 extension Accounting {
-  /// A grant to a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
+  /// A charge of a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
-    guard amount > 0, isBounded(resource), let member = members[pid] else { return }
-    let growth = Obtained.growth(&member.past[resource.rawValue].most, from: had, by: amount)
-    let (points, interval) = obtained.points(in: growth, of: resource, &level.pointee.sampled[resource.rawValue])
-    guard points > 0 else { return }
+    guard amount > 0, let row = sampled(resource, pid, from: had) else { return }
+    let (points, interval) = obtained.points(&row.pointee.course!, &level.pointee.paces[resource.rawValue]!, from: had, by: amount)
+    guard points > 0 || (resource == .numfile && watch.offered[pid] != nil) else { return }
+    if resource == .numfile { return takePoint(pid, more: Int64(points) * interval) }
     let note = { [unowned self] (frames: [Frame]) in
       guard members[pid] != nil else { return }
       obtained.add(resource, pid, frames, points: points, interval: interval)
@@ -110,9 +141,39 @@ extension Accounting {
     if !host.witnesses.want(for: self, note) { note([]) }
   }
 
+  /// The lowest bound of those that hold for it, or `Bounds.unlimited`.
+  private func bound(_ resource: Resource) -> Int64 {
+    upwards.reduce(Bounds.unlimited) { min($0, $1.ledger[resource].bounds.ceiling(.hard)) }
+  }
+
+  /// The row of a member, with a course that it is on; nil where there is no bound.
+  private func sampled(_ resource: Resource, _ pid: Int32, from had: Int64) -> UnsafeMutablePointer<Member.Past>? {
+    guard let row = members[pid].map({ $0.past + resource.rawValue }) else { return nil }
+    let bound = bound(resource)
+    guard bound != Bounds.unlimited else { return nil }
+    if row.pointee.course == nil {
+      row.pointee.course = obtained.course(from: had, resource, bound: bound, &level.pointee.paces[resource.rawValue])
+    }
+    return row
+  }
+
+  /// What may be granted ahead of a charge up to `level`, of a batch.
+  func ahead(_ resource: Resource, _ pid: Int32, at level: Int64) -> Int64 {
+    if injects(resource) || (resource == .numfile && watch.isArmed(pid)) { return 0 }
+    let batch = Accounting.batch(resource)
+    guard batch > 0, let row = sampled(resource, pid, from: level) else { return batch }
+    return row.pointee.course!.ahead(at: level, batch: batch)
+  }
+
+  /// Granted ahead.
+  func passed(_ resource: Resource, _ pid: Int32, to level: Int64) {
+    members[pid]?.past[resource.rawValue].course?.pass(to: level)
+  }
+
   /// The places where a member obtained what it holds now, the greatest first: JSON objects, an estimate each.
   func places(_ resource: Resource, of pid: Int32, held: Int64) -> [String] {
-    let all = (obtained.found[resource] ?? [:]).filter { $0.key.pid == pid }.values.sorted { $0.amount > $1.amount }
+    let found = resource == .numfile ? watched(since: 0) : obtained.found[resource] ?? [:]
+    let all = found.filter { $0.key.pid == pid }.values.sorted { $0.amount > $1.amount }
     let total = all.reduce(0) { $0 + $1.amount }
     return all.prefix(Accounting.placesShown).map { one in
       let amount = Double(held) * Double(one.amount) / Double(total)
@@ -122,6 +183,18 @@ extension Accounting {
   }
 
   private static let placesShown = 256
+
+  /// Files that are there still, by place, of those that have a point and were made since.
+  private func watched(since: Int64) -> [Obtained.Place: Obtained.Found] {
+    loseWatched()
+    var found: [Obtained.Place: Obtained.Found] = [:]
+    for point in watch.kept.values where point.born >= since {
+      guard let frames = point.frames else { continue }
+      found[Obtained.Place(pid: point.pid, steps: Blame.steps(frames)), default: .init(frames: frames, amount: 0, points: 0, squares: 0)]
+        .add(point.weight)
+    }
+    return found
+  }
 
   func setMark() {
     for one in subtree { one.obtained.setMark(held: [:]) }
@@ -137,7 +210,9 @@ extension Accounting {
       return #"{"resource":"\#(r.name)","before":\#(mark.held[r] ?? 0),"after":\#(after)}"#
     }
     let grown = Resource.shown.flatMap { r in
-      subtree.flatMap { one in one.obtained.grown(r).map { (r, $0.place.pid, $0.found) } }
+      subtree.flatMap { one in
+        r == .numfile ? one.watched(since: mark.milliseconds).map { (r, $0.pid, $1) } : one.obtained.grown(r).map { (r, $0.place.pid, $0.found) }
+      }
         .sorted { $0.2.amount > $1.2.amount }.prefix(Accounting.placesShown)
     }
     let places = grown.map { resource, pid, one in

@@ -42,7 +42,7 @@ extension Accounting {
     if resource == .numproc, member.hasThreads { return false }
     // Pending first: whoever makes something unsure says so before it is no longer pending.
     return bc_load32(&cell.pointee.pending) == 0 && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
-      && bc_load(&cell.pointee.credit) == bc_frozen() && bc_load32(&cell.pointee.uncertain) == 0 && page.pointee.raw_calls == 0
+      && bc_load(&cell.pointee.credit) == bc_frozen() && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue) && page.pointee.raw_calls == 0
   }
 
   /// No charge can begin; what is unspent comes back.

@@ -9,6 +9,8 @@ struct Seat {
   let page: UnsafeMutablePointer<bc_page>
   let level: UnsafeMutablePointer<Level>
   let past: UnsafeMutablePointer<Member.Past>
+  /// A point is to be had by whoever opens the next file (Watch).
+  var isWatched = false
 }
 
 /// All of them by process id: one word for each that the kernel can give (PID_MAX_LIMIT, include/linux/threads.h), of which those
@@ -45,7 +47,7 @@ extension Accounting {
   func takeSeat(_ member: Member) {
     guard let page = member.page else { return }
     level.pointee.set(member.slot, page: page)
-    host.seats.put(member.pid, Seat(token: token, slot: member.slot, page: page, level: level, past: member.past))
+    host.seats.put(member.pid, Seat(token: token, slot: member.slot, page: page, level: level, past: member.past, isWatched: watch.isArmed(member.pid)))
   }
 
   /// Before its page goes.

@@ -268,6 +268,7 @@ public final class Server {
     var reply = Reply()
     let control = Control(server: self, pid: pid)
     reply.add(Array(control.reply(to: bytes).utf8))
+    if host.isKept { host.state?.flush(host.beancounters) }  // what somebody has been told is kept
     if control.follows {
       followers.insert(fd)
       reply.staysOpen = true

@@ -39,6 +39,7 @@ extension Accounting {
       id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true), denials: denials,
       uncovered: uncovered, remaining: liveMembers, server: work)
     report.leftOpen = leftOpen
+    report.firstOfPlaces = injecting.values.flatMap(\.firstOfPlaces)
     return report
   }
 
@@ -90,8 +91,14 @@ extension Accounting {
     return held.filter { $0.2 > 0 }.sorted { ($1.2, $0.1.pid) < ($0.2, $1.1.pid) }.map { one, member, amount in
       let items =
         Accounting.descriptions.contains(resource)
-        ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") } : []
-      let list = items.map { #"{"fd":\#($0.fd),"what":\#(jsonString($0.name))}"# }
+        ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") }
+          .filter { !Accounting.asking(member).contains($0.fd) } : []  // those are the shim's
+      one.look(at: member.pid)
+      var sockets = SocketNames(seenBy: member.pid)
+      let list = items.map { item in
+        let since = one.sightings.since(member.pid, item).map { #","since":\#(jsonString(Clock.text($0)))"# } ?? ""
+        return #"{"fd":\#(item.fd),"what":\#(jsonString(sockets.name(of: item.name)))\#(since)}"#
+      }
       return holder(member.pid, amount, items: list, stacks: one.places(resource, of: member.pid, held: amount))
     }
   }
@@ -102,14 +109,23 @@ extension Accounting {
   }
 }
 
-extension Events.Event {
-  func json() -> String {
+extension Clock {
+  /// `2026-01-31T12:00:00`, in UTC.
+  static func stamp(_ seconds: time_t) -> String {
     var broken = tm()
     var seconds = seconds
     gmtime_r(&seconds, &broken)
     var text = [CChar](repeating: 0, count: 32)
     let n = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &broken)
-    let stamp = String(decoding: text[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return String(decoding: text[..<n].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  static func text(_ seconds: time_t) -> String { stamp(seconds) + "Z" }
+}
+
+extension Events.Event {
+  func json() -> String {
+    let stamp = Clock.stamp(seconds)
     let fraction = String(1000 + milliseconds).dropFirst()
     var fields = [
       #""time":"\#(stamp).\#(fraction)Z""#, #""beancounter":\#(jsonString(beancounter))"#, #""event":"\#(kind.rawValue)""#,

@@ -69,6 +69,9 @@ public final class State {
     }
     // A database from before --meminfo; one that has the column says so, which is as good.
     sqlite3_exec(handle, "ALTER TABLE beancounter ADD COLUMN meminfo INTEGER NOT NULL DEFAULT 0", nil, nil, nil)
+    for column in ["arguments TEXT NOT NULL DEFAULT ''", "thread INTEGER NOT NULL DEFAULT 0", "thread_name TEXT NOT NULL DEFAULT ''"] {
+      sqlite3_exec(handle, "ALTER TABLE denial ADD COLUMN \(column)", nil, nil, nil)
+    }
   }
 
   deinit {
@@ -242,10 +245,11 @@ public final class State {
     for n in one.changedDenials {
       let d = one.denials[n]
       run(
-        "INSERT INTO denial VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET count=excluded.count",
+        "INSERT INTO denial VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET count=excluded.count",
         [
           .number(Int64(one.id)), .number(Int64(n)), .text(d.resource.name), .text(d.errno), .number(Int64(d.pid)), .text(d.comm),
           .text(d.call), .text(d.detail), .number(d.amount), .number(d.count),
+          .text(d.arguments), .number(Int64(d.thread)), .text(d.threadName),
         ])
       guard !d.frames.isEmpty || d.injected else { continue }
       run(

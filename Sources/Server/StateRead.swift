@@ -62,14 +62,15 @@ extension State {
     run(
       """
       SELECT resource, count, errno, pid, comm, call, detail, amount, coalesce(frames, ''), coalesce(witnessed, 0),
-      coalesce(injected, 0) FROM denial LEFT JOIN blame USING(id, n) WHERE id=? ORDER BY n
+      coalesce(injected, 0), arguments, thread, thread_name FROM denial LEFT JOIN blame USING(id, n) WHERE id=? ORDER BY n
       """, [.number(Int64(one.id))]
     ) { row in
       guard let resource = Resource(name: text(row, 0)) else { return }
       denials.append(
         .init(
           resource: resource, count: sqlite3_column_int64(row, 1), errno: text(row, 2), pid: Int32(sqlite3_column_int64(row, 3)),
-          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), amount: sqlite3_column_int64(row, 7),
+          comm: text(row, 4), call: text(row, 5), detail: text(row, 6), arguments: text(row, 11),
+          amount: sqlite3_column_int64(row, 7), thread: Int32(sqlite3_column_int64(row, 12)), threadName: text(row, 13),
           frames: Frame.stack(text(row, 8)), witnessed: sqlite3_column_int64(row, 9), injected: sqlite3_column_int64(row, 10) != 0))
     }
     one.resume(denials)

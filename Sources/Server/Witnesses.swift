@@ -18,27 +18,33 @@ public final class Witnesses {
   private var pending: [UInt64: (of: Accounting, since: Int64, then: Then)] = [:]
   private var last: UInt64 = 0
   private var wanted: (of: Accounting, then: Then)?
-  private var second: Int64 = 0
-  private var thisSecond = 0
+  /// How many may be had now, and when that was so.
+  private var left = Double(mostAtOnce)
+  private var countedAt = Clock.milliseconds()
 
-  /// Of all beancounters together: each takes a millisecond or more of a worker, and a tenth of one of who is witnessed.
+  /// Of all beancounters together, in the long run: each takes a millisecond or more of a worker, and a tenth of one of who is
+  /// witnessed.
   private static let mostPerSecond = 64
+  /// … and after a rest: a program that begins is seen in full.
+  private static let mostAtOnce = 256
   private static let mostPending = 256
   /// A stack that takes longer, in milliseconds, has the worker started again.
   private static let patience: Int64 = 10_000
 
   /// The question that is being answered is to be witnessed. False: it cannot be, for there are too many.
-  /// `always`: however many there are.
-  @discardableResult func want(for one: Accounting, always: Bool = false, _ then: @escaping Then) -> Bool {
+  /// `always`: however many there are. `isSpare`: only while half of what can be had is not.
+  @discardableResult func want(for one: Accounting, always: Bool = false, isSpare: Bool = false, _ then: @escaping Then) -> Bool {
     guard missing == nil, wanted == nil, pending.count < Witnesses.mostPending else { return false }
-    let now = Clock.milliseconds() / 1000
-    if now != second { (second, thisSecond) = (now, 0) }
-    guard always || thisSecond < Witnesses.mostPerSecond else { return false }
-    thisSecond += 1
+    let now = Clock.milliseconds()
+    left = min(Double(Witnesses.mostAtOnce), left + Double(now - countedAt) / 1000 * Double(Witnesses.mostPerSecond))
+    countedAt = now
+    guard always || left >= (isSpare ? Double(Witnesses.mostAtOnce / 2) : 1) else { return false }
+    left = max(0, left - 1)
     wanted = (one, then)
     return true
   }
 
+  var hasRoom: Bool { missing != nil || pending.count < Witnesses.mostPending }
   var isWanted: Bool { wanted != nil }
   func forget() { wanted = nil }
 

@@ -108,9 +108,3 @@ final class Module {
     }
   }
 }
-
-/// A C++ name for people, by way of `room`; nil when it is none, does not fit, or might explode (CWitness/demangle.c).
-func demangle(_ name: UnsafePointer<CChar>, _ room: UnsafeMutableBufferPointer<CChar>) -> String? {
-  guard let to = room.baseAddress, witness_demangle(name, to, room.count) else { return nil }
-  return String(cString: to)
-}

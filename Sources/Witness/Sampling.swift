@@ -32,6 +32,10 @@ public struct Sampler: Sendable {
     return points
   }
 
+  /// Units that may be granted ahead without a point falling on them: then whoever obtains the one that has the point asks
+  /// itself, and no other stands in for it.
+  public var unitsAhead: Int64 { left >= Double(Int64.max) ? .max : max(0, Int64(left.rounded(.up)) - 1) }
+
   /// Goes past a grant on which no point falls; false where one does, and then nothing has changed.
   public mutating func passes(_ amount: Int64) -> Bool {
     guard amount / 64 < interval, left > Double(amount) else { return false }

@@ -28,6 +28,7 @@ public final class Unwinder {
 
   public let pid: Int32
   private let modules: Modules
+  private let vanished: Vanished?
   private let mappings: [Mapping]
   private let places: [witness_mapping]
   private let unwinder: OpaquePointer
@@ -40,14 +41,15 @@ public final class Unwinder {
     try self.init(pid: pid, maps: text, modules: modules)
   }
 
-  /// With mappings that were read while the process waited: the text of /proc/PID/maps.
-  public init(pid: Int32, maps text: [UInt8], modules: Modules) throws(WitnessError) {
+  /// With mappings that were read while the process waited: the text of /proc/PID/maps, and files that have no path any more.
+  public init(pid: Int32, maps text: [UInt8], vanished: Vanished? = nil, modules: Modules) throws(WitnessError) {
     if let missing = witness_missing() { throw .missing(String(cString: missing)) }
     // A zombie's maps can be opened and are empty.
     guard !text.isEmpty else { throw .maps(pid: pid, errno: ESRCH) }
     guard let unwinder = witness_unwinder_create() else { throw .missing("memory for libunwind") }
     self.pid = pid
     self.modules = modules
+    self.vanished = vanished
     self.unwinder = unwinder
     mappings = Mapping.parse(text)
     places = mappings.map {
@@ -120,6 +122,7 @@ public final class Unwinder {
   }
 
   private func open(_ mapping: Mapping) -> Module? {
+    if let file = vanished?.file(mapping) { return modules.module(file, path: mapping.path) }
     for (path, sure) in files(of: mapping) {
       guard let file = openRegular(path) else { continue }
       // By inode alone: overlayfs shows another device in maps than to stat(2). A mapped inode is in use, so

@@ -71,9 +71,10 @@ public enum Worker {
   /// The mappings are read while it waits; then it goes on.
   private static func take(_ one: Waiting, _ message: [UInt8]) -> Job {
     let maps = message.isEmpty ? [] : contents(of: "/proc/\(one.job.pid)/maps", most: Unwinder.mapsMost) ?? []
+    let vanished = Vanished(pid: one.job.pid, maps: maps)
     shutdown(one.connection, Int32(SHUT_RDWR))
     close(one.connection)
-    return Job(id: one.job.id, pid: one.job.pid, maps: maps, message: message)
+    return Job(id: one.job.id, pid: one.job.pid, maps: maps, vanished: vanished, message: message)
   }
 
   private static func now() -> Double {
@@ -99,7 +100,7 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
   let modules = Modules()
   while let job = Job.receive(from: Int32(Int(bitPattern: pipe))) {
     var frames: [Frame] = []
-    if let unwinder = try? Unwinder(pid: job.pid, maps: job.maps, modules: modules) { frames = unwinder.frames(job.message) }
+    if let unwinder = try? Unwinder(pid: job.pid, maps: job.maps, vanished: job.vanished, modules: modules) { frames = unwinder.frames(job.message) }
     Worker.answer(job.id, Frame.text(of: frames))
   }
   return nil
@@ -110,9 +111,10 @@ private final class Job: Sendable {
   let id: UInt64
   let pid: Int32
   let maps, message: [UInt8]
+  let vanished: Vanished
 
-  init(id: UInt64, pid: Int32, maps: [UInt8], message: [UInt8]) {
-    (self.id, self.pid, self.maps, self.message) = (id, pid, maps, message)
+  init(id: UInt64, pid: Int32, maps: [UInt8], vanished: Vanished, message: [UInt8]) {
+    (self.id, self.pid, self.maps, self.vanished, self.message) = (id, pid, maps, vanished, message)
   }
 
   func send(to pipe: Int32) {

@@ -30,12 +30,20 @@ enum Denials {
   }
 
   static func lines(_ denial: Reply.Denial) -> [String] {
-    let detail = denial.detail.map { $0.isEmpty ? "" : Display.quoted($0) } ?? ""
     let amount = denial.amount > 1 ? ", \(denial.amount) at once" : ""
     let line =
       "  \(Display.visible(denial.resource)) x\(denial.count) (\(Display.visible(denial.errno))): "
-      + "\(Display.visible(denial.comm))[\(denial.pid)] \(Display.visible(denial.call))(\(detail))\(amount)\(denial.injected == true ? " injected" : "")"
+      + "\(denial.report.who) \(denial.report.what)\(amount)\(denial.injected == true ? " injected" : "")"
     return [line] + (denial.frames ?? []).map { "    " + $0.text }
+  }
+}
+
+extension Reply.Denial {
+  /// As the report has it, to be shown as there.
+  fileprivate var report: Report.Denial {
+    .init(
+      resource: .numfile, count: count, errno: errno, pid: pid, comm: comm, call: call, detail: detail ?? "",
+      arguments: arguments ?? "", amount: amount, thread: thread, threadName: threadName ?? "")
   }
 }
 

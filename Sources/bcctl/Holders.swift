@@ -41,7 +41,7 @@ enum Holders {
         return "  about " + amount(place.amount) + error + " (estimate)  " + place.frames.line
       }
       let stack = (holder.stack ?? []).map { "    at \($0.text)" }
-      return [line] + places + (holder.items ?? []).map(describe) + stack
+      return [line] + places + described(holder.items ?? []) + stack
     }
   }
 
@@ -51,6 +51,24 @@ enum Holders {
     let places = (holder.stacks ?? []).map { (stack: $0.frames.under(process), amount: $0.amount) }
     let rest = holder.amount - places.reduce(0) { $0 + $1.amount }
     return places + (rest > 0 ? [(stack: [Frame(function: process)], amount: rest)] : [])
+  }
+
+  /// As many as are told one by one when they are the same file.
+  private static let mostEqual = 4
+
+  /// One line for each, or for all that are one file when those are many: a leak is a thousand of the same.
+  private static func described(_ items: [Reply.Holder.Item]) -> [String] {
+    var equal: [String: [Reply.Holder.Item]] = [:]
+    for item in items { equal[item.what, default: []].append(item) }
+    return items.compactMap { item in
+      guard let all = equal[item.what] else { return nil }  // told already
+      guard all.count > mostEqual else { return describe(item) }
+      equal[item.what] = nil
+      let times = all.compactMap(\.since).sorted()
+      let since = times.first.map { first in " since \(Display.visible(first))" + (times.last == first ? "" : " … \(Display.visible(times.last ?? ""))") }
+      let fds = all.compactMap(\.fd)
+      return "  fd \(fds.min() ?? 0) … \(fds.max() ?? 0), \(all.count) times: \(Display.visible(item.what))\(since ?? "")"
+    }
   }
 
   private static func describe(_ item: Reply.Holder.Item) -> String {

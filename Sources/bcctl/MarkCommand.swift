@@ -1,6 +1,7 @@
 import ArgumentParser
 import Beancounters
 import Command
+import Witness
 
 struct MarkCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,19 +25,37 @@ struct DiffCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
+  @Argument(help: ArgumentHelp("One resource alone; needed for other formats than text.", valueName: "res"), completion: .resources)
+  var resource: String?
+  @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
   @OptionGroup var server: ServerSocket
 
   func run() throws {
+    let only = try resource.map(resourceName)
+    guard export.isText || only != nil else {
+      throw Refused("\(export.format.rawValue): amounts of one resource only; give it, as in bcctl diff \(name) numfile")
+    }
     let answer = try server.control().ask(["diff", name])
     if json.isOn { return try outputJSON(answer) }
-    let grown = try Reply.read(answer, as: Reply.Grown.self)
-    try output(Grown.lines(grown).map { $0 + "\n" }.joined())
+    var grown = try Reply.read(answer, as: Reply.Grown.self)
+    if let only {
+      grown.rows.removeAll { $0.resource != only.name }
+      grown.places.removeAll { $0.resource != only.name }
+    }
+    if export.isText { return try export.write(Grown.lines(grown).map { $0 + "\n" }.joined()) }
+    let unit = only?.unit ?? .items
+    try export.write(grown.places.map(Grown.holding), title: "\(only?.name ?? "") obtained by \(name) since its mark", unit: unit)
   }
 }
 
 /// `numfile: 20 -> 60`, and below it the places that obtained it.
 enum Grown {
+  /// For exports: below its process.
+  static func holding(_ place: Reply.Grown.Place) -> Holding {
+    (stack: place.frames.under("\(place.comm)[\(place.pid)]"), amount: place.amount)
+  }
+
   static func lines(_ grown: Reply.Grown) -> [String] {
     var names = grown.rows.map(\.resource)
     for place in grown.places where !names.contains(place.resource) { names.append(place.resource) }

@@ -52,8 +52,10 @@ enum Reply {
     var errno: String
     var pid: Int32
     var comm, call: String
-    var detail: String?
+    var detail, arguments: String?
     var amount: Int64
+    var thread: Int32?
+    var threadName: String?
     var frames: [Frame]?
     var injected: Bool?
   }

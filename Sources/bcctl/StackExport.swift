@@ -23,13 +23,12 @@ struct ExportOptions: ParsableArguments {
   func write(_ holdings: [Holding], title: String, unit: Resource.Unit) throws {
     // pages are no unit that other tools know.
     let scaled = holdings.map { (stack: $0.stack, amount: unit == .pages ? $0.amount &* 4096 : $0.amount) }
-    let unit = unit == .items ? "count" : "bytes"
     switch format {
     case .text, .folded: try write(Folded.text(scaled))
-    case .html: try write(FlameGraph.page(scaled, title: title, unit: unit))
+    case .html: try write(FlameGraph.page(scaled, title: title, unit: unit == .items ? "items" : "bytes"))
     case .pprof:
       let type = String(title.split(separator: " ").first ?? "held")
-      try write(Pprof.profile(scaled, type: type, unit: unit, time: Int64(Date().timeIntervalSince1970 * 1e9)))
+      try write(Pprof.profile(scaled, type: type, unit: unit == .items ? "count" : "bytes", time: Int64(Date().timeIntervalSince1970 * 1e9)))
     }
   }
 

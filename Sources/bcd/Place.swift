@@ -1,3 +1,4 @@
+import Beancounters
 import CLinux
 import Command
 
@@ -58,6 +59,7 @@ enum Environment {
     set("BC_SERVER=" + server)
     set("BC_TOKEN=" + token)
     set("BC_SHIM=" + shim)
+    if options.failures[.privvmpages] != nil { set("BC_INJECT=1") }
     if options.allowOnServerLoss { set("BC_ON_SERVER_LOSS=allow") }
     return words.map(\.entry)
   }

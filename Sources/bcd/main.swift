@@ -18,9 +18,7 @@ if isRun {
     case .help: say(helpText)
     case .version: say("beancounter 0.1\n")
     case .run(let options):
-      if let resource = options.torture, options.tortureRound == nil {
-        Torture(resource, completed(options)).go()
-      }
+      if !options.torture.isEmpty, options.tortureRound == nil { Torture(completed(options)).go() }
       Run(completed(options)).go()
     }
   } catch {

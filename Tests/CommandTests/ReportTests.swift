@@ -205,7 +205,7 @@ func example() -> Report {
         + #""denials":[{"resource":"numfile","count":3,"errno":"ENFILE","pid":4711,"comm":"worker","call":"open","detail":"/var/cache/x","#
         + #""amount":1,"frames":[{"function":"cache_load","file":"src/cache.c","line":88,"module":"/usr/bin/worker","offset":4096},"#
         + #"{"function":"main","file":"src/main.c","line":20,"module":"/usr/bin/worker","offset":8192}],"witnessed":2,"#
-        + #""injected":false}],"#
+        + #""injected":false,"arguments":"","thread":4711,"threadName":""}],"#
         + #""uncovered":[{"pid":4712,"executable":"/usr/bin/busybox","reason":"static"}],"#
         + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0}},"remaining":0}"# + "\n"
     )
@@ -240,7 +240,8 @@ func example() -> Report {
         "numproc.unit=items", "numproc.held=0", "numproc.maxheld=0", "numproc.barrier=unlimited",
         "numproc.limit=unlimited", "numproc.failcnt=0", "numproc.status=estimate",
         "denials=3", "denial.0.resource=numfile", "denial.0.count=3", "denial.0.errno=ENFILE", "denial.0.pid=4711",
-        "denial.0.comm=worker", "denial.0.call=open", "denial.0.amount=1", "denial.0.injected=0", "denial.0.witnessed=2", "denial.0.frames=2",
+        "denial.0.comm=worker", "denial.0.call=open", "denial.0.amount=1", "denial.0.injected=0", "denial.0.witnessed=2",
+        "denial.0.detail=/var/cache/x", "denial.0.arguments=", "denial.0.thread=4711", "denial.0.threadName=", "denial.0.frames=2",
         "denial.0.frame.0.function=cache_load", "denial.0.frame.0.file=src/cache.c", "denial.0.frame.0.line=88",
         "denial.0.frame.0.module=/usr/bin/worker", "denial.0.frame.0.offset=4096",
         "denial.0.frame.1.function=main", "denial.0.frame.1.file=src/main.c", "denial.0.frame.1.line=20",

@@ -129,7 +129,7 @@ extension RealPrograms {
       try holder.until("start") { holder.output == "ready\n" }
       let lines = try bcd.lines("holders", "web", "numfile")
       #expect(lines.contains { $0.hasPrefix("bash[\(holder.pid)]: ") })
-      #expect(lines.contains("  fd 9: \(file)"))
+      #expect(lines.contains { $0.hasPrefix("  fd 9: \(file) since 20") })
       #expect(try bcd.lines("show", "web").contains { $0.split(separator: " ") == ["\(holder.pid)", "bash", "joined"] })
       #expect(try bcd.lines("holders", "web", "numproc").contains("bash[\(holder.pid)]: 1"))
     }

@@ -2,61 +2,16 @@ import Foundation
 import Glibc
 import Testing
 
-/// Denials, and where they were refused.
-private struct Blamed: Decodable {
-  struct Frame: Decodable {
-    var function, file: String?
-    var line: Int?
-    var module: String?
-    var offset: UInt64
-  }
-  struct Denial: Decodable {
-    var resource, errno, call: String
-    var count, witnessed: Int
-    var injected: Bool
-    var frames: [Frame]
-    var functions: [String] { frames.map { $0.function ?? "?" } }
-  }
-  struct Row: Decodable {
-    var resource: String
-    var held, failcnt, maxheld: Int
-  }
-  var denials: [Denial]
-  var resources: [Row]
-
-  func row(_ name: String) throws -> Row { try #require(resources.first { $0.resource == name }) }
-}
-
-private struct Outcome {
-  var ended: Ended
-  var report: Blamed
-}
-
 extension RealPrograms {
   @Suite struct Blame {
-    let scratch = try! Scratch()
+    let blaming = Blaming()
+    var scratch: Scratch { blaming.scratch }
 
     private func build(_ source: String, _ flags: [String] = ["-g"], as name: String) throws -> String {
-      let output = "\(scratch.path)/\(name)"
-      let compiler = source.hasSuffix(".cpp") ? "g++" : "cc"
-      let built = try run([tool(compiler), "-O1", "-pthread"] + flags + ["-o", output, source])
-      guard built.code == 0 else { throw Failed(description: built.errors) }
-      return output
+      try blaming.build(source, flags, as: name)
     }
-
-    private func blamed(_ options: [String], _ command: [String]) throws -> Outcome {
-      let report = "\(scratch.path)/report"
-      let ended = try run(
-        ["\(repository)/bcrun"] + options + ["--report-format", "json", "--report=\(report)", "--"] + command)
-      let data = try #require(FileManager.default.contents(atPath: report), "\(ended.errors)")
-      return Outcome(ended: ended, report: try JSONDecoder().decode(Blamed.self, from: data))
-    }
-
-    /// The number of the line that `text` is in.
-    private func line(_ text: String, of source: String) throws -> Int {
-      let lines = IntegrationTests.text(at: source).components(separatedBy: "\n")
-      return try #require(lines.firstIndex { $0.contains(text) }) + 1
-    }
+    private func blamed(_ options: [String], _ command: [String]) throws -> Outcome { try blaming.blamed(options, command) }
+    private func line(_ text: String, of source: String) throws -> Int { try blaming.line(text, of: source) }
 
     @Test("C with debug information: function, file and line") func leakingServer() throws {
       let source = "\(repository)/examples/leaking-server.c"
@@ -195,6 +150,73 @@ extension RealPrograms {
       try b.until("end of every worker", 5) { Glibc.kill(worker, 0) != 0 }
     }
 
+    @Test("each call with the arguments that it was given, and the thread that made it") func arguments() throws {
+      let asks = try build(program("blame/arguments.c"), as: "asks")
+      let none = ["numtcpsock", "numothersock", "numflock", "shmpages", "lockedpages", "numsiginfo"].flatMap { ["--\($0)", "0"] }
+      let r = try blamed(none + ["--pids-limit", "1"], [asks])
+      #expect(r.ended.code == 0)
+      func denial(_ call: String, _ resource: String) throws -> Blamed.Denial {
+        try #require(r.report.denials.first { $0.call == call && $0.resource == resource }, "\(call) \(r.report.denials)")
+      }
+      for (call, resource, arguments) in [
+        ("socket", "numtcpsock", "AF_INET, SOCK_STREAM"), ("socket", "numothersock", "AF_INET6, SOCK_DGRAM"),
+        ("socketpair", "numothersock", "AF_UNIX, SOCK_SEQPACKET"), ("flock", "numflock", "3 /etc/passwd, LOCK_EX|LOCK_NB"),
+        ("fcntl", "numflock", "3 /etc/passwd, 10, 20"), ("shmget", "shmpages", "IPC_PRIVATE, 40960"),
+        ("ftruncate", "shmpages", "4 /memfd:segment (deleted), 40960"), ("mmap", "shmpages", "NULL, 40960"),
+        ("timer_create", "numsiginfo", "CLOCK_MONOTONIC"),
+      ] { #expect(try denial(call, resource).arguments == arguments) }
+      #expect(try denial("mlock", "lockedpages").arguments.hasSuffix(", 100"))
+      #expect(try denial("sigqueue", "numsiginfo").arguments.hasSuffix(", SIGUSR1"))
+      #expect(try denial("system", "numproc").detail == "exit 3")
+      #expect(r.report.denials.allSatisfy { $0.thread == $0.pid })
+
+      let memory = try blamed(["--memory", "16M"], [asks, "memory"])
+      for (call, arguments) in [("malloc", "1073741824"), ("mmap", "0x10000000, 1073741824"), ("sbrk", "1073741824")] {
+        #expect(memory.report.denials.first { $0.call == call }?.arguments == arguments)
+      }
+      #expect(memory.report.denials.first { $0.call == "mremap" }?.arguments.hasSuffix(", 4096, 1073741824") == true)
+
+      let other = try blamed(["--numfile", "0"], [asks, "thread"])
+      let refused = try #require(other.report.denials.first { $0.detail == "/etc/services" })
+      #expect(refused.thread != refused.pid && refused.threadName == "second")
+      let text = try run(["\(repository)/bcrun", "--numfile", "0", "--memory", "1G", "--", asks, "thread"]).errors
+      #expect(text.contains(" second] open(\"/etc/services\")  on_thread arguments.c:"), "\(text)")
+    }
+
+    @Test("a program, and a library, that were replaced while they ran, of a process that has gone", arguments: ["program", "library"])
+    func replaced(what: String) throws {
+      let plugin = "\(scratch.path)/plugin.so"
+      #expect(try run([tool("cc"), "-g", "-O1", "-shared", "-fPIC", "-o", plugin, program("blame/plugin.c")]).code == 0)
+      let host = try build(program("blame/replaced.c"), as: "host")
+      let r = try blamed(["--numfile", "20"], [host, what, plugin])
+      #expect(r.ended.code == 0)
+      let denial = try #require(r.report.denials.first)
+      if what == "program" {
+        #expect(denial.functions.starts(with: ["take_all", "main"]), "\(denial.functions)")
+      } else {
+        #expect(denial.frames[0].module?.hasSuffix("plugin.so") == true)
+        #expect(denial.functions.dropFirst().first == "main", "\(denial.functions)")
+      }
+    }
+
+    @Test("Rust: names without the marks of its mangling, its own library left out", .enabled(if: (try? tool("rustc")) != nil))
+    func rust() throws {
+      let binary = "\(scratch.path)/rust"
+      #expect(try run([tool("rustc"), "-g", "-O", "-o", binary, program("blame/cache.rs")]).code == 0)
+      let errors = try run(["\(repository)/bcrun", "--numfile", "20", "--", binary]).errors
+      #expect(errors.contains(#"open64("/dev/null")  cache::store::Cache<T>::load cache.rs:"#), "\(errors)")
+    }
+
+    @Test("Swift: names as they are written") func swift() throws {
+      let binary = "\(scratch.path)/swift"
+      let built = try run([tool("swiftc"), "-parse-as-library", "-g", "-O", "-o", binary, program("blame/Cache.swift")])
+      #expect(built.code == 0, "\(built.errors)")
+      let r = try blamed(["--numfile", "30"], [binary])
+      let functions = try #require(r.report.denials.first { $0.call == "open" }).functions
+      #expect(functions.contains { $0.contains("closure #1") && $0.contains("serve()") }, "\(functions)")
+      #expect(!functions.contains { $0.hasPrefix("$s") }, "\(functions)")
+    }
+
     // MARK: Failures on request
 
     @Test("the N-th charge fails, once, and failcnt does not count it", arguments: [1, 2, 7]) func nth(n: Int) throws {
@@ -239,41 +261,11 @@ extension RealPrograms {
       #expect(r.ended.code == 0)
     }
 
-    @Test("memory fails on request") func memoryOnRequest() throws {
-      let r = try blamed(
-        ["--memory", "64G", "--fail", "privvmpages@1"],
-        [tool("python3"), "-c", "try: bytearray(1 << 28)\nexcept MemoryError: print('refused')\nprint('on')"])
-      #expect(r.report.denials.reduce(0) { $0 + ($1.injected ? $1.count : 0) } == 1)
-      #expect(try r.report.row("privvmpages").failcnt == 0)
-      let unbounded = try run(["\(repository)/bcrun", "--fail", "privvmpages@1", "--", "true"])
-      #expect(unbounded.code == 125)
-      #expect(unbounded.errors.contains("--memory"))
-    }
-
     @Test(arguments: ["numfile", "numfile@0", "numfile@x", "nofile@1", "numfile%101:1", "numfile%5", "numfile:stacks", "numfile@-1"])
     func unreadable(rule: String) throws {
       let ended = try run(["\(repository)/bcrun", "--fail", rule, "--", "true"])
       #expect(ended.code == 125)
       #expect(ended.errors.contains("RES@N"))
-    }
-
-    @Test("every charge fails in turn: crashes and what is left open are found, and one round can be had again") func torture() throws {
-      let clumsy = try build(program("blame/clumsy.c"), as: "clumsy")
-      let all = try run(["\(repository)/bcrun", "--torture", "numfile", "--", clumsy])
-      #expect(all.code == 124)
-      let source = program("blame/clumsy.c")
-      #expect(all.errors.contains("bcrun: 3 charges of numfile failed in turn; 2 findings\n"), "\(all.errors)")
-      #expect(all.errors.contains("exited 3, not 0: round 1\n"))
-      #expect(try all.errors.contains("round 2: 1 open at the end, not 0, after fopen  main clumsy.c:\(line("line: leaks", of: source))\n"))
-      #expect(
-        try all.errors.contains(
-          "round 3: killed by signal 11 (Segmentation fault) after fopen  main clumsy.c:\(line("line: crashes", of: source))\n"))
-      #expect(try run(["\(repository)/bcrun", "-q", "--torture", "numfile", "--torture-round", "3", "--", clumsy]).signal == SIGSEGV)
-      #expect(try run(["\(repository)/bcrun", "-q", "--torture", "numfile", "--torture-round", "4", "--", clumsy]).code == 0)
-      let careful = try run(["\(repository)/bcrun", "--torture", "numfile", "--", tool("cat"), "/etc/hostname"])
-      #expect(careful.code == 0, "\(careful.errors)")
-      #expect(careful.errors.contains("no findings"))
-      #expect(try run(["\(repository)/bcrun", "--torture-round", "1", "--", "true"]).code == 125)
     }
 
     // MARK: Holders

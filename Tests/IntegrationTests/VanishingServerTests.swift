@@ -158,7 +158,8 @@ extension RealPrograms {
       #expect(try world.server.wait().code == 0)
     }
 
-    /// Gone for good: what is credit is spent; beyond that the policy decides.
+    /// Gone for good: what is credit is spent; beyond that the policy decides. While a point of the sample is to be had, every
+    /// charge of a file asks (Watch), and there is no credit.
     @Test(arguments: ["deny", "allow"]) func goneForGood(policy: String) throws {
       let server = try Child(["\(Bcd.release)/bcd", "--socket", "\(scratch.path)/s", "--state", "\(scratch.path)/db"])
       try server.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(scratch.path)/s", "list"]).code) == 0 }
@@ -174,7 +175,7 @@ extension RealPrograms {
       _ = try scratch.write("go", "")
       try member.until("answer", 60) { member.output.contains("opened") }
       let opened = Int(member.output.split(separator: "\n").first { $0.hasPrefix("opened ") }?.dropFirst(7) ?? "") ?? -1
-      if policy == "allow" { #expect(opened == 300, "\(member.output)") } else { #expect(1...250 ~= opened, "\(member.output)") }
+      if policy == "allow" { #expect(opened == 300, "\(member.output)") } else { #expect(0...250 ~= opened, "\(member.output)") }
       _ = try? member.wait(30)
     }
   }

@@ -44,7 +44,12 @@ enum bc_birth {
   BC_IMAGE = 1, // vfork, posix_spawn, system, popen: it will run a new image
 };
 
-enum { BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4, BC_FLAG_FORCED = 8 }; // FORCED: SO_SNDBUFFORCE and its like
+enum {
+  BC_FLAG_NORESERVE = 1, BC_FLAG_ONE_WAY = 2, BC_FLAG_FINAL = 4,
+  BC_FLAG_FORCED = 8,   // SO_SNDBUFFORCE and its like
+  BC_FLAG_NUMBERS = 64, // detail is no text but struct bc_numbers: what the server puts into words
+  BC_FLAG_INTENT = 128, // BC_MEMORY: nothing has been refused, only whether the call is to fail on request is asked
+};
 
 // A lease is a soft RLIMIT_DATA of whole pages. Below the size of a page, where the kernel does not look (mm/mmap.c
 // may_expand_vm), stands what the two sides tell each other of it. prlimit(2) with an old value is an exchange: whoever sets
@@ -84,6 +89,11 @@ struct bc_request {
   char detail[156];  // its path or size, for people
 };
 _Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
+
+// Arguments of a call that has no path or name to show, in its own order; what each means depends on the call.
+struct bc_numbers {
+  int64_t at[3];
+};
 
 struct bc_answer {
   uint32_t magic;
@@ -153,8 +163,16 @@ struct bc_cell {
   int64_t low;       // least credit since the server last looked: the peak of use
   int64_t granted;   // units out to this member, spent or not
   int32_t pending;   // charges and releases that have begun and not ended
-  int32_t uncertain; // releases whose effect only a recount knows (a shared description was closed)
+  int32_t uncertain; // enum bc_sureness
 };
+
+enum bc_sureness {
+  BC_SURE = 0,
+  BC_UNSURE = 1, // there were releases whose effect only a recount knows (a shared description was closed)
+  BC_ARMED = 2,  // sure, but every charge is to ask: with low at its greatest, each seems to be a new maximum
+};
+// From here on low is no credit: every charge is to ask.
+static inline int64_t bc_low_armed(void) { return INT64_MAX - 1; }
 
 static inline int64_t bc_frozen(void) { return INT64_MIN / 2; }
 
@@ -191,7 +209,7 @@ enum bc_muted {
 };
 
 // What a member shares with the server: this page; spare ones, which children of a muted member take for themselves, for
-// nobody can send them one; then one word for each descriptor, which the server does not read.
+// nobody can send them one; then one word for each descriptor.
 #define BC_PAGE_SIZE 4096u
 #define BC_SPARES 15u
 #define BC_OWNED_FDS 65536u
@@ -231,6 +249,7 @@ _Static_assert(BC_OWNED_AT == (1 + BC_SPARES) * BC_PAGE_SIZE, "the table follows
 enum bc_owned {
   BC_OWNED_FILE = 1, BC_OWNED_TCP = 2, BC_OWNED_OTHER = 3, BC_OWNED_PTY = 4, BC_OWNED_INOTIFY = 5,
   BC_OWNED_FLOCKED = 6, // a file, and one numflock for the flock(2) lock of its description
+  BC_OWNED_WATCHED = 7, // a file that the server has marked: it sees that way when it is closed
 };
 #define BC_GENERATIONS 8191u
 // Set in page.generation while the shim knows of byte ranges locked by this process: no word matches it, so that every
@@ -252,6 +271,20 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
   return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+// Of the page that came first in its memfd. The table of a process that took a spare one is its own.
+static inline uint16_t *bc_owned_words(struct bc_page *page) { return (uint16_t *)(void *)((char *)page + BC_OWNED_AT); }
+// A descriptor that its owner has: 1 when it is a plain file, which is marked now, 2 when it is a socket or the like, which has no
+// mark; 0 when it is nobody's for sure.
+static inline int bc_owned_watch(struct bc_page *page, uint32_t fd) {
+  uint16_t *word = bc_owned_words(page) + fd % BC_OWNED_FDS;
+  uint16_t was = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  if ((was & 7) != BC_OWNED_FILE) return (was & 7) && (was & 7) != BC_OWNED_WATCHED ? 2 : 0;
+  return __atomic_compare_exchange_n(word, &was, was | BC_OWNED_WATCHED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+// Closing takes the word away, whatever has been forked since.
+static inline bool bc_owned_is_watched(struct bc_page *page, uint32_t fd) {
+  return (__atomic_load_n(bc_owned_words(page) + fd % BC_OWNED_FDS, __ATOMIC_SEQ_CST) & 7) == BC_OWNED_WATCHED;
+}
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
 }
@@ -267,8 +300,7 @@ static inline int32_t *bc_page_out_of_spares(struct bc_page *page) { return &pag
 static inline int32_t *bc_page_mail(struct bc_page *page) { return &page->mail.state; }
 // Whether the process opened the descriptor itself, as far as the shim is sure.
 static inline bool bc_page_owns(struct bc_page *page, int32_t fd) {
-  const uint16_t *words = (const uint16_t *)(const void *)((const char *)page + BC_PAGE_SIZE);
-  return (uint32_t)fd < BC_OWNED_FDS && __atomic_load_n(&words[fd], __ATOMIC_SEQ_CST) != 0;
+  return (uint32_t)fd < BC_OWNED_FDS && __atomic_load_n(bc_owned_words(page) + fd, __ATOMIC_SEQ_CST) != 0;
 }
 static inline size_t bc_page_births_at(void) { return offsetof(struct bc_page, births); }
 static inline int32_t *bc_page_births(struct bc_page *page) { return &page->births; }
@@ -303,6 +335,11 @@ static inline void bc_request_clean(struct bc_request *r) {
 }
 static inline const char *bc_request_call(const struct bc_request *r) { return r->call; }
 static inline const char *bc_request_detail(const struct bc_request *r) { return r->detail; }
+static inline struct bc_numbers bc_request_numbers(const struct bc_request *r) {
+  struct bc_numbers n;
+  for (unsigned i = 0; i < sizeof n; i++) ((char *)&n)[i] = r->detail[i]; // of no alignment
+  return n;
+}
 static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resource) {
   return &page->cells[resource % BC_RESOURCES];
 }
