@@ -60,19 +60,21 @@ static void nap(int milliseconds) {
   RAW(SYS_nanosleep, &t, 0);
 }
 
-// Shown in the page while it is open, so that a recount does not take it for the program's.
-static int32_t *show(struct bc_page *page, long socket) {
-  for (int i = 0; page && i < BC_ASKING; i++) {
-    int32_t none = 0;
-    if (__atomic_compare_exchange_n(&page->asking[i], &none, (int32_t)socket + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-      return &page->asking[i];
-  }
+// A place in the page where a question is shown while its socket is open, so that a recount does not take it for the program's.
+static int32_t *place_to_show(struct bc_page *page) {
+  for (int i = 0; page && i < BC_ASKING; i++)
+    if (bc_cas32(&page->asking[i], 0, BC_ASKING_MOVES)) return &page->asking[i];
   return NULL;
 }
 
+static void show(int32_t *place, int32_t what) {
+  if (place) __atomic_store_n(place, what, __ATOMIC_SEQ_CST);
+}
+
 static void put_away(long socket, int32_t *shown) {
-  if (shown) __atomic_store_n(shown, 0, __ATOMIC_SEQ_CST);
+  show(shown, BC_ASKING_MOVES);
   RAW(SYS_close, socket);
+  show(shown, 0);
 }
 
 // An image that comes to run with no number free has no page yet, nor a mailbox: it is sent one by a socket that is taken
@@ -95,10 +97,11 @@ static long socket_beyond_limit(void) {
 
 // Connected, or −errno. The path first; then the same name as an abstract one, which a chroot does not hide.
 static long connect_once(int32_t **shown, bool beyond) {
+  *shown = place_to_show(member_joined());
   long fd = RAW(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd == -EMFILE && beyond) fd = socket_beyond_limit();
+  show(*shown, fd < 0 ? 0 : (int32_t)fd + 1);
   if (fd < 0) return fd;
-  *shown = show(member_joined(), fd);
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   size_t n = strlen(server_path);
   memcpy(to.sun_path, server_path, n + 1);
@@ -159,7 +162,10 @@ static enum ask_result ask_once(struct bc_request *request, struct bc_answer *an
 
 __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, struct bc_answer *answer, int *fd) {
   enum ask_result result;
-  while ((result = ask_once(request, answer, fd)) == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_LATER) nap(1);
+  while ((result = ask_once(request, answer, fd)) == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_LATER) {
+    request->again++;
+    nap(1);
+  }
   return result;
 }
 

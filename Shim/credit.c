@@ -39,6 +39,7 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
       case ASK_ANSWERED:
         if (answer.error) return refusal;
         if (answer.flags & BC_ANSWER_UNCHARGED) return CREDIT_PASS;
+        if (answer.flags & BC_ANSWER_TAKEN) return 0;
         sure = answer.flags & BC_ANSWER_SURE;
         if (answer.flags & BC_ANSWER_REJOIN) {
           *where = member_rejoin(*where);
@@ -76,25 +77,33 @@ struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n
   return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
 }
 
+// Says that it is unsure again and again, and that something is on its way: a count meanwhile would forget the first word,
+// and find what is here already and not yet charged.
 void charge_force(unsigned resource, int64_t n, const char *call) {
   struct bc_page *page = member_page();
-  if (!page) return;
-  struct bc_cell *cell = bc_page_cell(page, resource);
-  __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // somebody else may have it charged too
-  for (int i = 0; i < 8; i++) {
+  struct bc_cell *cell = page ? bc_page_cell(page, resource) : NULL;
+  for (int i = 0; page && i < 8; i++) {
+    __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST); // somebody else may have it charged too
+    __atomic_store_n(&page->alone, 0, __ATOMIC_SEQ_CST);
     int64_t seen = bc_load(&cell->credit);
     // Without a word on the least credit: this makes no maximum.
     while (seen >= n && !bc_cas(&cell->credit, &seen, seen - n)) {}
+    __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST);
+    credit_settle(cell);
     if (seen >= n) return;
     struct bc_request request = {.kind = BC_CHARGE, .resource = (uint8_t)resource, .severity = BC_FORCE, .amount = n};
     struct bc_answer answer;
     ask_text(request.call, sizeof request.call, call);
     if (ask(&request, &answer, NULL) != ASK_ANSWERED || answer.error || answer.flags & BC_ANSWER_UNCHARGED) return;
+    if (answer.flags & BC_ANSWER_TAKEN) {
+      __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST);
+      credit_settle(cell);
+      return;
+    }
     if (answer.flags & BC_ANSWER_REJOIN) {
       page = member_rejoin(page);
-      if (!page) return;
-      cell = bc_page_cell(page, resource);
-      __atomic_store_n(&cell->uncertain, 1, __ATOMIC_SEQ_CST);
+      if (page) cell = bc_page_cell(page, resource);
     }
   }
 }

@@ -204,21 +204,35 @@ struct bc_page *member_rejoin(struct bc_page *old) {
   // Other threads may be in the old page still: it stays mapped, and what they charge there is found by the next recount.
   if (page && page != old) {
     memcpy((char *)page + BC_OWNED_AT, (char *)old + BC_OWNED_AT, BC_OWNED_SIZE);
-    __atomic_store_n(&page->generation, __atomic_load_n(&old->generation, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&page->generation, __atomic_load_n(&old->generation, __ATOMIC_SEQ_CST) & ~BC_FORKS, __ATOMIC_SEQ_CST);
   }
   return page;
 }
 
-void member_before_fork(void) {
+// The next generation, with one fork more or less under way: while there is one, no word matches, so that nothing another
+// thread makes or closes meanwhile is taken for this process's alone.
+static void turn_generation(struct bc_page *page, uint32_t forks) {
+  uint32_t now = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST), next;
+  do {
+    next = (now & BC_GENERATIONS) + 1;
+    if (next > BC_GENERATIONS) {
+      // Once in 4096 forks: the words of the first generation must not come to life again.
+      memset((char *)page + BC_OWNED_AT, 0, BC_OWNED_SIZE);
+      next = 1;
+    }
+    next |= (now & BC_RANGES_HELD) | (((now & BC_FORKS) + forks) & BC_FORKS);
+  } while (!__atomic_compare_exchange_n(&page->generation, &now, next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+  __atomic_store_n(&page->alone, 0, __ATOMIC_SEQ_CST);
+}
+
+struct bc_page *member_before_fork(void) {
   struct bc_page *page = member_joined();
-  if (!page) return;
-  uint32_t now = __atomic_load_n(&page->generation, __ATOMIC_RELAXED), next = (now & BC_GENERATIONS) + 1;
-  if (next > BC_GENERATIONS) {
-    // Once in 8191 forks: the words of the first generation must not come to life again.
-    memset((char *)page + BC_OWNED_AT, 0, BC_OWNED_SIZE);
-    next = 1;
-  }
-  __atomic_store_n(&page->generation, next | (now & BC_RANGES_HELD), __ATOMIC_SEQ_CST);
+  if (page) turn_generation(page, BC_ONE_FORK);
+  return page;
+}
+
+void member_after_fork(struct bc_page *page) {
+  if (page) turn_generation(page, -BC_ONE_FORK);
 }
 
 void member_in_child(void) {

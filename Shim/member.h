@@ -68,8 +68,9 @@ static inline struct bc_page *member_page(void) {
 // An image without a charge open does not join on its own account for a release.
 static inline struct bc_page *member_joined(void) { return in_vfork_child ? NULL : member.page; }
 
-// Every descriptor becomes shared with the child that is about to be.
-void member_before_fork(void);
+// Every descriptor becomes shared with the child that is about to be, and so does what comes before that is over.
+struct bc_page *member_before_fork(void);
+void member_after_fork(struct bc_page *marked);
 // Whether failures of memory were asked for (inject.h): said in the environment, for the first calls come before the first question.
 bool member_injects(void);
 

@@ -57,7 +57,7 @@ static inline unsigned owned_take(struct bc_page *page, int fd) {
     uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST), generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
     if (likely(was >> 3 == generation)) return was & 7;
     if (unlikely(generation & BC_RANGES_HELD))
-      return OWNED_RANGES | (was >> 3 == (generation & BC_GENERATIONS) ? was & 7 : 0);
+      return OWNED_RANGES | (was >> 3 == (generation & ~BC_RANGES_HELD) ? was & 7 : 0);
     return 0;
   }
   return __atomic_load_n(&page->generation, __ATOMIC_RELAXED) & BC_RANGES_HELD ? OWNED_RANGES : 0;
@@ -76,12 +76,16 @@ static inline void uncertain(struct bc_page *page, unsigned resource) {
   __atomic_store_n(&bc_page_cell(page, resource)->uncertain, 1, __ATOMIC_SEQ_CST);
 }
 
+// The server is to look at its descriptors again.
+static inline void not_alone(struct bc_page *page) { __atomic_store_n(&page->alone, 0, __ATOMIC_SEQ_CST); }
+
 // It is no longer surely ours alone.
 static inline void owned_share(struct bc_page *page, int fd) {
   uint16_t *word = owned_word(page, fd);
   if (!word || !__atomic_load_n(word, __ATOMIC_ACQUIRE)) return; // it was not
   uint16_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
   if (unlikely((was & 7) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
+  not_alone(page);
 }
 
 static inline struct release release_of(struct bc_page *page, int fd) {

@@ -101,7 +101,7 @@ struct task task_begin(enum bc_birth birth, const char *call, const struct image
       return t;
     }
   }
-  member_before_fork();
+  t.marked = member_before_fork();
   return t;
 }
 
@@ -117,7 +117,7 @@ static bool write_note(struct bc_page *page, pid_t child, const char *path, bool
 }
 
 void task_end(struct task t, pid_t child, const char *path) {
-  if (!t.charge.page) return;
+  if (!t.charge.page) return member_after_fork(t.marked);
   if (child == -1) {
     if (t.booked) bc_add32(bc_page_births(t.charge.page), 1);
   } else if (!write_note(t.charge.page, child, path, t.booked)) {
@@ -127,8 +127,7 @@ void task_end(struct task t, pid_t child, const char *path) {
     ask(&request, &answer, NULL);
   }
   arrived(t);
-  // What another thread opened between the first mark and the fork is the child's too.
-  if (child != -1) member_before_fork();
+  member_after_fork(t.marked);
   charge_end(t.charge, BC_NUMPROC, child == -1);
 }
 

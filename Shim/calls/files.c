@@ -1,6 +1,7 @@
 // Descriptors: closed, duplicated, made in pairs, held by streams.
 #define _GNU_SOURCE
 #include "elsewhere.h"
+#include "ask.h"
 #include "lease.h"
 #include "locks.h"
 #include "next.h"
@@ -90,18 +91,19 @@ static void shared(int fd) {
 
 SAME_PROTOTYPE(dup, int, (int));
 EXPORT(int, dup, (int fd)) {
+  shared(fd); // before there is a copy that a count could find beside one that is surely alone
   int copy = NEXT(dup)(fd);
-  if (copy >= 0) shared(fd), shared(copy); // libc may have closed the number's last owner by itself
+  if (copy >= 0) shared(copy); // libc may have closed the number's last owner by itself
   return copy;
 }
 
 #define DUP_OVER(name, params, args)                                     \
   EXPORT(int, name, params) {                                            \
     if (old == new) return NEXT(name) args;                              \
+    shared(old);                                                         \
     struct release r = release_begin(new);                               \
     int fd = NEXT(name) args;                                            \
     release_end(r, new, fd >= 0);                                        \
-    if (fd >= 0) shared(old);                                            \
     return fd;                                                           \
   }
 SAME_PROTOTYPE(dup2, int, (int, int));
@@ -113,8 +115,10 @@ DUP_OVER(dup3, (int old, int new, int flags), (old, new, flags))
 #define FCNTL(name)                                                      \
   EXPORT(int, name, (int fd, int command, long argument)) {              \
     if (unlikely(locks(command))) return locked_by(NEXT(name), #name, fd, command, argument); \
+    bool copies = command == F_DUPFD || command == F_DUPFD_CLOEXEC;      \
+    if (unlikely(copies)) shared(fd);                                    \
     int result = NEXT(name)(fd, command, argument);                      \
-    if (unlikely(command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0) shared(fd), shared(result); \
+    if (unlikely(copies) && result >= 0) shared(result);                 \
     return result;                                                       \
   }
 FCNTL(fcntl)
@@ -160,6 +164,10 @@ SAME_PROTOTYPE(pidfd_getfd, int, (int, int, unsigned));
 EXPORT(int, pidfd_getfd, (int pidfd, int fd, unsigned flags)) {
   struct charge c = charge_begin_with(BC_NUMFILE, 1, ENFILE, "pidfd_getfd", pidfd, fd);
   if (unlikely(c.error)) return errno = c.error, -1;
+  struct bc_request borrow = {.kind = BC_BORROW, .amount = pidfd, .want = fd};
+  struct bc_answer answer;
+  ask_text(borrow.call, sizeof borrow.call, "pidfd_getfd");
+  if (c.page) not_alone(c.page), ask(&borrow, &answer, NULL); // whose it is must know first
   int got = NEXT(pidfd_getfd)(pidfd, fd, flags);
   if (c.page) __atomic_store_n(&bc_page_cell(c.page, BC_NUMFILE)->uncertain, 1, __ATOMIC_SEQ_CST);
   charge_end(c, BC_NUMFILE, got < 0);

@@ -118,7 +118,17 @@ static void received(const struct msghdr *message, const char *call) {
   }
 }
 
-// What is sent is no longer surely ours alone: closing it may leave it to whoever receives it.
+// Bad pointers are for the kernel to refuse (EFAULT): what is looked at before the call must be there.
+static bool carries(const struct msghdr *message) {
+  if (!readable(message) || !readable((const char *)(message + 1) - 1) || !message->msg_control || !message->msg_controllen) return false;
+  const char *control = message->msg_control;
+  if (message->msg_controllen > 65536) return false; // more than the kernel takes (net.core.optmem_max)
+  for (size_t at = 0; at < message->msg_controllen; at += 4096)
+    if (!readable(control + at)) return false;
+  return readable(control + message->msg_controllen - 1);
+}
+
+// What is sent is no longer surely ours alone: closing it may leave it to whoever receives it. Said before it is on its way.
 static void sent(const struct msghdr *message) {
   struct bc_page *page = member_joined();
   for (struct cmsghdr *c = page ? CMSG_FIRSTHDR(message) : NULL; c; c = CMSG_NXTHDR((struct msghdr *)message, c)) {
@@ -130,17 +140,15 @@ static void sent(const struct msghdr *message) {
 
 SAME_PROTOTYPE(sendmsg, ssize_t, (int, const struct msghdr *, int));
 EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
-  ssize_t n = NEXT(sendmsg)(fd, message, flags);
-  if (unlikely(n >= 0 && message->msg_control && message->msg_controllen)) sent(message);
-  return n;
+  if (unlikely(carries(message))) sent(message);
+  return NEXT(sendmsg)(fd, message, flags);
 }
 
 SAME_PROTOTYPE(sendmmsg, int, (int, struct mmsghdr *, unsigned, int));
 EXPORT(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned length, int flags)) {
-  int n = NEXT(sendmmsg)(fd, messages, length, flags);
-  for (int i = 0; i < n; i++)
-    if (messages[i].msg_hdr.msg_control && messages[i].msg_hdr.msg_controllen) sent(&messages[i].msg_hdr);
-  return n;
+  for (unsigned i = 0; i < length && readable(messages + i) && readable(messages + i + 1); i++)
+    if (carries(&messages[i].msg_hdr)) sent(&messages[i].msg_hdr);
+  return NEXT(sendmmsg)(fd, messages, length, flags);
 }
 
 SAME_PROTOTYPE(recvmsg, ssize_t, (int, struct msghdr *, int));

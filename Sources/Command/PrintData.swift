@@ -24,7 +24,8 @@ extension Report {
 
   package static func object(_ work: Work) -> String {
     #"{"requests":\#(work.requests),"recalls":\#(work.recalls),"recounts":\#(work.recounts),"#
-      + #""switches":{"toSlow":\#(work.toSlow),"toFast":\#(work.toFast)}}"#
+      + #""switches":{"toSlow":\#(work.toSlow),"toFast":\#(work.toFast)},"#
+      + #""microseconds":{"recalls":\#(work.recalling / 1000),"recounts":\#(work.recounting / 1000),"switches":\#(work.switching / 1000)}}"#
   }
 
   package static func object(_ row: Row) -> String {
@@ -125,6 +126,9 @@ extension Report {
     put("server.recounts", server.recounts)
     put("server.switches.toSlow", server.toSlow)
     put("server.switches.toFast", server.toFast)
+    put("server.microseconds.recalls", server.recalling / 1000)
+    put("server.microseconds.recounts", server.recounting / 1000)
+    put("server.microseconds.switches", server.switching / 1000)
     put("remaining", remaining)
     put("left_open", leftOpen)
     if !firstOfPlaces.isEmpty { put("survey", firstOfPlaces.map(String.init).joined(separator: ",")) }

@@ -9,12 +9,25 @@ public struct Descriptions: Sendable {
     /// Masters of pseudo-terminals: opens of /dev/ptmx, whichever its path.
     public var terminals: Int64 = 0
     public var inotify: Int64 = 0
+
+    mutating func add(_ kind: Descriptors.Kind) {
+      files += 1
+      switch kind {
+      case .file: break
+      case .tcpSocket: tcpSockets += 1
+      case .otherSocket: otherSockets += 1
+      case .terminal: terminals += 1
+      case .inotify: inotify += 1
+      }
+    }
   }
 
   /// For each process asked about, in order, those found there first.
   public var perProcess: [Count] = []
   /// Whether some of what was counted there is held by another of them too: it stays when this one dies.
   public var shares: [Bool] = []
+  /// Whether everything there is known to be its own alone, or was open outside.
+  public var isAlone: [Bool] = []
 }
 
 public enum Descriptors {
@@ -27,6 +40,7 @@ public enum Descriptors {
     var isSocket: Bool
     var isMaster = false
     var isAnonymous = false  // of anon_inodefs: its link says what it is
+    var isMade = false  // by its process, and not one with another of its descriptors
   }
 
   /// The numbers of its descriptors.
@@ -64,25 +78,59 @@ public enum Descriptors {
     return info.st_size > 0 ? Int64(info.st_size) : Int64(Procfs.list("/proc/\(pid)/fd").count)
   }
 
+  /// What a process itself knows of one of its descriptors.
+  public enum Known: Sendable, Equatable {
+    /// Nothing, or that it may be shared.
+    case nothing
+    /// It made it, and had no other of the same description; a child may have it since.
+    case made
+    /// No other descriptor is of its description, here or elsewhere.
+    case own(Kind)
+  }
+
+  public enum Kind: Sendable { case file, tcpSocket, otherSocket, terminal, inotify }
+
   /// A process to look at, and descriptors of it that are not to count.
   public struct Process {
     public var pid: Int32
     /// Asked once the process has been looked at: what came meanwhile is known then.
     public var without: () -> [Int32]
+    public var known: (Int32) -> Known
 
-    public init(pid: Int32, without: @escaping () -> [Int32]) {
+    public init(pid: Int32, known: @escaping (Int32) -> Known = { _ in .nothing }, without: @escaping () -> [Int32]) {
       self.pid = pid
+      self.known = known
       self.without = without
     }
   }
 
+  /// The numbers of its descriptors, without a string for each.
+  static func numbers(_ pid: Int32) -> [Int32] {
+    guard let directory = opendir("/proc/\(pid)/fd") else { return [] }
+    defer { closedir(directory) }
+    var found: [Int32] = []
+    while let entry = readdir(directory) {
+      let first = entry.pointee.d_name.0
+      guard first >= 48, first <= 57 else { continue }
+      found.append(withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { Int32(truncatingIfNeeded: atol($0)) }
+      })
+    }
+    return found
+  }
+
   static func entries(
-    _ pid: Int32, process: Int, only: [Int32]? = nil, without: () -> [Int32] = { [] }
+    _ one: Process, process: Int, only: [Int32]? = nil, own: (Kind) -> Void = { _ in }, pause: () -> Void = {}
   ) -> [Entry] {
-    let numbers = only ?? Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }
+    let pid = one.pid
     var found: [Entry] = []
-    found.reserveCapacity(numbers.count)
-    for fd in numbers {
+    for (i, fd) in (only ?? numbers(pid)).enumerated() {
+      let known = one.known(fd)
+      if case .own(let kind) = known {
+        own(kind)
+        continue
+      }
+      if i & 63 == 63 { pause() }
       var info = CLinux.stat()
       guard clinux_stat("/proc/\(pid)/fd/\(fd)", &info) == 0 else {
         // Closed since; or it cannot be looked at, and is one of its own.
@@ -96,9 +144,9 @@ public enum Descriptors {
           process: process, pid: pid, fd: fd, device: UInt64(info.st_dev), inode: UInt64(info.st_ino),
           isSocket: clinux_is_socket(info.st_mode),
           isMaster: info.st_mode & mode_t(S_IFMT) == mode_t(S_IFCHR) && info.st_rdev == masterDevice,
-          isAnonymous: info.st_mode & mode_t(S_IFMT) == 0))
+          isAnonymous: info.st_mode & mode_t(S_IFMT) == 0, isMade: known == .made))
     }
-    let not = without()
+    let not = one.without()
     // A socket that has gone meanwhile was a question of the shim's, which is quick, or is closed anyway.
     return found.filter { entry in
       guard !not.contains(entry.fd) else { return false }
@@ -111,10 +159,12 @@ public enum Descriptors {
   /// /dev/ptmx is character device 5:2 (Linux, Documentation/admin-guide/devices.txt).
   private static let masterDevice: dev_t = 5 << 8 | 2
 
-  /// kcmp(2) KCMP_FILE: two descriptors of one description?
-  static func same(_ a: Entry, _ b: Entry) -> Bool {
-    syscall5(Int(SYS_kcmp), Int(a.pid), Int(b.pid), 0, Int(a.fd), Int(b.fd)) == 0
+  /// kcmp(2) KCMP_FILE: 0 the same description, 1 less, 2 greater, −1 one of them is not open.
+  private static func compare(_ a: Entry, _ b: Entry) -> Int {
+    syscall5(Int(SYS_kcmp), Int(a.pid), Int(b.pid), 0, Int(a.fd), Int(b.fd))
   }
+
+  static func same(_ a: Entry, _ b: Entry) -> Bool { compare(a, b) == 0 }
 
   /// By the kernel's own order of descriptions (kcmp(2): 1 less, 2 greater), so that equal ones are neighbours after
   /// n log n comparisons; among equals the first process leads. What is closed meanwhile has no place in that order: it
@@ -124,7 +174,7 @@ public enum Descriptors {
     for _ in 0..<4 {
       var failed = false
       entries.sort { a, b in
-        switch syscall5(Int(SYS_kcmp), Int(a.pid), Int(b.pid), 0, Int(a.fd), Int(b.fd)) {
+        switch compare(a, b) {
         case 1: return true
         case 2: return false
         case 0: return (a.process, a.fd) < (b.process, b.fd)
@@ -148,15 +198,71 @@ public enum Descriptors {
     return text.hasPrefix("TCP") || text.hasPrefix("MPTCP")
   }
 
-  /// Counts what the processes hold, without what those outside hold as the given descriptors: who opened it pays.
-  public static func count(_ processes: [Process], outside: [(pid: Int32, fds: [Int32])]) -> Descriptions {
-    var all = outside.flatMap { entries($0.pid, process: -1, only: $0.fds) }
-    for (index, one) in processes.enumerated() {
-      all += entries(one.pid, process: index, without: one.without)
+  /// Of the same number; what is none of them takes its place in the order of all.
+  private static let mostTried = 4
+
+  /// Each description of one inode once, as the first of `entries` that is it; `again` is told of each further one. What a
+  /// process made is different from all else that it made, and what a fork copied has its number still: for those, one
+  /// comparison is enough.
+  private static func distinct(_ entries: ArraySlice<Entry>, _ pause: () -> Void, _ again: (_ first: Entry, _ other: Entry) -> Void)
+    -> [Entry]
+  {
+    guard entries.count > 1 else { return Array(entries) }
+    let leader = entries[entries.startIndex]
+    guard !leader.isSocket else {  // a socket has one description
+      for other in entries.dropFirst() { again(leader, other) }
+      return [leader]
     }
+    var first: [Entry] = []
+    var byNumber: [Int32: [Int]] = [:]
+    for (i, entry) in entries.enumerated() {
+      if i & 63 == 63 { pause() }
+      var isKnown = false, isGone = false
+      for at in (byNumber[entry.fd] ?? []).prefix(mostTried) where first[at].process != entry.process {
+        switch compare(first[at], entry) {
+        case 0:
+          again(first[at], entry)
+          isKnown = true
+        case 1, 2, 3: continue
+        default:  // one of the two was closed meanwhile, or its process has ended
+          if same(entry, entry) {
+            first[at] = entry
+            isKnown = true
+          } else {
+            isGone = true
+          }
+        }
+        break
+      }
+      guard !isKnown, !isGone else { continue }
+      byNumber[entry.fd, default: []].append(first.count)
+      first.append(entry)
+    }
+    // Made by one process, all of them: different. Else they are put in the kernel's order.
+    guard first.count > 1, !first.allSatisfy({ $0.isMade && $0.process == first[0].process }) else { return first }
+    let sorted = sortedByDescription(first[...])
+    first = []
+    for entry in sorted {
+      if let last = first.last, same(last, entry) { again(last, entry) } else { first.append(entry) }
+    }
+    return first
+  }
+
+  /// Counts what the processes hold, without what those outside hold as the given descriptors: who opened it pays.
+  /// `pause` is called now and then. `alone` is told of each descriptor that is its process's own and no other's, though it
+  /// was not known to be.
+  public static func count(
+    _ processes: [Process], outside: [(pid: Int32, fds: [Int32])], pause: () -> Void = {},
+    alone: (_ process: Int, _ fd: Int32, _ kind: Kind) -> Void = { _, _, _ in }
+  ) -> Descriptions {
+    var all = outside.flatMap { entries(Process(pid: $0.pid) { [] }, process: -1, only: $0.fds) }
     var result = Descriptions(
       perProcess: Array(repeating: .init(), count: processes.count),
-      shares: Array(repeating: false, count: processes.count))
+      shares: Array(repeating: false, count: processes.count), isAlone: Array(repeating: true, count: processes.count))
+    for (index, one) in processes.enumerated() {
+      pause()
+      all += entries(one, process: index, own: { result.perProcess[index].add($0) }, pause: pause)
+    }
     // Only descriptors of one inode can be one description, so only those are compared: kcmp is 1.6 µs.
     all.sort { ($0.device, $0.inode, $0.process, $0.fd) < ($1.device, $1.inode, $1.process, $1.fd) }
     var start = 0
@@ -165,31 +271,29 @@ public enum Descriptors {
       while end < all.count, all[end].device == all[start].device, all[end].inode == all[start].inode,
         all[start].device != .max
       { end += 1 }
-      // A socket has one description; anonymous inodes and files may have many.
-      let group = end - start > 2 && !all[start].isSocket ? sortedByDescription(all[start..<end]) : Array(all[start..<end])
-      var first: Entry?
-      for entry in group {
-        if let first, entry.isSocket || same(first, entry) {
-          if first.process >= 0, first.process != entry.process { result.shares[first.process] = true }
-          continue
-        }
-        first = entry
-        guard entry.process >= 0 else { continue }
-        result.perProcess[entry.process].files += 1
-        if entry.isMaster { result.perProcess[entry.process].terminals += 1 }
-        if entry.isAnonymous, Procfs.link("/proc/\(entry.pid)/fd/\(entry.fd)") == "anon_inode:inotify" {
-          result.perProcess[entry.process].inotify += 1
-        }
-        guard entry.isSocket else { continue }
-        if isTCP(entry) {
-          result.perProcess[entry.process].tcpSockets += 1
-        } else {
-          result.perProcess[entry.process].otherSockets += 1
-        }
-      }
+      let group = all[start..<end]
       start = end
+      var others: Set<Int> = []  // descriptors that another one is one with
+      func place(_ entry: Entry) -> Int { entry.process << 32 | Int(entry.fd) }
+      let first = distinct(group, pause) { leader, entry in
+        guard leader.process >= 0 else { return }  // who opened it pays
+        others.insert(place(leader))
+        result.isAlone[entry.process] = false
+        if leader.process != entry.process { result.shares[leader.process] = true }
+      }
+      for entry in first where entry.process >= 0 {
+        let kind = kind(entry)
+        result.perProcess[entry.process].add(kind)
+        if entry.isMade, !others.contains(place(entry)) { alone(entry.process, entry.fd, kind) } else { result.isAlone[entry.process] = false }
+      }
     }
     return result
+  }
+
+  private static func kind(_ entry: Entry) -> Kind {
+    if entry.isMaster { return .terminal }
+    if entry.isSocket { return isTCP(entry) ? .tcpSocket : .otherSocket }
+    return entry.isAnonymous && Procfs.link("/proc/\(entry.pid)/fd/\(entry.fd)") == "anon_inode:inotify" ? .inotify : .file
   }
 
   /// How many of its descriptors are, under the same number, the ones that were open outside.

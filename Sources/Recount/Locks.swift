@@ -67,7 +67,7 @@ public enum Locks {
   private static func addDescriptions(of inodes: Set<UInt64>, _ pids: [Int32], _ indices: [Int32: Int], to held: inout Held) {
     var seen: [Descriptors.Entry] = []
     for (i, pid) in pids.enumerated() {
-      for entry in Descriptors.entries(pid, process: i) where inodes.contains(entry.inode) {
+      for entry in Descriptors.entries(.init(pid: pid) { [] }, process: i) where inodes.contains(entry.inode) {
         let information = Procfs.read("/proc/\(pid)/fdinfo/\(entry.fd)", limit: 1 << 20) ?? ""
         let lines = information.split(separator: "\n").filter { $0.hasPrefix("lock:") }
           .compactMap { Line($0.dropFirst(5).drop { $0 == "\t" || $0 == " " }) }

@@ -138,6 +138,13 @@ public enum Procfs {
     }
   }
 
+  /// The process behind a pidfd of another one (proc(5) fdinfo, Linux 5.3); nil for other descriptors.
+  public static func processBehind(_ pid: Int32, _ fd: Int64) -> Int32? {
+    guard let text = read("/proc/\(pid)/fdinfo/\(fd)") else { return nil }
+    let line = text.split(separator: "\n").first { $0.hasPrefix("Pid:") }
+    return line.flatMap { Int32($0.dropFirst(4).drop { $0 == "\t" || $0 == " " }) }
+  }
+
   public static func exists(_ pid: Int32) -> Bool { access("/proc/\(pid)", F_OK) == 0 }
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }

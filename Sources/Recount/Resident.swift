@@ -5,14 +5,17 @@ public struct Resident: Equatable, Sendable {
   /// Pages in RAM. A page that several processes map counts in each by its share (Pss of proc(5)), so the sum over a group
   /// is never more than it has, and what it shares with processes outside of it is split with them.
   public var physical: Int64
+  /// … of those, its own: of no file and no shared memory (Pss_Anon, Linux 5.5; else all of them).
+  public var own: Int64
   /// Pages in swap, split in the same way (SwapPss).
   public var swapped: Int64
   /// Whether shared pages are split. Otherwise the process may not be looked at closely (ptrace(2) access is needed) and
   /// each page counts in full: an upper estimate of a sum, taken from VmRSS and VmSwap, which anybody may read.
   public var isSplit: Bool
 
-  public init(physical: Int64, swapped: Int64, isSplit: Bool) {
+  public init(physical: Int64, own: Int64? = nil, swapped: Int64, isSplit: Bool) {
     self.physical = physical
+    self.own = own ?? physical
     self.swapped = swapped
     self.isSplit = isSplit
   }
@@ -21,7 +24,8 @@ public struct Resident: Equatable, Sendable {
   /// 13 ms for a GiB of small pages.
   public static func of(_ pid: Int32) -> Resident? {
     if let text = Procfs.read("/proc/\(pid)/smaps_rollup"), let pss = kilobytes("Pss", text) {
-      return Resident(physical: pages(pss), swapped: pages(kilobytes("SwapPss", text) ?? 0), isSplit: true)
+      return Resident(
+        physical: pages(pss), own: kilobytes("Pss_Anon", text).map(pages), swapped: pages(kilobytes("SwapPss", text) ?? 0), isSplit: true)
     }
     guard let text = Procfs.read("/proc/\(pid)/status") else { return nil }
     guard let rss = kilobytes("VmRSS", text) else { return Resident(physical: 0, swapped: 0, isSplit: true) }

@@ -67,7 +67,7 @@ public enum SharedMemory {
     func keep(_ one: Kept, _ process: Int) { held.kept[one] = min(held.kept[one] ?? process, process) }
     let devices = Set([internalDevice, shmDevice].compactMap { $0 })
     for (i, pid) in pids.enumerated() {
-      for entry in Descriptors.entries(pid, process: i) where devices.contains(entry.device) {
+      for entry in Descriptors.entries(.init(pid: pid) { [] }, process: i) where devices.contains(entry.device) {
         let path = "/proc/\(pid)/fd/\(entry.fd)"
         guard let pages = size(path), birth(path).map({ $0 >= born }) ?? true else { continue }
         saw(File(device: entry.device, inode: entry.inode), i, pages)

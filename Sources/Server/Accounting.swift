@@ -50,8 +50,9 @@ public final class Accounting {
   var tasksRest = Rest()
   var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   var maximaRest = Rest()
+  var doubtRests: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   /// To read /proc/locks takes the kernel a grace period of RCU, some 6 ms (fs/locks.c, percpu_down_write in locks_start): it is
-  /// done for whoever would be refused, and for a maximum only now and then.
+  /// done for whoever would be refused, and now and then at a tick for a maximum, while nobody waits.
   var locksRest = Rest()
   var memoryRest = Rest()
   var bufferLook = BufferLook()
@@ -66,6 +67,11 @@ public final class Accounting {
   /// Descriptors charged to processes when they ended.
   var leftOpen: Int64 = 0
   var injecting: [Resource: Injecting]
+  var modes = Modes() { didSet { level.pointee.slow = modes.slow } }
+  var rostered: [Rostered] = []
+  var rosterOf = -1
+  /// The last one, in nanoseconds.
+  var recountTook: UInt64 = 0
 
   /// In one message: pages of all the bytes that 64 bits can name.
   static let mostAsked: Int64 = 1 << 53
@@ -160,7 +166,7 @@ public final class Accounting {
 
   func usedTotal(_ resource: Resource) -> Int64 {
     let here = members.values.reduce(ledger.granted(estate, resource)) {
-      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource)) - (resource == .numproc ? Int64($1.ahead.count) : 0)
+      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource))
     }
     return children.reduce(here) { $0 + $1.usedTotal(resource) }
   }
@@ -176,7 +182,7 @@ public final class Accounting {
         guard resource == .numproc else { return sum + used }
         return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
       }
-      return sum + min(used, one.past[resource.rawValue].lastUsed) - (resource == .numproc ? Int64(one.ahead.count) : 0)
+      return sum + min(used, one.past[resource.rawValue].lastUsed)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
@@ -196,14 +202,20 @@ public final class Accounting {
       level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
     }) else { return }
     if resource == .numproc { settleTasks() }
-    guard !isCertain(resource), resource != .numsiginfo, !isResting(resource) else { return }
+    guard resource != .numsiginfo, resource != .numflock, root.doubtRests[resource.rawValue].isOver, certain(resource) == nil else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
+    restIfVain(resource)
   }
 
-  /// A maximum is not worth a recount just now.
-  func isResting(_ resource: Resource) -> Bool { resource == .numflock && !root.locksRest.isOver }
+  /// After a count that left something unsure, for it is on its way all the time (a handler asks in the midst of a call): for a
+  /// maximum it is not counted again at once.
+  func restIfVain(_ resource: Resource) {
+    guard isModal(resource) else { return }
+    let isVain = subtree.contains { one in one.members.values.contains { pendingNow($0, resource) > 0 || $0.isUnsure(resource) } }
+    if isVain { root.doubtRests[resource.rawValue].begin(afterVain: root.recountTook) }
+  }
 
   /// So much was held here at one moment.
   func saw(_ resource: Resource, held: Int64) {
@@ -227,13 +239,13 @@ public final class Accounting {
   /// `gone`: it has ended, so what the others have now may have come after.
   func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
     if member.hasInherited, Accounting.descriptions.contains(resource) { return }  // a recount tells what of it is its own
-    let twice = resource == .numproc ? Int64(member.ahead.count) : 0
-    let peak = member.peak(resource, granted: grantedBefore) - twice
+    let peak = member.peak(resource, granted: grantedBefore)
     let now = member.used(resource, granted: grantedBefore)
     for level in upwards where isPeakDue(resource) && level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
-      let total = gone || resource == .numproc || level.isUnsure(resource) ? 0 : level.usedTotal(resource) - own + now
+      let sum = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
+      let total = level.isUnsure(resource) ? 0 : sum  // in this order: what is charged twice was unsure before
       // Others that let go and took again in between were not at this sum, but nobody ever is above the bounds by a charge.
       let then = min(level.leastUsed(resource, since: member) + peak, level.ledger[resource].bounds.ceiling(.soft))
       level.saw(resource, held: min(max(total, then), level.ledger[resource].granted))
@@ -242,8 +254,20 @@ public final class Accounting {
     members[member.pid]?.past[resource.rawValue].lastUsed = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
-      if let cell = member.cell(.numproc) { bc_store(&cell.pointee.low, bc_load(&cell.pointee.credit)) }
+      if let cell = member.cell(.numproc) { members[member.pid]?.startPeak(.numproc, from: bc_load(&cell.pointee.credit)) }
     }
+  }
+
+  /// What keeps below the known maxima makes no new one, however unsure it is: the member is not to ask about that. Other threads
+  /// may be busy all the time, or one waits in the kernel, so that it is never sure for long.
+  func allowBelowMaximum(_ pid: Int32, _ resource: Resource, after n: Int64) {
+    guard let cell = members[pid]?.cell(resource), bc_load(&cell.pointee.low) < Member.unknownLow else { return }
+    let room = upwards.reduce(Int64.max) { least, level in
+      let members = level.subtree.reduce(0) { $0 + $1.members.count }
+      return min(least, (level.ledger[resource].maxheld - level.usedTotal(resource)) / Int64(max(1, members)))
+    }
+    let credit = bc_load(&cell.pointee.credit)
+    if room > 0, credit > 0 { members[pid]?.startPeak(resource, below: max(0, credit - n - room)) }
   }
 
   // MARK: Cells
@@ -253,7 +277,7 @@ public final class Accounting {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
     if !forced { observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount) }
     let before = bc_add(&cell.pointee.credit, amount)
-    bc_store(&cell.pointee.low, max(0, before) &+ amount)  // the word may be anything
+    members[pid]?.startPeak(resource, from: max(0, before) &+ amount)  // the word may be anything
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     arm(cell, resource)
   }

@@ -55,11 +55,14 @@ extension Accounting {
       if resource == .shmpages, call.contains("truncate") || call.contains("fallocate") { noteShared(pid) }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
       if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
-      if let level = charge(pid, resource, request.amount, severity) {
+      switch charge(pid, resource, request.amount, severity) {
+      case .credited:
+        if isOver(resource) { answer.flags |= UInt32(BC_ANSWER_SURE) }  // SOFT or FORCE: the cell says of every charge to ask, not of this one
+      case .taken: answer.flags |= UInt32(BC_ANSWER_TAKEN)
+      case .refused(let level) where level.isMoving(resource, again: request.again): answer.flags |= UInt32(BC_ANSWER_LATER)
+      case .refused(let level):
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
-      } else if isOver(resource) {
-        answer.flags |= UInt32(BC_ANSWER_SURE)  // SOFT or FORCE: the cell says of every charge to ask, not of this one
       }
       if resource == .numfile, watch.isArmed(pid) { answer.flags |= UInt32(BC_ANSWER_SURE) }
     case BC_VERIFY:
@@ -76,13 +79,19 @@ extension Accounting {
         answer.flags |= UInt32(BC_ANSWER_SURE)
         break
       }
-      if isResting(resource) {
+      // To count locks takes long: it is done for whoever would be refused, and at a tick.
+      if !isOver(resource), resource == .numflock || !root.doubtRests[resource.rawValue].isOver {
         answer.flags |= UInt32(BC_ANSWER_SURE)
+        allowBelowMaximum(pid, resource, after: request.amount)
         break
       }
       verify(pid, resource)
+      restIfVain(resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
-      _ = charge(pid, resource, request.amount, .hard)  // its credit went with the recall
+      // Its credit went with the recall.
+      if case .taken = charge(pid, resource, request.amount, .hard) { answer.flags |= UInt32(BC_ANSWER_TAKEN) }
+      if members[pid]?.isUnsure(resource) == true { answer.flags |= UInt32(BC_ANSWER_SURE) }
+      allowBelowMaximum(pid, resource, after: request.amount)
     case BC_BUFFER:
       guard let resource = Resource(rawValue: Int(request.resource)), Resource.buffers.contains(resource),
         0..<(1 << 40) ~= request.amount, 0..<(1 << 40) ~= request.want
@@ -142,6 +151,8 @@ extension Accounting {
       let file = view(detail, for: pid, opens: request.amount == 1, &answer)
       answer.granted = leaseToSet(pid)
       return (answer, file)
+    case BC_BORROW:
+      if let whose = Procfs.processBehind(pid, request.amount) { host.owner[whose]?.lend(whose, request.want) }
     case BC_SEALED:
       becomeSealed(pid)
       keepAhead()
@@ -152,6 +163,15 @@ extension Accounting {
     }
     answer.granted = leaseToSet(pid)
     return (answer, -1)
+  }
+
+  /// A descriptor of a member is about to be another process's too.
+  private func lend(_ pid: Int32, _ fd: Int64) {
+    guard let member = members[pid], member.spare == nil, let page = member.page, let fd = Int32(exactly: fd),
+      let word = bc_page_word(page, fd)
+    else { return }
+    bc_exchange32(bc_page_alone(page), 0)
+    bc_store16(word, 0)
   }
 
   /// Who made it, for a process nobody announced: its parent, or the nearest member above it.

@@ -41,7 +41,7 @@ extension Seat {
     let n = resource == .numfile ? Accounting.shortfall(cell, n) : n
     let had = level.pointee.ledger.granted(slot, resource)
     guard let batch = batch(resource, n, had), let amount = offer(resource, n, n + batch) else { return false }
-    let use = Use(cell, granted: had)
+    let use = Use(cell, granted: had, peakUpTo: past[resource.rawValue].peakUpTo)
     let maximum = maximum(resource, use, amount)
     guard maximum == .old || (maximum == .own && newMaximum && isSure(cell, resource)) else { return false }
     guard passesPoints(resource, had + amount) else { return false }
@@ -49,6 +49,7 @@ extension Seat {
     past[resource.rawValue].lastUsed = use.now
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, max(0, before) &+ amount)
+    past[resource.rawValue].peakUpTo = bc_load32(&cell.pointee.uncertain) == Int32(BC_UNSURE.rawValue) ? .min : .max
     bc_store(&cell.pointee.granted, had + amount)
     level.pointee.work.requests += 1
     return true
@@ -60,11 +61,11 @@ extension Seat {
     /// The most at one moment since the last look.
     let peak: Int64
 
-    init(_ cell: UnsafeMutablePointer<bc_cell>, granted: Int64) {
+    init(_ cell: UnsafeMutablePointer<bc_cell>, granted: Int64, peakUpTo: Int64) {
       let credit = bc_load(&cell.pointee.credit)
       let low = bc_load(&cell.pointee.low)
       now = granted - (credit >= 0 && credit <= granted ? credit : 0)
-      peak = max(now, granted - (low >= 0 && low <= granted ? low : 0))
+      peak = low <= peakUpTo ? max(now, granted - (low >= 0 && low <= granted ? low : 0)) : now
     }
   }
 
@@ -72,7 +73,7 @@ extension Seat {
     var amount = want
     var next: UnsafeMutablePointer<Level>? = level
     while let level = next {
-      guard level.pointee.injecting & (1 << UInt32(resource.rawValue)) == 0,
+      guard (level.pointee.injecting | level.pointee.slow) & (1 << UInt32(resource.rawValue)) == 0,
         let offer = level.pointee.ledger.offer(resource, least: n, want: want, severity: .hard)
       else { return nil }
       amount = min(amount, offer)

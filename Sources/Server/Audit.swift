@@ -46,6 +46,11 @@ struct Rest {
     until = milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.longFactor)
   }
 
+  /// … or where a look found nothing that another one would not find as well.
+  mutating func begin(afterVain nanoseconds: UInt64) {
+    until = Clock.milliseconds() + max(1, Int64(nanoseconds / 1_000_000 * UInt64(Rest.factor)))
+  }
+
   private static let factor = 20.0
   private static let longFactor = 200.0
   private static let brief = 1.0
@@ -103,9 +108,10 @@ extension Accounting {
     guard let member = members[pid] else { return }
     for r in Accounting.things {
       guard let cell = bc_page_cell(page, UInt32(r.rawValue)) else { continue }
-      let credit = bc_load(&cell.pointee.credit), granted = ledger.granted(member.slot, r)
+      let frozen = isModal(r) && isSlow(r) ? bc_frozen() : 0
+      let credit = bc_load(&cell.pointee.credit) &- frozen, granted = ledger.granted(member.slot, r)
       guard credit < -Accounting.mostDrift || credit > granted + Accounting.mostDrift else { continue }
-      _ = bc_exchange(&cell.pointee.credit, 0)
+      _ = bc_exchange(&cell.pointee.credit, frozen)
       becomeCorrupt(pid, "credit of \(r.name)")
     }
     if page.pointee.magic != BC_WIRE_MAGIC { becomeCorrupt(pid, "no page of cells") }
@@ -126,9 +132,11 @@ extension Accounting {
     for r in Accounting.descriptions {
       guard ledger[r].granted > ledger[r].maxheld, usedTotal(r) > ledger[r].maxheld else { continue }
       makeSure(r)
-      let total = usedTotal(r)
-      if total > ledger[r].maxheld, isCertain(r) { saw(r, held: total) }
+      guard usedTotal(r) > ledger[r].maxheld, let held = certain(r) else { continue }
+      saw(r, held: held)
     }
+    guard root.locksRest.isOver, ledger[.numflock].granted > ledger[.numflock].maxheld else { return }
+    if usedTotal(.numflock) > ledger[.numflock].maxheld { recount(.numflock) }
   }
 
   /// So many members are looked at before each maximum, which is then exact; of more, only now and then.
@@ -141,6 +149,12 @@ extension Accounting {
     else { return }
     root.tasksRest.begin(root.inTree, few: Accounting.few, microsecondsEach: 1)
     guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
+    // Threads that have ended are in the books until they are counted.
+    guard !root.subtree.contains(where: { $0.members.values.contains { $0.isUnsure(.numproc) } }) else {
+      host.isSettling = true
+      defer { host.isSettling = false }
+      return root.recountTasks()
+    }
     for _ in 0..<8 {
       settleTasks()
       let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }

@@ -12,25 +12,37 @@ extension Accounting {
     case refused(Accounting)
   }
 
-  /// Decides on n units for a member. nil: they are in its cell; otherwise who refused.
-  func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Accounting? {
+  enum Charged {
+    /// The units are in its cell.
+    case credited
+    /// … are charged, and their call is under way.
+    case taken
+    case refused(Accounting)
+  }
+
+  /// Decides on n units for a member.
+  func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Charged {
     if severity == .soft, isBounded(resource) { recount(resource) } else { makeSure(resource) }
-    guard let slot = members[pid]?.slot else { return nil }  // it has died asking
+    chooseMode(pid, resource, n, severity)
+    defer { paidForAsking(resource) }
+    guard let slot = members[pid]?.slot else { return .credited }  // it has died asking
+    let slow = isModal(resource) && isSlow(resource)
     if severity == .force { members[pid]?.hasForced = true }
     if resource == .numfile { settleWatch(pid) }
     let n = shortfall(pid, resource, n, severity)
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: ahead(resource, pid, at: had + n), severity) {
+    switch obtain(slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity) {
     case .granted(let amount):
       // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
       if severity == .soft { for level in upwards { level.saw(resource, held: level.usedTotal(resource) - (amount - n)) } }
-      addCredit(pid, resource, amount, forced: severity == .force)
+      if slow { take(pid, resource, forced: severity == .force) }
+      else { addCredit(pid, resource, amount, forced: severity == .force) }
       sample(resource, pid, n, had: had)
       passed(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
-      return nil
+      return slow ? .taken : .credited
     case .refused(let level):
-      return level
+      return .refused(level)
     }
   }
 
@@ -47,13 +59,14 @@ extension Accounting {
       case 0: level.recall(resource)
       case 1:
         // Where nothing is uncertain the estimate is the truth: there is nothing to find.
-        if level.isCertain(resource) {
-          level.ledger.observe(resource, held: level.usedTotal(resource))
+        if let held = level.certain(resource) {
+          level.saw(resource, held: held)
           return .refused(level)
         }
+        guard level.ledger.room(resource, severity) < n else { continue }  // given back just now
         level.recount(resource)
       // A question of another process may have been open during the scan and counted: look once more.
-      case 2 where !level.isCertain(resource): level.recount(resource)
+      case 2 where level.certain(resource) == nil: level.recount(resource)
       default: return .refused(level)
       }
     }
@@ -84,7 +97,10 @@ extension Accounting {
 
   /// All members' unspent credit of one resource comes back: a memory operation each, whatever state they are in.
   func recall(_ resource: Resource) {
+    let start = Clock.nanoseconds()
+    defer { work.recalling += Clock.nanoseconds() - start }
     work.recalls += 1
+    if isModal(resource), isSlow(resource) { return collect(resource) }
     if resource == .numproc { settleTasks() }
     for one in subtree {
       var back: [(Ledger.Slot, Int64)] = []
@@ -93,7 +109,7 @@ extension Accounting {
         let granted = one.ledger.granted(member.slot, resource)
         one.observePeak(member, resource, grantedBefore: granted)
         let credit = member.takeCredit(resource, granted: granted)
-        bc_store(&cell.pointee.low, 0)
+        one.members[member.pid]?.startPeak(resource, from: 0)
         bc_store(&cell.pointee.granted, granted - credit)
         one.arm(cell, resource)
         back.append((member.slot, credit))

@@ -33,6 +33,15 @@ public final class Host {
   var looksAgain = 0.0
   /// Whether there is a descriptor to watch one more process with.
   var mayWatch: () -> Bool = { true }
+  let physical = PhysicalPages()
+  /// Those that have ended, and nobody has heard of yet.
+  var settleDeaths: () -> Void = {}
+  /// Called while something takes long: others are served meanwhile.
+  var pause: () -> Void = {}
+  /// Trees that are being counted: their members wait.
+  var counting: Set<ObjectIdentifier> = []
+  /// What it takes to be asked, in nanoseconds, as last measured.
+  var askingTakes: UInt64 = 5000
   private var moment = 0
   func nextMoment() -> Int {
     moment += 1

@@ -2,8 +2,8 @@
 struct Kinds: ~Copyable {
   enum Kind: UInt8 {
     case none, listener, timer, extra
-    /// A pidfd.
-    case member
+    /// The epoll of the members' pidfds.
+    case deaths
     /// A connection whose question has not come yet.
     case question
     /// … and one that has more to be told than fits at once.

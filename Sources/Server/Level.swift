@@ -9,6 +9,8 @@ struct Level: ~Copyable {
   var work = Report.Work()
   /// Rows with failures that a test asked for, as bits.
   var injecting: UInt32 = 0
+  /// … and those whose cells are frozen (Modes).
+  var slow: UInt32 = 0
   /// By row.
   let paces: UnsafeMutablePointer<Obtained.Pace?>
   let parent: UnsafeMutablePointer<Level>?

@@ -26,15 +26,17 @@ extension Accounting {
     host.owner[pid] = self
     members[pid] = member
     root.inTree += 1
+    Member.changes += 1
     if noted, let slot = members[parent]?.slot, ledger.granted(slot, .numproc) > 0 {
       ledger.transfer(from: slot, to: member.slot, .numproc, 1)
       mirror(parent, .numproc)
     } else {
-      put(slot, .numproc, to: max(1, Procfs.tasks(pid) ?? 1))
       if members[parent].map({ isForking($0) }) == true {
         members[parent]?.ahead.insert(pid)
         members[pid]?.aheadOf = parent
       }
+      put(slot, .numproc, to: ownTasks(pid, max(1, Procfs.tasks(pid) ?? 1)))
+      takeNotes(of: parent)  // it may have been noted since
     }
     if leased {
       adoptLease(pid, parent: parent, isCopy: noted && execPath == nil)
@@ -102,13 +104,13 @@ extension Accounting {
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
     members[pid]?.isRelearned = false
-    members[pid]?.ahead = []
+    leaveAhead(pid)
     member.forgetCourses()
     members[pid]?.births = 0
     members[pid]?.isLent = false
     obtained.forget(pid)
     watch.forget(pid)
-    put(member.slot, .numproc, to: 1)  // exec leaves one thread (execve(2))
+    put(member.slot, .numproc, to: ownTasks(pid, 1))  // exec leaves one thread (execve(2))
     chargeImage(pid)
   }
 
@@ -141,6 +143,10 @@ extension Accounting {
     for r in Accounting.things {
       makeSure(r)
       mirror(pid, r)
+      if isModal(r), isSlow(r) {
+        _ = bc_exchange(&bc_page_cell(page, UInt32(r.rawValue)).pointee.credit, bc_frozen())
+        continue
+      }
       let has = ledger.granted(member.slot, r), want = ahead(r, pid, at: has)
       if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 {
         addCredit(pid, r, amount)
@@ -207,10 +213,11 @@ extension Accounting {
     if mayLeave, liveMembers > 1 {
       for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
     }
+    leaveAhead(pid)
     members[pid]?.births = 0
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
-    put(member.slot, .numproc, to: 1)
+    put(member.slot, .numproc, to: ownTasks(pid, 1))
     leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
@@ -240,6 +247,7 @@ extension Accounting {
   func reaped(_ pid: Int32) {
     guard let member = members[pid], member.isZombie else { return }
     members[pid] = nil
+    Member.changes += 1
     root.inTree -= 1
     host.pages.forgetInodes(member.pages)
     member.end()
@@ -315,7 +323,7 @@ extension Accounting {
     members[pid]?.dropPage(host.pages)
     note(pid, path, reason)
     if let member = members[pid] {
-      put(member.slot, .numproc, to: Procfs.tasks(pid) ?? 1)
+      put(member.slot, .numproc, to: ownTasks(pid, Procfs.tasks(pid) ?? 1))
     }
   }
 }

@@ -10,6 +10,12 @@ enum Clock {
     return Double(now.tv_sec) * 1e3 + Double(now.tv_nsec) / 1e6
   }
 
+  static func nanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
   static func milliseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
@@ -23,6 +29,8 @@ struct Member {
   struct Past {
     /// In use when its cell was last looked at.
     var lastUsed: Int64 = 0
+    /// The least credit is a peak up to this: it was last set without being one, or while it was unsure.
+    var peakUpTo = Int64.max
     /// How its image is sampled; nil where nothing has a bound.
     var course: Obtained.Course?
   }
@@ -34,6 +42,9 @@ struct Member {
     /// The shim is not in it: counted in full, held by the kernel at its lease.
     case uncovered
   }
+
+  /// Moves on with whatever a roster is made from.
+  nonisolated(unsafe) static var changes = 0
 
   let pid: Int32
   /// In a process namespace of its own: the numbers that it sees are not ours.
@@ -50,10 +61,10 @@ struct Member {
   var pidfd: Int32
   /// Where it has no pidfd, so that another process of its number is not taken for it.
   var startTime: Int64 = 0
-  var page: UnsafeMutablePointer<bc_page>?
+  var page: UnsafeMutablePointer<bc_page>? { didSet { Member.changes += 1 } }
   /// Inodes of those that it had before, and may have mapped still.
   var pages: [UInt64] = []
-  var coverage = Coverage.expected
+  var coverage = Coverage.expected { didSet { Member.changes += 1 } }
   /// Pages that it may come to have; 0 while memory has no bound.
   var lease: Int64 = 0
   /// … and as it was last set: less while a child is to copy less.
@@ -69,7 +80,7 @@ struct Member {
   /// The greatest lease that one of them may have copied.
   var copied: Int64 = 0
   /// Children under way when its page was last looked at; since when the same ones; and the page's count of forks then.
-  var pendingForks: Int64 = 0
+  var pendingForks: Int64 = 0 { didSet { if oldValue != pendingForks { Member.changes += 1 } } }
   var startingSince: Int64?
   var generation: UInt32 = 0
   /// Its lease is for a child to copy, and may be larger than it needs; and what of it was booked for the child.
@@ -85,9 +96,9 @@ struct Member {
   var isLoaded = false
   /// … and will say when it has been: its lease asks for that.
   var saysHello = false
-  /// Children that joined before their parent could note them: each is charged twice until it does.
+  /// Children that joined before their parent could note them: the unit that it charged for each stays its own until then.
   var ahead: Set<Int32> = []
-  /// The parent that it joined ahead of.
+  /// The parent that it joined ahead of, which has its unit of numproc.
   var aheadOf: Int32?
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
@@ -99,16 +110,17 @@ struct Member {
   /// The last recount put down to it what others hold too.
   var holdsShared = false
   /// What its image came with is in its books and in those of whoever opened it, until the next recount.
-  var hasInherited = false
-  /// What it said it has, whatever the bounds: nobody is refused for that before it has been counted.
-  var hasForced = false
+  var hasInherited = false { didSet { Member.changes += 1 } }
+  /// What was charged to it whatever the bounds say may be charged to others too, until the next recount: nobody is refused for
+  /// that before.
+  var hasForced = false { didSet { Member.changes += 1 } }
   /// Its page held what neither a charge nor a release could have written: no estimate of it is believed any more.
-  var isCorrupt = false
+  var isCorrupt = false { didSet { Member.changes += 1 } }
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
-  var execPath: String?
-  var isZombie = false
+  var execPath: String? { didSet { Member.changes += 1 } }
+  var isZombie = false { didSet { Member.changes += 1 } }
   /// From outside, with descriptors that nobody has counted yet.
   var hasEntered = false
   /// The descriptor of the question being answered: the shim's, not the program's.
@@ -138,8 +150,18 @@ struct Member {
   /// What it has charged and not given back, from its cell: never less than the truth.
   func used(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
-    let credit = bc_load(&cell.pointee.credit)
-    return granted - (credit >= 0 && credit <= granted ? credit : 0)
+    return granted - Member.unspent(bc_load(&cell.pointee.credit), granted: granted)
+  }
+
+  /// What a word of credit is worth, frozen or not; a corrupted one is worth nothing.
+  static func unspent(_ word: Int64, granted: Int64) -> Int64 {
+    let credit = word < 0 ? word &- bc_frozen() : word
+    return credit >= 0 && credit <= granted ? credit : 0
+  }
+
+  /// Nothing but its cells can make what it holds unsure.
+  var isSteady: Bool {
+    page != nil && coverage == .joined && execPath == nil && pendingForks == 0 && !hasForced && !hasInherited && !isCorrupt
   }
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
@@ -147,24 +169,42 @@ struct Member {
     (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) } ?? false
   }
 
+  /// The socket of a question is being opened or closed: which descriptor it has cannot be seen.
+  var questionMoves: Bool { page.map { bc_page_question_moves($0) } ?? false }
+
   /// In the place of the least credit while every charge asks: what is in use then is seen at each.
   static let unknownLow = bc_low_armed()
 
   /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
-    if isCorrupt { return used(resource, granted: granted) }
+    // What is in use first: whoever charges what may be somebody else's too says so before it does.
+    let now = used(resource, granted: granted)
+    if isCorrupt { return now }
     let low = bc_load(&cell.pointee.low)
-    if low == Member.unknownLow { return used(resource, granted: granted) }
-    let most = granted - (low >= 0 && low <= granted ? low : 0)
-    return isUnsure(resource) ? most : max(most, used(resource, granted: granted))
+    if low == Member.unknownLow { return now }
+    let most = low <= past[resource.rawValue].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
+    return isUnsure(resource) ? most : max(most, now)
+  }
+
+  /// The least credit counts from here on.
+  func startPeak(_ resource: Resource, from credit: Int64) {
+    guard let cell = cell(resource) else { return }
+    bc_store(&cell.pointee.low, credit)
+    past[resource.rawValue].peakUpTo = isUnsure(resource) ? .min : .max
+  }
+
+  /// It counts where it falls further.
+  func startPeak(_ resource: Resource, below credit: Int64) {
+    guard let cell = cell(resource) else { return }
+    bc_store(&cell.pointee.low, credit)
+    past[resource.rawValue].peakUpTo = isUnsure(resource) ? .min : credit - 1
   }
 
   /// Takes the unspent credit; a corrupted word is worth nothing, so it costs only this member.
   func takeCredit(_ resource: Resource, granted: Int64, leaving: Int64 = 0) -> Int64 {
     guard let cell = cell(resource) else { return 0 }
-    let credit = bc_exchange(&cell.pointee.credit, leaving)
-    return credit >= 0 && credit <= granted ? credit : 0
+    return Member.unspent(bc_exchange(&cell.pointee.credit, leaving), granted: granted)
   }
 
   /// Its page is no longer used; whoever is just reading it can finish.

@@ -24,6 +24,7 @@ extension Accounting {
     guard let page = members[pid]?.page else { return }
     // Before the notes: a child is noted first and no longer under way then.
     let booked = bc_load32(bc_page_forking(page))
+    let early = members[pid].map { isForking($0) } == true ? [] : members[pid]?.ahead ?? []
     if let member = members[pid], !host.isSettling { observePeak(member, .numproc, grantedBefore: ledger.granted(member.slot, .numproc)) }
     for i in 0..<UInt32(BC_NOTES) {
       guard let page = members[pid]?.page else { return }
@@ -36,6 +37,8 @@ extension Accounting {
       guard bc_cas32(bc_page_note(page, i), note, BC_NOTE_FREE.rawValue) else { continue }
       noted(pid, child: note, path: text.isEmpty ? nil : text, isBooked: isBooked)
     }
+    // Nobody forks, and no note was for them: whoever made them did not charge for them, or has reaped them.
+    for child in early where members[pid]?.ahead.contains(child) == true { leaveParent(pid, child) }
     let forking = min(Int64(max(0, Int(booked) - (members[pid]?.ahead.count ?? 0))), 1 << 16)
     members[pid]?.pendingForks = forking
     lookAtForks(pid)
@@ -58,15 +61,45 @@ extension Accounting {
     if child == BC_NOTE_SECRET.rawValue || (child > 0 && members[pid]?.isForeign == true) {
       child = Procfs.children(pid).first { host.owner[$0] == nil } ?? members[pid]?.ahead.first ?? BC_NOTE_OVER.rawValue
     }
-    members[pid]?.ahead.remove(child)
-    // It came ahead of its note, and runs no image.
-    if path == nil, let one = members[child], one.page == nil, one.execPath == nil { members[child]?.loadingSince = nil }
+    if members[pid]?.ahead.remove(child) != nil, let own = members[child], let parent = members[pid] {
+      members[child]?.aheadOf = nil
+      settleLease(pid)
+      // It runs no image.
+      if path == nil, own.page == nil, own.execPath == nil { members[child]?.loadingSince = nil }
+      if ledger.granted(parent.slot, .numproc) > 0 {
+        ledger.transfer(from: parent.slot, to: own.slot, .numproc, 1)
+        mirror(pid, .numproc)
+        mirror(child, .numproc)
+      } else {
+        put(own.slot, .numproc, to: ledger.granted(own.slot, .numproc) + 1)
+      }
+      return
+    }
     if child > 0, host.owner[child] == nil, isOurs(child), adopt(child, parent: pid, execPath: path, noted: true) { return }
     if child > 0, host.owner[child] == nil { noteIfUncoverable(child, path) }  // it has been and gone
     if let slot = members[pid]?.slot, ledger.granted(slot, .numproc) > 0 {
       giveBack(slot, .numproc, 1)
       mirror(pid, .numproc)
     }
+  }
+
+  /// Tasks that are charged to a member itself, of so many that it has.
+  func ownTasks(_ pid: Int32, _ tasks: Int64) -> Int64 { tasks - (members[pid]?.aheadOf == nil ? 0 : 1) }
+
+  /// A child that joined ahead has a unit of its own from now on.
+  private func leaveParent(_ parent: Int32, _ child: Int32) {
+    members[parent]?.ahead.remove(child)
+    settleLease(parent)
+    guard let member = members[child] else { return }
+    members[child]?.aheadOf = nil
+    if kill(child, 0) != 0, clinux_errno() == ESRCH { return ended(child) }
+    put(member.slot, .numproc, to: ledger.granted(member.slot, .numproc) + 1)
+    mirror(child, .numproc)
+  }
+
+  /// What a parent charged for them goes with it.
+  func leaveAhead(_ parent: Int32) {
+    for child in members[parent]?.ahead ?? [] { leaveParent(parent, child) }
   }
 
   /// An image that has come to run and said nothing: what the last one charged is not its own.

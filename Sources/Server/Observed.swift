@@ -146,7 +146,7 @@ extension Accounting {
     let buffers = SocketBuffers.of(pids, holdings)
     let files = living.map { $0.of.ledger.granted($0.member.slot, .numfile) }
     let objects = KernelMemory.count(pids, files: zip(living, files).map { $0.member.used(.numfile, granted: $1) }, holdings)
-    let residents = residents(pids)
+    let residents = residents(living)
     for (i, pid) in pids.enumerated() {
       let memory = residents[i]
       held.isSplit = held.isSplit && memory.isSplit
@@ -159,11 +159,5 @@ extension Accounting {
     }
     held.hidden = buffers.hidden + holdings.readable.count { !$0 }
     return held
-  }
-
-  /// Memory in use of each process, in order. Pages are split among all processes of the machine that map them; to split
-  /// them among beancounters instead, this is the place.
-  private func residents(_ pids: [Int32]) -> [Resident] {
-    pids.map { Resident.of($0) ?? Resident(physical: 0, swapped: 0, isSplit: true) }
   }
 }

@@ -8,31 +8,41 @@ internal import Wire
 /// begun counts as held.
 extension Accounting {
   func recount(_ resource: Resource) {
+    let start = Clock.nanoseconds()
+    defer {
+      root.recountTook = Clock.nanoseconds() - start
+      work.recounting += root.recountTook
+    }
     if resource == .numproc {
       recountTasks()
     } else if Accounting.descriptions.contains(resource) {
-      recountDescriptions()
+      recountDescriptions(all: false)
     } else {
       recountOther(resource)
     }
   }
 
-  /// Whether the estimate is the truth, so that a recount would find nothing: what was recalled is still gone, nothing is
-  /// on its way, nothing is unsure, everybody is there. Looked at with the cells frozen, for a unit that is given back must
-  /// not be spent again meanwhile (Tests/Model has the interleavings).
-  func isCertain(_ resource: Resource) -> Bool {
+  /// What is held, where the estimate is the truth, so that a recount would find nothing: what was recalled is still gone,
+  /// nothing is on its way, nothing is unsure, everybody is there. nil where it may not be. Looked at with the cells frozen,
+  /// for a unit that is given back must not be spent again meanwhile (Tests/Model has the interleavings).
+  func certain(_ resource: Resource) -> Int64? {
     // Locks, signals and memory come back in ways that nobody sees.
-    guard resource == .numproc || Accounting.descriptions.contains(resource) else { return false }
+    guard resource == .numproc || Accounting.descriptions.contains(resource) else { return nil }
+    host.settleDeaths()
+    if isModal(resource), isSlow(resource) {
+      return subtree.allSatisfy { $0.ledger.granted($0.estate, resource) == 0 } ? certainSlowly(resource) : nil
+    }
     let level = subtree
     for one in level { for member in one.members.values { one.freeze(member, resource) } }
     let certain = level.allSatisfy { one in
       one.ledger.granted(one.estate, resource) == 0 && one.members.values.allSatisfy { one.isCertain($0, resource) }
     }
+    let held = ledger[resource].granted
     for one in level { for member in one.members.values { one.unfreeze(member, resource) } }
-    return certain
+    return certain ? held : nil
   }
 
-  private func isCertain(_ member: Member, _ resource: Resource) -> Bool {
+  func isCertain(_ member: Member, _ resource: Resource) -> Bool {
     guard !member.isZombie else { return true }
     guard member.execPath == nil, member.pendingForks == 0, !member.isCorrupt, kill(member.pid, 0) == 0 else { return false }
     if member.hasForced, Accounting.descriptions.contains(resource) { return false }
@@ -45,8 +55,23 @@ extension Accounting {
       && bc_load(&cell.pointee.credit) == bc_frozen() && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue) && page.pointee.raw_calls == 0
   }
 
+  /// After a recount found no room: whether what it could not see at rest may give some back in a moment. A refusal waits for
+  /// that, but not for long: what is on its way counts as held, and the members of a stopped or very busy tree may be so for ever.
+  func isMoving(_ resource: Resource, again: UInt32) -> Bool {
+    guard UInt64(again) * max(1_000_000, root.recountTook) < Accounting.longestMove else { return false }
+    return subtree.contains { one in
+      one.members.values.contains { member in
+        guard !member.isZombie, member.page == nil ? one.mayAsk(member) : pendingNow(member, resource) > 0 || member.isUnsure(resource)
+          || member.questionMoves
+        else { return false }
+        return Procfs.isRunning(member.pid)
+      }
+    }
+  }
+  private static let longestMove: UInt64 = 30_000_000  // nanoseconds
+
   /// No charge can begin; what is unspent comes back.
-  private func freeze(_ member: Member, _ resource: Resource) {
+  func freeze(_ member: Member, _ resource: Resource) {
     guard member.page != nil else { return }
     let granted = ledger.granted(member.slot, resource)
     observePeak(member, resource, grantedBefore: granted)
@@ -55,17 +80,20 @@ extension Accounting {
 
   /// … and what makes it unsure from now on is a matter for the next count. First all are frozen, for their peaks are worth
   /// nothing once one of them has forgotten that it is unsure.
-  private func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) {
+  /// Those that were unsure.
+  func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) -> Set<Int32> {
     for (one, member) in members { one.freeze(member, resource) }
-    for (_, member) in members { if let cell = member.cell(resource) { _ = bc_exchange32(&cell.pointee.uncertain, 0) } }
+    return Set(members.compactMap { _, member in
+      member.cell(resource).map { bc_exchange32(&$0.pointee.uncertain, 0) != 0 } ?? true ? member.pid : nil
+    })
   }
 
   /// What was given back while the cell was frozen is credit again.
-  private func unfreeze(_ member: Member, _ resource: Resource) {
-    guard let cell = member.cell(resource) else { return }
+  func unfreeze(_ member: Member, _ resource: Resource) {
+    guard let cell = member.cell(resource), !isModal(resource) || !isSlow(resource) else { return }
     // Wrapping: the word may be anything.
     let released = max(0, min(bc_load(&cell.pointee.credit) &- bc_frozen(), ledger.granted(member.slot, resource)))
-    bc_store(&cell.pointee.low, released)
+    members[member.pid]?.startPeak(resource, from: released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
     arm(cell, resource)
@@ -74,40 +102,47 @@ extension Accounting {
   }
 
   /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped: who has
-  /// no thread that runs is not waited for.
-  private func drain(_ resources: [Resource], _ members: [Member]) {
+  /// no thread that runs is not waited for, and nobody for long.
+  func drain(_ resources: [Resource], _ members: [Member]) {
     func isPending(_ m: Member) -> Bool {
       resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) }
     }
     var awaited = members.filter(isPending)
-    for turn in 1...2000 where !awaited.isEmpty {
+    guard !awaited.isEmpty else { return }
+    let end = Clock.nanoseconds() + Accounting.longestDrain
+    var turn = 0
+    while !awaited.isEmpty, Clock.nanoseconds() < end {
+      host.pause()
       sched_yield()
+      turn += 1
       awaited.removeAll { !isPending($0) }
       if turn % 32 == 0 { awaited.removeAll { !Procfs.isRunning($0.pid) } }
     }
   }
+  private static let longestDrain: UInt64 = 3_000_000
 
-  private func thaw(
-    _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, without counterparts: Int = 0
-  ) {
+  /// `wasSure`: what was out to it at the freeze is what it has and is about to have.
+  func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool) {
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted, and is two units for a pair; pages come by the thousand. The
       // estimate from before bounds it too.
-      let pending = Int64(max(0, Int(max(pendingBefore, bc_load32(&cell.pointee.pending))) - counterparts))
+      let pending = Int64(max(0, pendingBefore, bc_load32(&cell.pointee.pending)))
       let most = ledger.granted(member.slot, resource)
       let isPages = resource == .shmpages || resource == .lockedpages
       amount = max(counted, pending == 0 ? 0 : isPages ? most : min(counted + (resource == .numproc ? 1 : 2) * pending, most))
-      bc_store(&cell.pointee.low, 0)
+      // What ended meanwhile may have been counted, and stand in the books twice.
+      if amount > counted, !wasSure { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
+      members[member.pid]?.startPeak(resource, from: 0)
       bc_store(&cell.pointee.granted, amount)
       arm(cell, resource)
       // Released while it was counted: it may have been counted all the same.
-      if bc_exchange(&cell.pointee.credit, 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
+      if bc_exchange(&cell.pointee.credit, isModal(resource) && isSlow(resource) ? bc_frozen() : 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
     }
     put(member.slot, resource, to: amount)
   }
 
-  private func pendingNow(_ member: Member, _ resource: Resource) -> Int32 {
+  func pendingNow(_ member: Member, _ resource: Resource) -> Int32 {
     member.cell(resource).map { bc_load32(&$0.pointee.pending) } ?? 0
   }
 
@@ -125,69 +160,24 @@ extension Accounting {
   private func recountOwnTasks(only: Int32?) -> Int64 {
     var total: Int64 = 0
     for pid in only.map({ [$0] }) ?? Array(members.keys) { takeNotes(of: pid) }
-    let counted = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
-    freezeToCount(counted.map { (self, $0) }, .numproc)
-    drain([.numproc], counted)
-    for member in counted {
+    let frozen = only == nil ? Array(members.values) : [members[only!]].compactMap { $0 }
+    let unsure = freezeToCount(frozen.map { (self, $0) }, .numproc)
+    drain([.numproc], frozen)
+    let before = Dictionary(uniqueKeysWithValues: frozen.map { ($0.pid, pendingNow($0, .numproc)) })
+    // Forks that ended since the freeze: what their parents charged is their children's now.
+    for member in frozen { takeNotes(of: member.pid) }
+    for member in only == nil ? Array(members.values) : [members[only!]].compactMap({ $0 }) {
       let tasks = Procfs.tasks(member.pid) ?? 0
       total += tasks
+      // One that came just now has what its parent charged.
+      guard let pending = before[member.pid] else { continue }
       // Threads that had ended are not in this count: the shim is not to give them back as well.
       if let page = member.page { bc_page_threads_counted(page, Int32(max(1, tasks))) }
-      thaw(member, .numproc, counted: tasks, pendingBefore: pendingNow(member, .numproc), without: member.ahead.count)
+      thaw(
+        member, .numproc, counted: ownTasks(member.pid, tasks), pendingBefore: pending, wasSure: !unsure.contains(member.pid))
       members[member.pid]?.hasThreads = tasks > 1
     }
     return total
-  }
-
-  /// A description that members of several beancounters of one tree have is held by the first of them, so the tree is
-  /// counted as one.
-  func recountDescriptions() {
-    work.recounts += 1
-    root.knowEveryone()
-    let tree = root.subtree
-    // Parents first: what a child inherited is put down to whoever opened it.
-    let living = tree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
-      .sorted { $0.member.pid < $1.member.pid }
-    for r in Accounting.descriptions { freezeToCount(living, r) }
-    drain(Accounting.descriptions, living.map(\.member))
-    let before = living.map { m in Accounting.descriptions.map { pendingNow(m.member, $0) } }
-    func count() -> Descriptions {
-      Descriptors.count(
-        living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
-        outside: root.outsides)
-    }
-    func ending() -> Int {
-      living.count { Procfs.stat($0.member.pid).map { "ZX".contains($0.state) } ?? true }
-    }
-    var found = count()
-    // What somebody held together with one that died while it was counted may have been counted twice.
-    var gone = 0
-    for _ in 0..<3 {
-      let now = ending()
-      if now == gone { break }
-      gone = now
-      found = count()
-    }
-    let questions = host.questions()
-    for one in tree { for r in Accounting.descriptions { one.put(one.estate, r, to: 0) } }
-    var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: Accounting.descriptions.count)
-    for (i, (one, member)) in living.enumerated() {
-      var count = found.perProcess[i]
-      // A process with a page shows its questions there, and they were left out.
-      if member.page == nil, let asked = questions[member.pid] {
-        count.files = max(0, count.files - asked)
-        count.otherSockets = max(0, count.otherSockets - asked)
-      }
-      one.members[member.pid]?.holdsShared = found.shares[i]
-      one.members[member.pid]?.hasInherited = false
-      one.members[member.pid]?.hasForced = false
-      let figures = [count.tcpSockets, count.otherSockets, count.files, count.terminals, count.inotify]
-      for (k, r) in Accounting.descriptions.enumerated() {
-        counted[k][ObjectIdentifier(one), default: 0] += figures[k]
-        one.thaw(member, r, counted: figures[k], pendingBefore: before[i][k])
-      }
-    }
-    for (k, r) in Accounting.descriptions.enumerated() { root.observe(r, counted: counted[k]) }
   }
 
   /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is put down to the first.
@@ -197,7 +187,7 @@ extension Accounting {
     let tree = root.subtree
     let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
     let living = all.filter { !$0.member.isZombie }
-    freezeToCount(living, resource)
+    let unsure = freezeToCount(living, resource)
     drain([resource], living.map(\.member))
     let before = living.map { pendingNow($0.member, resource) }
     let start = Clock.precise()
@@ -216,7 +206,7 @@ extension Accounting {
       if member.isZombie {
         one.put(member.slot, resource, to: count)  // a segment outlives its maker
       } else {
-        one.thaw(member, resource, counted: count, pendingBefore: before[i])
+        one.thaw(member, resource, counted: count, pendingBefore: before[i], wasSure: !unsure.contains(member.pid))
         i += 1
       }
     }
@@ -224,7 +214,7 @@ extension Accounting {
   }
 
   /// A child that only its parent knows of may be the last that holds what the parent opened.
-  private func knowEveryone() {
+  func knowEveryone() {
     takeNotes()
     for one in subtree {
       for member in Array(one.members.values) where one.isForking(member) {
@@ -242,6 +232,11 @@ extension Accounting {
     }
   }
 
+  /// It has no page to show its first question in, and has a socket that may be that.
+  func mayAsk(_ member: Member) -> Bool {
+    member.page == nil && member.coverage != .uncovered && ledger.granted(member.slot, .numothersock) > 0
+  }
+
   /// The shim's own sockets, open while it asks.
   static func asking(_ member: Member) -> [Int32] {
     guard let page = member.page else { return [member.question] }
@@ -254,7 +249,7 @@ extension Accounting {
   /// Held of every row that is charged, freshly recounted.
   public func heldNow() -> [Resource: Int64] {
     recountTasks()
-    recountDescriptions()
+    recountDescriptions(all: true)
     for r in [Resource.numflock, .numsiginfo, .shmpages, .lockedpages] where ledger[r].granted > 0 { recountOther(r) }
     var held: [Resource: Int64] = [.privvmpages: observeMemory()]
     for r in Accounting.things { held[r] = usedTotal(r) }

@@ -11,6 +11,7 @@ public final class Server {
   /// The library that members preload.
   public let shim: String
   private let epoll: Int32
+  private let deaths: Int32  // an epoll of the members' pidfds, so that they can be asked for alone
   private let listeners: [Int32]
   private let timer: Int32
   private var pids: [Int32: Int32] = [:]  // pidfd → pid
@@ -19,7 +20,9 @@ public final class Server {
   private var replies: [Int32: Reply] = [:]  // … and those with more to say than fits at once
   private var followers: Set<Int32> = []
   private var extra: [Int32: () -> Void] = [:]
+  private var put: [(fd: Int32, question: bc_request, pid: Int32)] = []  // while the asker's tree was being counted
   private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: mostEvents)
+  private let ended = UnsafeMutablePointer<epoll_event>.allocate(capacity: mostEvents)
   private let cleanUp: () -> Void
 
   private static let tickMilliseconds = 20
@@ -38,6 +41,7 @@ public final class Server {
     self.shim = shim
     self.cleanUp = cleanUp
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    deaths = epoll_create1(Int32(EPOLL_CLOEXEC))
     clinux_descriptors(.max, &descriptorsBefore)
     descriptors = Int(clinux_descriptors_now())
     var first = inherited ?? -1
@@ -51,20 +55,22 @@ public final class Server {
     timerfd_settime(timer, 0, &period, nil)
     host.mayWatch = { [unowned self] in pids.count < descriptors - 2 * Server.reserve }
     events.initialize(repeating: epoll_event(), count: Server.mostEvents)
+    ended.initialize(repeating: epoll_event(), count: Server.mostEvents)
     for fd in listeners {
       kinds[fd] = .listener
       add(fd, UInt32(EPOLLIN.rawValue))
     }
     kinds[timer] = .timer
     add(timer, UInt32(EPOLLIN.rawValue))
-    host.unwatch = { [unowned self] in
-      pids[$0] = nil
-      kinds[$0] = .none
-    }
+    kinds[deaths] = .deaths
+    add(deaths, UInt32(EPOLLIN.rawValue))
+    host.settleDeaths = { [unowned self] in settleDeaths() }
+    host.pause = { [unowned self] in serveOthers() }
+    host.unwatch = { [unowned self] in pids[$0] = nil }
     host.watch = { [unowned self] pidfd, pid in
       pids[pidfd] = pid
-      kinds[pidfd] = .member
-      add(pidfd, UInt32(EPOLLIN.rawValue))
+      var event = epoll_event(events: UInt32(EPOLLIN.rawValue), data: epoll_data_t(fd: pidfd))
+      epoll_ctl(deaths, EPOLL_CTL_ADD, pidfd, &event)
     }
     host.questions = { [unowned self] in openQuestions() }
     host.mailboxes.watch = { [unowned self] in watch($0, $1) }
@@ -119,7 +125,7 @@ public final class Server {
   public func step(timeout: Int32 = -1) {
     let n = epoll_wait(epoll, events, Int32(Server.mostEvents), timeout)
     guard n > 0 else { return }
-    for i in 0..<Int(n) where kinds[events[i].data.fd] == .member { death(events[i].data.fd, events[i].events) }
+    for i in 0..<Int(n) where kinds[events[i].data.fd] == .deaths { settleDeaths() }
     for i in 0..<Int(n) {
       let fd = events[i].data.fd
       switch kinds[fd] {
@@ -132,9 +138,10 @@ public final class Server {
       case .extra: extra[fd]?()
       case .reply:
         if events[i].events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
-      case .member, .none: break
+      case .deaths, .none: break
       }
     }
+    if !put.isEmpty { answerPut() }
     if host.isKept { host.state?.flush(host.beancounters) }
     if host.pages.isWaiting { host.pages.refill() }
   }
@@ -146,15 +153,63 @@ public final class Server {
     guard poll(&now, 1, 0) == 1 else { return }
     host.owner[pid]?.ended(pid)
     if mask & UInt32(EPOLLHUP.rawValue) != 0 { host.owner[pid]?.reaped(pid) }
-    if pids[pidfd] == pid { change(pidfd, 0) }  // from now on only EPOLLHUP: reaped (6.9)
+    guard pids[pidfd] == pid else { return }
+    var event = epoll_event(events: 0, data: epoll_data_t(fd: pidfd))
+    epoll_ctl(deaths, EPOLL_CTL_MOD, pidfd, &event)  // from now on only EPOLLHUP: reaped (6.9)
+  }
+
+  private func settleDeaths() {
+    guard !isSettlingDeaths else { return }
+    isSettlingDeaths = true
+    defer { isSettlingDeaths = false }
+    for _ in 0..<64 {
+      let n = epoll_wait(deaths, ended, Int32(Server.mostEvents), 0)
+      var isNew = false
+      for i in 0..<Int(max(0, n)) {
+        let fd = ended[i].data.fd
+        guard let pid = pids[fd], host.owner[pid].map({ !isCounting($0) }) ?? true else { continue }
+        death(fd, ended[i].events)
+        isNew = true
+      }
+      if !isNew { return }
+    }
+  }
+  private var isSettlingDeaths = false
+
+  // MARK: While one tree is counted
+
+  private func isCounting(_ one: Accounting) -> Bool { host.counting.contains(ObjectIdentifier(one.root)) }
+
+  /// What takes long stops now and then for whoever has nothing to do with it. Members of the tree that is counted wait, and so
+  /// does bcctl.
+  private func serveOthers() {
+    let now = Clock.nanoseconds()
+    guard now - lastServed > Server.longestWait else { return }
+    defer { lastServed = Clock.nanoseconds() }
+    let wasSettling = host.isSettling
+    host.isSettling = false
+    defer { host.isSettling = wasSettling }
+    settleDeaths()
+    for listener in listeners { while acceptOne(listener) {} }
+    for fd in Array(waiting.all) { question(fd) }
+  }
+  private var lastServed: UInt64 = 0
+  private static let longestWait: UInt64 = 500_000
+
+  private func answerPut() {
+    while let next = put.first {
+      put.removeFirst()
+      answerMember(next.fd, next.question, next.pid)
+    }
   }
 
   /// Of several that wait, the next round takes the next: to find out that there is none costs a system call.
-  private func acceptOne(_ listener: Int32) {
+  @discardableResult private func acceptOne(_ listener: Int32) -> Bool {
     makeRoom()
     let fd = clinux_accept(listener)
-    guard fd >= 0 else { return }
+    guard fd >= 0 else { return false }
     if !question(fd) { letWait(fd) }
+    return true
   }
 
   private func letWait(_ fd: Int32) {
@@ -183,7 +238,7 @@ public final class Server {
       }
     }
     var questions: [Int32: Int64] = [:]
-    for fd in waiting.all {
+    for fd in Array(waiting.all) + put.map(\.fd) {
       if let pid = Connections.peer(fd)?.pid { questions[pid, default: 0] += 1 }
     }
     return questions
@@ -194,8 +249,12 @@ public final class Server {
 
   /// Reads and answers one question; false when it has not come yet.
   @discardableResult private func question(_ fd: Int32) -> Bool {
-    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC))
+    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC) | (host.counting.isEmpty ? 0 : Int32(MSG_PEEK)))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
+    if !host.counting.isEmpty {
+      guard n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC else { return false }
+      recv(fd, packet.baseAddress, packet.count, 0)
+    }
     if kinds[fd] == .question {
       waiting.remove(fd)
       kinds[fd] = .none
@@ -206,7 +265,7 @@ public final class Server {
     }
     if n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC {
       let request = UnsafePointer(packet.baseAddress!.assumingMemoryBound(to: bc_request.self))
-      if host.seats.grantAtOnce(request, from: peer.pid) {
+      if host.counting.isEmpty, host.seats.grantAtOnce(request, from: peer.pid) {
         var answer = bc_answer()
         answer.magic = BC_WIRE_MAGIC
         answer.own_limit = -1
@@ -224,9 +283,20 @@ public final class Server {
   }
 
   @inline(never) private func answerMember(_ fd: Int32, _ question: bc_request, _ pid: Int32) {
-    defer { close(fd) }
     var request = question
-    guard pid > 0, let one = host.find(Token(request.token.0, request.token.1)) else { return host.events.addStranger(pid) }
+    let found = pid > 0 ? host.find(Token(request.token.0, request.token.1)) : nil
+    if let found, isCounting(found) || host.owner[pid].map(isCounting) == true {
+      put.append((fd, question, pid))
+      return
+    }
+    defer { close(fd) }
+    guard let one = found else { return host.events.addStranger(pid) }
+    let start = Clock.nanoseconds(), looks = one.work.recalls + one.work.recounts
+    defer {
+      if request.kind == UInt16(BC_CHARGE.rawValue), one.work.recalls + one.work.recounts == looks {
+        host.askingTakes = (host.askingTakes * 7 + Clock.nanoseconds() - start) / 8
+      }
+    }
     bc_request_clean(&request)
     one.work.requests += 1
     host.witnesses.forget()

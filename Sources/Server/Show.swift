@@ -55,7 +55,7 @@ extension Accounting {
       fields += [
         #""processes":\#(Report.array(processes))"#, #""denials":\#(Report.array(denials.map(Report.object)))"#,
         #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#, #""server":\#(Report.object(work))"#,
-        #""mode":{\#(modes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
+        #""mode":{\#(shownModes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
       ]
     }
     return "{" + fields.joined(separator: ",") + "}"
@@ -71,8 +71,10 @@ extension Accounting {
   }
 
   /// Fast while estimates decide, slow where the next charge will recall or recount.
-  private var modes: [(name: String, mode: String)] {
-    Accounting.things.filter(isBounded).map { ($0.name, room($0, .hard) > 0 ? "fast" : "slow") }
+  private var shownModes: [(name: String, mode: String)] {
+    Accounting.things.filter(isBounded).map {
+      ($0.name, (isModal($0) ? !isSlow($0) : room($0, .hard) > 0) ? "fast" : "slow")
+    }
   }
 
   /// Who holds a resource now, the greatest first: JSON objects.

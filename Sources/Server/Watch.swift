@@ -143,7 +143,7 @@ extension Accounting {
       // Without credit, what is out to it is what it has had at once: no charge that asks can be a height that is missed.
       let granted = ledger.granted(member.slot, .numfile)
       observePeak(member, .numfile, grantedBefore: granted)
-      giveBack(member.slot, .numfile, member.takeCredit(.numfile, granted: granted))
+      giveBack(member.slot, .numfile, member.takeCredit(.numfile, granted: granted, leaving: isSlow(.numfile) ? bc_frozen() : 0))
       mirror(pid, .numfile)
       arm(cell, .numfile)
     }

@@ -12,6 +12,8 @@ func example() -> Report {
   work.recalls = 1
   work.recounts = 1
   work.toSlow = 1
+  work.recalling = 2500
+  work.recounting = 3500
   return Report(
     id: 1, name: "web-1", command: ["/usr/bin/worker", "--dir", "/var/my cache"], exit: .init(code: 0), seconds: 12.4,
     rows: [
@@ -207,7 +209,8 @@ func example() -> Report {
         + #"{"function":"main","file":"src/main.c","line":20,"module":"/usr/bin/worker","offset":8192}],"witnessed":2,"#
         + #""injected":false,"arguments":"","thread":4711,"threadName":""}],"#
         + #""uncovered":[{"pid":4712,"executable":"/usr/bin/busybox","reason":"static"}],"#
-        + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0}},"remaining":0}"# + "\n"
+        + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0},"#
+        + #""microseconds":{"recalls":2,"recounts":3,"switches":0}},"remaining":0}"# + "\n"
     )
   }
 
@@ -248,7 +251,8 @@ func example() -> Report {
         "denial.0.frame.1.module=/usr/bin/worker", "denial.0.frame.1.offset=8192",
         "uncovered=1", "uncovered.0.pid=4712", "uncovered.0.executable=/usr/bin/busybox", "uncovered.0.reason=static",
         "server.requests=17", "server.recalls=1", "server.recounts=1", "server.switches.toSlow=1",
-        "server.switches.toFast=0", "remaining=0", "left_open=0",
+        "server.switches.toFast=0", "server.microseconds.recalls=2", "server.microseconds.recounts=3",
+        "server.microseconds.switches=0", "remaining=0", "left_open=0",
       ])
   }
 

@@ -67,7 +67,13 @@ private final class World {
         atOnce += 1
         if leaf.ledger[r].maxheld > before { hasInvented = hasInvented || leaf.ledger[r].maxheld > most[r, default: 0] }
       } else {
-        guard leaf.answer(question, from: pids[i]).0.error == 0 else { return false }
+        let answer = leaf.answer(question, from: pids[i]).0
+        guard answer.error == 0 else { return false }
+        if answer.flags & UInt32(BC_ANSWER_TAKEN) != 0 {
+          _ = bc_add32(&cell(i, r).pointee.pending, -1)
+          most[r] = max(most[r, default: 0], pids.indices.reduce(0) { $0 + used($1, r) })
+          return true
+        }
       }
     }
     let left = bc_load(&cell(i, r).pointee.credit) - n
@@ -83,7 +89,8 @@ private final class World {
   var hasInvented = false
 
   func used(_ i: Int, _ r: Resource) -> Int64 {
-    leaf.ledger.granted(leaf.members[pids[i]]!.slot, r) - bc_load(&cell(i, r).pointee.credit)
+    let granted = leaf.ledger.granted(leaf.members[pids[i]]!.slot, r)
+    return granted - Member.unspent(bc_load(&cell(i, r).pointee.credit), granted: granted)
   }
 
   func uncharge(_ i: Int, _ r: Resource, _ n: Int64) { _ = bc_add(&cell(i, r).pointee.credit, min(n, used(i, r))) }

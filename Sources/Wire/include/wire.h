@@ -35,6 +35,7 @@ enum bc_kind {
   BC_OWN_LIMIT,   // the program set its own RLIMIT_DATA to amount bytes
   BC_VIEW,        // the file of /proc named in detail, as the beancounter has it: whether it is there; amount 1: its text
   BC_BUFFER,      // a socket that buffers `want` bytes of resource now wants to be let to buffer `amount`
+  BC_BORROW,      // descriptor `want` of the process behind pidfd `amount` is about to be copied here
   BC_SEALED,      // a filter of system calls forbids all questions from now on, also to what it starts
 };
 
@@ -86,7 +87,8 @@ struct bc_request {
   int32_t parent;    // BC_JOIN: the parent process, as it sees it
   char call[24];     // the function that asks
   int32_t socket;    // the descriptor that the question travels on: not the program's
-  char detail[156];  // its path or size, for people
+  uint32_t again;    // how often it has been told BC_ANSWER_LATER
+  char detail[152];  // its path or size, for people
 };
 _Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
 
@@ -113,10 +115,11 @@ enum {
   BC_ANSWER_LOCKED = 32,       // locks of an earlier image survived its exec: the shim does not know their ranges
   BC_ANSWER_WITNESS = 64,      // registers and a slice of the stack are wanted, on the same connection
   BC_ANSWER_REJOIN = 128,      // the page is not one the server knows: join again
-  BC_ANSWER_LATER = 512,       // an image is being loaded and may give room back in a moment: ask again
+  BC_ANSWER_LATER = 512,       // something is on its way, and may give room back in a moment: ask again
   BC_ANSWER_MEMINFO = 1024,    // --meminfo: /proc/meminfo and its like show the beancounter's memory
   BC_ANSWER_SURE = 2048,       // what came is to be taken, though a new maximum would rest on it
   BC_ANSWER_BUFFERS = 1 << 16, // a row of socket buffers has a bound: ask where a socket is made, or its buffers grow
+  BC_ANSWER_TAKEN = 1 << 17,   // the units are charged, and their call is under way (the cell is frozen: no credit comes)
   BC_ANSWER_KNOWN = 256,       // the shim's own: the flags are those of a page it has had
 };
 
@@ -156,6 +159,7 @@ _Static_assert(sizeof(struct bc_witness) == 320, "the wire has no holes");
 //   charge:   pending += 1, then CAS(credit, credit − n), then the system call, then pending −= 1
 //   uncharge: pending += 1, then the system call, then credit += n, then pending −= 1
 //   recall:   the server's xchg(credit, 0): needs no answer, works on a stopped or dead process
+//   slow:     frozen for longer: every charge asks, and the answer takes the units (BC_ANSWER_TAKEN)
 //   recount:  the server freezes credit at bc_frozen(), so that no charge can begin, and counts; releases
 //             add to the frozen word and are seen when it thaws. What is pending counts as held.
 struct bc_cell {
@@ -214,9 +218,10 @@ enum bc_muted {
 #define BC_SPARES 15u
 #define BC_OWNED_FDS 65536u
 enum { BC_ASKING = 8, BC_KNOWN = 64 };
+#define BC_ASKING_MOVES (-1) // the socket of a question is being opened or closed
 struct bc_page {
   uint32_t magic;
-  uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS
+  uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS, | BC_FORKS | BC_RANGES_HELD
   uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
   uint32_t flags;      // BC_ANSWER_*
   int32_t forking;     // children under way whose note is not written yet, while memory has a bound
@@ -224,7 +229,8 @@ struct bc_page {
   int32_t claimed;     // of a spare page: a child has taken it
   int32_t muted;       // enum bc_muted
   int32_t out_of_spares; // some child found none, and is counted from outside
-  int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's
+  int32_t alone;       // the server found no descriptor here that another process has, and none has been shared since
+  int32_t asking[BC_ASKING]; // descriptors + 1 of questions under way: the shim's, not the program's; or BC_ASKING_MOVES
   int32_t notes[BC_NOTES];   // children, or enum bc_note
   char paths[BC_NOTES][BC_NOTE_PATH]; // what each was started from; empty for a fork
   uint8_t born[BC_NOTES];    // 1 where a birth was booked for it: it goes with the note
@@ -252,6 +258,9 @@ enum bc_owned {
   BC_OWNED_WATCHED = 7, // a file that the server has marked: it sees that way when it is closed
 };
 #define BC_GENERATIONS 8191u
+// Forks under way, counted: while there are some, no word matches.
+#define BC_ONE_FORK 0x10000u
+#define BC_FORKS 0x7fff0000u
 // Set in page.generation while the shim knows of byte ranges locked by this process: no word matches it, so that every
 // close takes the path that looks whether it drops some.
 #define BC_RANGES_HELD 0x80000000u
@@ -261,8 +270,8 @@ static inline int64_t bc_load(const int64_t *word) { return __atomic_load_n(word
 static inline void bc_store(int64_t *word, int64_t v) { __atomic_store_n(word, v, __ATOMIC_SEQ_CST); }
 static inline int64_t bc_exchange(int64_t *word, int64_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
 static inline int64_t bc_add(int64_t *word, int64_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
-static inline int32_t bc_load32(const int32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_add32(int32_t *word, int32_t v) { return __atomic_fetch_add(word, v, __ATOMIC_SEQ_CST); }
+static inline int32_t bc_load32(const int32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 static inline int32_t bc_exchange32(int32_t *word, int32_t v) { return __atomic_exchange_n(word, v, __ATOMIC_SEQ_CST); }
 static inline bool bc_cas32(int32_t *word, int32_t seen, int32_t v) {
   return __atomic_compare_exchange_n(word, &seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
@@ -285,8 +294,14 @@ static inline int bc_owned_watch(struct bc_page *page, uint32_t fd) {
 static inline bool bc_owned_is_watched(struct bc_page *page, uint32_t fd) {
   return (__atomic_load_n(bc_owned_words(page) + fd % BC_OWNED_FDS, __ATOMIC_SEQ_CST) & 7) == BC_OWNED_WATCHED;
 }
+// A descriptor, or less than 0.
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
+}
+static inline bool bc_page_question_moves(struct bc_page *page) {
+  for (unsigned i = 0; i < BC_ASKING; i++)
+    if (__atomic_load_n(&page->asking[i], __ATOMIC_SEQ_CST) == BC_ASKING_MOVES) return true;
+  return false;
 }
 static inline struct bc_page *bc_page_spare(struct bc_page *page, unsigned i) {
   return (struct bc_page *)((char *)page + (1 + i % BC_SPARES) * BC_PAGE_SIZE);
@@ -318,6 +333,19 @@ static inline void bc_page_know(struct bc_page *page, uint32_t count, uint64_t k
   __atomic_store_n(&page->known_count, count + 1, __ATOMIC_SEQ_CST);
 }
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
+static inline int32_t *bc_page_alone(struct bc_page *page) { return &page->alone; }
+static inline uint32_t bc_page_generation(struct bc_page *page) {
+  return __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) & 0x7fffffffu;
+}
+// The word of a descriptor, where the whole of a member's memory is mapped.
+static inline uint16_t *bc_page_word(struct bc_page *page, int fd) {
+  return (unsigned)fd < BC_OWNED_FDS ? bc_owned_words(page) + fd : 0;
+}
+static inline void bc_store16(uint16_t *word, uint16_t v) { __atomic_store_n(word, v, __ATOMIC_SEQ_CST); }
+static inline uint16_t bc_load16(const uint16_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline bool bc_cas16(uint16_t *word, uint16_t seen, uint16_t v) {
+  return __atomic_compare_exchange_n(word, &seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
 static inline int32_t *bc_page_note(struct bc_page *page, unsigned i) { return &page->notes[i % BC_NOTES]; }
 // Copied, for it is the member's to change while it is read.
 struct bc_note_path { char text[BC_NOTE_PATH]; };

@@ -67,7 +67,8 @@ static struct file_handle *root_handle(void) {
 static int64_t used(void) {
   if (!page) return 0;
   struct bc_cell *cell = bc_page_cell(page, BC_NUMFILE);
-  return cell->granted - bc_load(&cell->credit);
+  int64_t credit = bc_load(&cell->credit);
+  return cell->granted - (credit < 0 ? credit - bc_frozen() : credit); // in slow mode it is frozen
 }
 
 __attribute__((format(printf, 1, 2))) static void mismatch(const char *text, ...) {
