@@ -25,17 +25,14 @@ final class PrivateServer: Place {
   var membership: (server: String, token: String, shim: String) { (server.path, books.token.text, server.shim) }
 
   func spawn(_ launch: Launch) -> (Int32, Int32) {
-    var before: UInt64 = .max
-    // The child inherits its first lease: there is no moment without one.
-    let lease = books.firstLease
-    if let lease, clinux_prlimit(0, lease, &before) != 0 { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
     var child: Int32 = 0
     var mask = launch.mask
     var descriptors: UInt64 = 0
     clinux_descriptors(server.descriptorsBefore, &descriptors)
-    let error = clinux_spawn(&child, launch.argv, launch.words, &mask, launch.options.workdir)
+    // With its first lease from the start: there is no moment without one.
+    let lease = books.firstLease.map { [$0] }
+    let error = launch.withDirectory { clinux_spawn(&child, launch.argv, launch.words, &mask, $0, lease) }
     clinux_descriptors(descriptors, &descriptors)
-    if lease != nil { _ = clinux_prlimit(0, before, nil) }
     guard error == 0 else { return (error, 0) }
     books.adopt(child, parent: getpid(), execPath: launch.options.command[0])
     return (0, child)
@@ -108,18 +105,5 @@ final class PrivateServer: Place {
     while books.memberCount > 0 || !books.children.isEmpty { server.step() }
     server.shutDown()
     exit(0)
-  }
-}
-
-enum Shim {
-  /// Beside this program, where the build put it or an installation did.
-  static func path() -> String {
-    let own = Procfs.executable(getpid()) ?? ""
-    let folder = own.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-    for place in ["beancounter_Wire.resources/libbeancounter.so", "libbeancounter.so", "../lib/libbeancounter.so"] {
-      let path = folder + "/" + place
-      if access(path, R_OK) == 0 { return path }
-    }
-    fail("libbeancounter.so is not beside \(own): run `swift build -c release` again")
   }
 }
