@@ -79,7 +79,9 @@ bool clinux_notify(const char *text) {
   return sent;
 }
 
-long clinux_children_peak(void) {
-  struct rusage children;
-  return getrusage(RUSAGE_CHILDREN, &children) == 0 ? children.ru_maxrss : 0;
+pid_t clinux_wait(pid_t child, int *status, int options, long *peak) {
+  struct rusage used;
+  pid_t found = wait4(child, status, options, &used);
+  if (found > 0) *peak = used.ru_maxrss;
+  return found;
 }

@@ -12,7 +12,8 @@ protocol Place: AnyObject {
   func wait(for fd: Int32, _ ready: () -> Void)
   /// Gives what COMMAND killed or left behind a moment to be gone.
   func settle()
-  func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String)
+  /// `peak`: what was most resident of one process, of COMMAND and those that it waited for, in KiB.
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String)
   /// COMMAND could not be started.
   func abandon()
   /// The report is out.

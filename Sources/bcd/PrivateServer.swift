@@ -64,18 +64,18 @@ final class PrivateServer: Place {
     books.leaveZombiesToInit()
   }
 
-  func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
-    books.sawResident(peakOfOne: peakOfCommand)
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String) {
+    books.sawResident(peakOfOne: pages(peak))
     waitForStacks()
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
     return (made.verdict, made.text(as: options.format, verbose: options.verbose))
   }
 
-  /// ru_maxrss of what was waited for, in pages. It begins with the memory of this process, in which COMMAND was spawned
-  /// (fs/exec.c exec_mmap), so a figure below our own says nothing: 0.
-  private var peakOfCommand: Int64 {
+  /// ru_maxrss begins with the memory of this process, in which COMMAND was spawned (fs/exec.c exec_mmap), so a figure below our
+  /// own says nothing: 0.
+  private func pages(_ peak: Int) -> Int64 {
     guard let own = Resident.peak(getpid()) else { return 0 }
-    let pages = Int64(clinux_children_peak()) * 1024 / Procfs.pageSize
+    let pages = Int64(peak) * 1024 / Procfs.pageSize
     return pages > own ? pages : 0
   }
 

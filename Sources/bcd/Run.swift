@@ -11,6 +11,7 @@ final class Run {
   private let place: any Place
   private var command: Int32 = 0
   private var status: Int32?
+  private var peak = 0  // KiB
   private let reportFd: Int32
   private let started: timespec
 
@@ -99,7 +100,7 @@ final class Run {
 
   private func wait() {
     var state: Int32 = 0
-    while waitpid(command, &state, WNOHANG | WUNTRACED) == command {
+    while clinux_wait(command, &state, WNOHANG | WUNTRACED, &peak) == command {
       if clinux_status_stopped(state) != 0 {
         kill(getpid(), SIGSTOP)  // the shell sees its job stopped, as it is; SIGCONT brings both back
         kill(command, SIGCONT)
@@ -119,7 +120,7 @@ final class Run {
     clock_gettime(CLOCK_MONOTONIC, &now)
     let seconds = Double(now.tv_sec - started.tv_sec) + Double(now.tv_nsec - started.tv_nsec) / 1e9
     let (happened, text) = place.report(
-      options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds)
+      options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds, peak: peak)
     let error = put(report: text)
     place.leave()
     if signal != 0 {

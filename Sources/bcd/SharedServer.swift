@@ -63,7 +63,7 @@ final class SharedServer: Place {
     }
   }
 
-  func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String) {
     let text = SharedServer.ask(
       path,
       [

@@ -126,6 +126,14 @@ extension RealPrograms {
       #expect(try bcd.lines("list", "-H", "-o", "id") == ["  1", "101"])
     }
 
+    /// What bcrun itself runs to read a file is no memory of COMMAND's.
+    @Test("the peak is COMMAND's own") func peak() throws {
+      let file = try scratch.write("some.conf", "NUMFILE=100\n")
+      #expect(try bcrun(["--config", file], ["true"]).report.row("physpages").maxheld < 1024)
+      let grown = try bcrun([], [tool("python3"), "-c", "x = bytearray(64 << 20)"])
+      #expect(try grown.report.row("physpages").maxheld >= 16384)
+    }
+
     private func bcrunJSON(_ options: [String]) throws -> [String: Any] {
       let ended = try run([path, "--report-format", "json"] + options + ["--", "true"])
       let all = try #require(try JSONSerialization.jsonObject(with: Data(ended.errors.utf8)) as? [String: Any], "\(ended.errors)")

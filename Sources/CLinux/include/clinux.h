@@ -98,9 +98,9 @@ enum {
 int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
                  const unsigned long long *lease);
 
-// ru_maxrss of the children that were waited for, in KiB. (Not inline: an enum of getrusage's differs between Glibc's module
-// and ours.)
-long clinux_children_peak(void);
+// waitpid(2), which says ru_maxrss of the child and of those that it waited for, too, in KiB. (Not inline: an enum of getrusage's
+// differs between Glibc's module and ours.)
+pid_t clinux_wait(pid_t child, int *status, int options, long *peak);
 static inline int clinux_status_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 static inline int clinux_status_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 static inline int clinux_status_stopped(int status) { return WIFSTOPPED(status) ? WSTOPSIG(status) : 0; }
