@@ -62,6 +62,8 @@ void lease_ahead(int64_t bytes, const char *call) {
   grow(&t, 0);
 }
 
+bool lease_in_force(void) { return leased(member_page()); }
+
 bool lease_hides(struct rlimit *shown) {
   if (!leased(member_page())) return false;
   shown->rlim_cur = own_limit >= 0 && (rlim_t)own_limit < shown->rlim_max ? (rlim_t)own_limit : shown->rlim_max;

@@ -20,6 +20,9 @@ struct lease_try {
 // True when the lease has grown: the call is worth another try. False leaves the kernel's refusal to the program.
 bool lease_grow(struct lease_try *t);
 
+// Whether the kernel holds this process to a lease.
+bool lease_in_force(void);
+
 // Makes room before a call that cannot be tried again (dlopen maps before it fails). Never denies.
 void lease_ahead(int64_t bytes, const char *call);
 

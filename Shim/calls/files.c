@@ -287,7 +287,8 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
   if (unlikely(elsewhere_moves(number, a))) return elsewhere_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_page();
-    if (page) __atomic_store_n(&page->raw_calls, 1, __ATOMIC_RELAXED);
+    uint32_t none = BC_RAW_NONE;
+    if (page) __atomic_compare_exchange_n(&page->raw_calls, &none, BC_RAW_SEEN, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   }
   return NEXT(syscall)(number, a, b, c, d, e, f);
 }

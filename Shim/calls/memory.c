@@ -1,6 +1,7 @@
 // Memory: the real function, then one test for failure (lease.h).
 #define _GNU_SOURCE
 #include "credit.h"
+#include "fixed.h"
 #include "lease.h"
 #include "next.h"
 #include "owned.h"
@@ -130,8 +131,6 @@ static bool counted(int prot, int flags) { return (prot & PROT_WRITE) && (flags 
 // Shared and of no file: memory that all processes of the family have in common, whole from the start (shmem_zero_setup).
 static bool is_shared(int flags) { return flags & MAP_SHARED && flags & MAP_ANONYMOUS && !(flags & MAP_HUGETLB); }
 
-typedef void *mmap_function(void *, size_t, int, int, int, off_t);
-
 // Charged to shmpages, to lockedpages, or to both; unmapping is not seen, so both rows wait for a recount.
 __attribute__((noinline)) static void *mmap_charged(mmap_function *next, const char *call, void *at, size_t n, int prot, int flags,
                                                     int fd, off_t offset) {
@@ -161,6 +160,8 @@ static bool charged(size_t n, int flags) { return (is_shared(flags) || flags & M
     return name##_leased(at, n, prot, flags, fd, offset);                                                \
   }                                                                                                      \
   static void *name##_leased(void *at, size_t n, int prot, int flags, int fd, off_t offset) {            \
+    if (unlikely(replaces(n, flags)) && counted(prot, flags))                                            \
+      return mmap_in_place(NEXT(name), #name, at, n, prot, flags, fd, offset);                           \
     int before = errno;                                                                                  \
     void *got = NEXT(name)(at, n, prot, flags, fd, offset);                                              \
     if (likely(got != MAP_FAILED) || errno != ENOMEM || !counted(prot, flags)) return got;               \
@@ -181,10 +182,19 @@ EXPORT(void *, mremap, (void *old, size_t size, size_t n, int flags, void *at)) 
   return got;
 }
 
+static raw_call *libc_syscall;
+static void *mmap_by_syscall(void *at, size_t n, int prot, int flags, int fd, off_t offset) {
+  return (void *)libc_syscall(SYS_mmap, (long)at, (long)n, prot, flags, fd, offset);
+}
+
 long lease_syscall(raw_call *next, long number, long a, long b, long c, long d, long e, long f) {
   int before = errno;
-  long got = next(number, a, b, c, d, e, f);
   bool maps = number == SYS_mmap;
+  if (maps && unlikely(replaces((size_t)b, (int)d)) && counted((int)c, (int)d)) {
+    libc_syscall = next;
+    return (long)mmap_in_place(mmap_by_syscall, "mmap", (void *)a, (size_t)b, (int)c, (int)d, (int)e, f);
+  }
+  long got = next(number, a, b, c, d, e, f);
   if (likely(got != -1) || errno != ENOMEM || (maps ? !counted((int)c, (int)d) : c <= b)) return got;
   int64_t bytes = maps ? whole_pages((size_t)b) : whole_pages((size_t)c) - whole_pages((size_t)b);
   unsigned flags = maps && d & MAP_NORESERVE ? BC_FLAG_NORESERVE : 0u;

@@ -20,20 +20,6 @@ ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd) {
   return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory) {
-  posix_spawnattr_t attr;
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_init(&attr);
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_setsigmask(&attr, mask);
-  posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-  if (directory) posix_spawn_file_actions_addchdir_np(&actions, directory);
-  int error = posix_spawnp(child, argv[0], &actions, &attr, argv, env);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attr);
-  return error;
-}
-
 int clinux_listen(const char *path, bool abstract) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t n = strlen(path);
@@ -78,42 +64,6 @@ int clinux_connect(const char *path) {
   return fd;
 }
 
-// In the child: 0 once the server has let it in.
-static int enter(const char *server, const void *question, size_t size) {
-  char reply[1024];
-  int fd = clinux_connect(server);
-  if (fd < 0) return errno;
-  if (send(fd, question, size, MSG_NOSIGNAL) != (ssize_t)size) return EIO;
-  ssize_t n = recv(fd, reply, sizeof reply, 0);
-  close(fd);
-  static const char no[] = "{\"error\"";
-  return n < (ssize_t)sizeof no || memcmp(reply, no, sizeof no - 1) == 0 ? EPERM : 0;
-}
-
-int clinux_spawn_entering(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
-                          const char *server, const void *question, size_t size) {
-  int told[2], error = 0;
-  if (pipe2(told, O_CLOEXEC) < 0) return errno;
-  *child = fork();
-  if (*child == 0) {
-    error = enter(server, question, size);
-    if (!error && directory && chdir(directory) < 0) error = errno;
-    if (!error) {
-      sigprocmask(SIG_SETMASK, mask, NULL);
-      execvpe(argv[0], argv, env);
-      error = errno;
-    }
-    if (write(told[1], &error, sizeof error) < 0) _exit(126);
-    _exit(127);
-  }
-  close(told[1]);
-  if (*child < 0) error = errno;
-  else if (read(told[0], &error, sizeof error) == sizeof error) waitpid(*child, NULL, 0);
-  else error = 0;
-  close(told[0]);
-  return error;
-}
-
 bool clinux_notify(const char *text) {
   const char *name = getenv("NOTIFY_SOCKET");
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -129,7 +79,9 @@ bool clinux_notify(const char *text) {
   return sent;
 }
 
-long clinux_children_peak(void) {
-  struct rusage children;
-  return getrusage(RUSAGE_CHILDREN, &children) == 0 ? children.ru_maxrss : 0;
+pid_t clinux_wait(pid_t child, int *status, int options, long *peak) {
+  struct rusage used;
+  pid_t found = wait4(child, status, options, &used);
+  if (found > 0) *peak = used.ru_maxrss;
+  return found;
 }

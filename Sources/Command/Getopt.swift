@@ -2,14 +2,16 @@
 // Private, or a file that imports Foundation beside `@testable import Command` sees two different `fd_set`s.
 @preconcurrency private import CLinux
 
-/// getopt_long over Swift strings, with our own messages. It stops at the first word that is no option (`+`), as
+/// getopt_long, with our own messages. It stops at the first word that is no option (`+`), as
 /// everything from COMMAND on is COMMAND's. Owns the C copies for as long as it lives; one at a time.
 struct Getopt: ~Copyable {
   struct Found {
     let option: LongOption
     /// As it was given: `-m` or `--memory`.
     let spelling: String
-    let value: String?
+    /// As it came.
+    let word: Bytes?
+    var value: String? { word?.text }
   }
 
   // Long options come back as their row in the table, above any short option's letter.
@@ -17,19 +19,19 @@ struct Getopt: ~Copyable {
 
   private let program: String
   private let table: [LongOption]
-  private let arguments: [String]
+  private let arguments: [Bytes]
   private let words: [UnsafeMutablePointer<CChar>?]
   private let names: [UnsafeMutablePointer<CChar>?]
   private let vector: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
   private let options: [option]
   private let short: String
 
-  init(_ arguments: [String], program: String = "bcrun", table: [LongOption] = LongOption.all) {
+  init(_ arguments: [Bytes], program: String = "bcrun", table: [LongOption] = LongOption.all) {
     self.program = program
     self.table = table
     self.arguments = arguments
     // getopt skips argv[0].
-    words = ([program] + arguments).map { strdup($0) }
+    words = [strdup(program)] + arguments.map { $0.withCString { strdup($0) } }
     let names = table.map { strdup($0.name) }
     self.names = names
     vector = .allocate(capacity: words.count + 1)
@@ -71,7 +73,7 @@ struct Getopt: ~Copyable {
       throw optopt == 0 ? unknownLong() : unknownShort(optopt)
     default:
       guard let (entry, spelling) = lookUp(code) else { throw unknownShort(code) }
-      return Found(option: entry, spelling: spelling, value: optarg.map { String(cString: $0) })
+      return Found(option: entry, spelling: spelling, word: optarg.map { Bytes(cString: $0) })
     }
   }
 
@@ -86,7 +88,7 @@ struct Getopt: ~Copyable {
   private func unknownLong() -> UsageError {
     // The word getopt has just stepped over.
     let index = position - 1
-    let word = arguments.indices.contains(index) ? arguments[index] : ""
+    let word = arguments.indices.contains(index) ? arguments[index].text : ""
     let name = String(word.drop { $0 == "-" }.prefix { $0 != "=" })
     let same = table.map(\.name).filter { $0.hasPrefix(name) }
     if same.count > 1, !name.isEmpty {
@@ -97,7 +99,7 @@ struct Getopt: ~Copyable {
 
   private func unknownShort(_ code: Int32) -> UsageError {
     // A long option with one dash: getopt is still inside that word.
-    let word = arguments.indices.contains(position) ? arguments[position] : ""
+    let word = arguments.indices.contains(position) ? arguments[position].text : ""
     let name = String(word.dropFirst().prefix { $0 != "=" })
     if word.hasPrefix("-"), table.contains(where: { $0.name == name }) { return unknown("-" + name, name) }
     // optopt is a signed char: half of a letter outside ASCII is shown as the whole word.

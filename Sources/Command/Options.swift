@@ -15,10 +15,10 @@ public struct Options: Sendable {
   /// COMMAND sees its bounds in /proc/meminfo.
   public var meminfo = false
   /// `K=V`, in the order given; a later one wins.
-  public var environment: [String] = []
-  public var workdir: String?
+  public var environment: [Bytes] = []
+  public var workdir: Bytes?
   /// Where the end report goes: nil is stderr.
-  public var reportFile: String?
+  public var reportFile: Bytes?
   public var format: Format = .text
   public var quiet = false
   public var verbose = false

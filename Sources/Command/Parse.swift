@@ -10,12 +10,12 @@ public enum Parsed: Sendable {
 /// Reads the options of `bcrun`. `arguments` are those after the program's name. Reads everything before anything
 /// runs; the error says which option is wrong and what it accepts (bcrun exits 125).
 ///
-///     guard case .run(var options) = try parseOptions(Array(CommandLine.arguments.dropFirst())) else { … }
+///     guard case .run(var options) = try parseOptions(words of argv) else { … }
 ///     if !options.configFiles.isEmpty { try options.read(configured: …, source: "bcctl bounds") }
 ///     let counted = try options.checkEnforced()
 ///
 /// Not reentrant, as getopt_long is not.
-public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
+public func parseOptions(_ arguments: [Bytes]) throws(UsageError) -> Parsed {
   let getopt = Getopt(arguments)
   var reader = OptionReader()
   while let found = try getopt.next() {
@@ -37,11 +37,16 @@ public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
   }
   options.resolve([])
   options.commandStart = getopt.position
-  options.command = Array(arguments.dropFirst(options.commandStart))
+  options.command = arguments.dropFirst(options.commandStart).map(\.text)
   guard !options.command.isEmpty else {
     throw UsageError("no COMMAND given; accepted: bcrun [options] [--] COMMAND [ARG…], see bcrun --help")
   }
   return .run(options)
+}
+
+/// The same, where every word is UTF-8.
+public func parseOptions(_ arguments: [String]) throws(UsageError) -> Parsed {
+  try parseOptions(arguments.map { Bytes($0) })
 }
 
 private struct OptionReader {
@@ -80,16 +85,15 @@ private struct OptionReader {
       guard !value.isEmpty else { throw unreadable(found) }
       options.server = value
     case .environment:
-      guard let equals = value.utf8.firstIndex(of: UInt8(ascii: "=")), equals != value.utf8.startIndex else {
-        throw unreadable(found)
-      }
-      options.environment.append(value)
+      guard let word = found.word, let equals = word.bytes.firstIndex(of: UInt8(ascii: "=")), equals != word.bytes.startIndex
+      else { throw unreadable(found) }
+      options.environment.append(word)
     case .workdir:
       guard !value.isEmpty else { throw unreadable(found) }
-      options.workdir = value
+      options.workdir = found.word
     case .report:
       guard found.value?.isEmpty != true else { throw unreadable(found) }
-      options.reportFile = found.value
+      options.reportFile = found.word
     case .reportFormat:
       guard let format = Options.Format(rawValue: value) else { throw unreadable(found) }
       options.format = format

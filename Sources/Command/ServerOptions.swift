@@ -18,7 +18,7 @@ public enum ParsedServer: Sendable {
 
 /// Reads the options of `bcd`, as `parseOptions` those of `bcrun`. Throws with what is accepted (bcd exits 2).
 public func parseServerOptions(_ arguments: [String]) throws(UsageError) -> ParsedServer {
-  let getopt = Getopt(arguments, program: "bcd", table: LongOption.ofServer)
+  let getopt = Getopt(arguments.map { Bytes($0) }, program: "bcd", table: LongOption.ofServer)
   var options = ServerOptions()
   while let found = try getopt.next() {
     let value = found.value ?? ""

@@ -48,6 +48,8 @@ public final class Accounting {
   /// Members of all beancounters of this tree; counted at the root.
   var inTree = 0
   var tasksRest = Rest()
+  /// When members that nobody asks are looked at again, in milliseconds.
+  var silentLooksAt: Int64 = 0
   var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   var maximaRest = Rest()
   var doubtRests: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))

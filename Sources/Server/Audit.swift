@@ -76,7 +76,7 @@ extension Accounting {
     }
     for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }
     if let page = members[pid]?.page {
-      if page.pointee.raw_calls != 0 { note(pid, Procfs.executable(pid) ?? "?", "raw system calls") }
+      if page.pointee.raw_calls != 0, let path = Procfs.executable(pid) { note(pid, path, "raw system calls") }
       auditPage(pid, page)
     }
     readMail(of: pid)

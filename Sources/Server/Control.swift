@@ -41,7 +41,7 @@ final class Control {
     let ok = #"{"ok":true}"# + "\n"
     switch verb {
     case "list": return #"{"beancounters":\#(Report.array(host.inOrder.map { $0.json(whole: false) }))}"# + "\n"
-    case "show": return #"{"beancounter":\#(try first().json(whole: true))}"# + "\n"
+    case "show": return #"{"beancounter":\#(try first().json(whole: true, only: try resources(words.dropFirst())))}"# + "\n"
     case "set":
       let one = try first()
       one.setBounds(try bounds(words.dropFirst()) { one.ledger[$0].bounds })
@@ -71,13 +71,25 @@ final class Control {
       follows = verb == "events-follow"
       return host.events.all.filter { of == nil || $0.beancounter == of }.map { $0.json() + "\n" }.joined()
     case "user_beancounters":
-      // The kernel's order: the newest first.
-      let shown = words.isEmpty ? Array(host.inOrder.reversed()) : [try first()]
+      // As the kernel's: the newest first, and none that is within another, which pays for it.
+      let shown = words.isEmpty ? host.inOrder.reversed().filter { $0.parent == nil } : [try first()]
       return UserBeancounters.text(shown.map { ($0.id, $0.rows(recount: true)) })
     case "report": return try report(try first(), Array(words.dropFirst()))
     case "ending": return try ending(try first())
     default: throw Host.Refusal(text: "no verb \(verb); use the bcctl of the same version as the server")
     }
+  }
+
+  /// Those that are named; all when none is.
+  private func resources(_ words: ArraySlice<String>) throws(Host.Refusal) -> [Resource] {
+    var named: [Resource] = []
+    for word in words {
+      guard let resource = Resource(name: word) else {
+        throw Host.Refusal(text: "\(word) is no resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))")
+      }
+      named.append(resource)
+    }
+    return named.isEmpty ? Resource.shown : named
   }
 
   // MARK: Making and entering

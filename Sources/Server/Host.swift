@@ -1,5 +1,6 @@
 internal import Beancounters
 internal import CLinux
+internal import Command
 internal import Recount
 
 /// All beancounters of one server, and which process belongs to which.
@@ -73,16 +74,17 @@ public final class Host {
       over.revive(settings)
       return over
     }
+    // A container is called by its number, as OpenVZ's are: its id is the same, or `find` could mean either of two.
+    let number = name.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(name) ?? .max : nil
+    if let number, let id, number != id { throw Refusal(text: "\(name) is a number, as ids are, and not \(id); give both the same") }
+    let asked = id ?? number
     if byName[name] != nil { throw Refusal(text: "there is a beancounter \(name) already; choose another name") }
-    if let id {
+    if let id = asked {
       guard 1...Host.greatestId ~= id else { throw Refusal(text: "id \(id); accepted: 1 to \(Host.greatestId)") }
       if let other = beancounters[id] { throw Refusal(text: "id \(id) is \(other.name)'s; choose another") }
     }
-    if let number = Int(name), number != id {
-      throw Refusal(text: "\(name) is a number, as ids are; choose a name that is none, or give it as the id too")
-    }
-    if id == nil { while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 } }
-    let id = id ?? leastFree
+    if asked == nil { while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 } }
+    let id = asked ?? leastFree
     let one = Accounting(id: id, name: name, token: token, settings: settings, outside: outside, host: self, parent: parent)
     state?.resume(one)
     beancounters[id] = one
@@ -96,7 +98,7 @@ public final class Host {
 
   /// Forgets a beancounter that nobody is in any more.
   public func remove(_ one: Accounting) throws(Refusal) {
-    if one.memberCount > 0 { throw Refusal(text: "\(one.name) has \(one.memberCount) members; it can be removed when they have ended") }
+    if one.memberCount > 0 { throw Refusal(text: "\(one.name) has \(Display.plural(Int64(one.memberCount), "member")); it can be removed when they have ended") }
     if let child = one.children.first { throw Refusal(text: "\(one.name) is the parent of \(child.name); remove that first") }
     let kept = one.keptNow()
     if kept > 0 {

@@ -205,14 +205,4 @@ extension Accounting {
     setLease(pid, least + max(0, more))
     recallAbove(pid)
   }
-
-  /// Members that cannot ask are kept ahead: they share all the room that is left.
-  func keepAhead() {
-    guard leased else { return }
-    let silent = members.values.filter { $0.coverage == .uncovered && !$0.isZombie }
-    guard !silent.isEmpty else { return }
-    for member in silent { recallLease(member.pid) }
-    let share = max(0, room(.privvmpages, .hard)) / Int64(silent.count)
-    for member in silent { setLease(member.pid, (members[member.pid]?.lease ?? 0) + share) }
-  }
 }

@@ -43,10 +43,11 @@ extension Accounting {
     return report
   }
 
-  func json(whole: Bool) -> String {
+  func json(whole: Bool, only: [Resource] = Resource.shown) -> String {
+    let rows = rows(recount: true).filter { only.contains($0.resource) }
     var fields = [
       #""id":\#(id)"#, #""name":\#(jsonString(name))"#, #""parent":\#(parent.map { jsonString($0.name) } ?? "null")"#,
-      #""members":\#(liveMembers)"#, #""resources":\#(Report.array(rows(recount: true).map(Report.object)))"#,
+      #""members":\#(liveMembers)"#, #""resources":\#(Report.array(rows.map(Report.object)))"#,
     ]
     if whole {
       let processes = members.values.sorted { $0.pid < $1.pid }.map { member in

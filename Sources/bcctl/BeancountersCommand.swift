@@ -3,7 +3,10 @@ import ArgumentParser
 struct BeancountersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "beancounters", abstract: "The text of /proc/user_beancounters, Version 2.5.",
-    discussion: "Exactly as the 64-bit OpenVZ kernel printed it, for tools that read that file.")
+    discussion: """
+      Exactly as the 64-bit OpenVZ kernel printed it, for tools that read that file: the newest first, and without NAME none that \
+      is within another.
+      """)
 
   @Argument(help: "A name or an id; without one, all.", completion: .beancounters)
   var name: String?

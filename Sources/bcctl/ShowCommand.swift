@@ -22,7 +22,7 @@ struct ShowCommand: ParsableCommand {
   func run() throws {
     var only: [Resource] = []
     for word in resources { only.append(try resourceName(word)) }
-    let answer = try server.control().ask(["show", name])
+    let answer = try server.control().ask(["show", name] + only.map(\.name))
     if json.isOn { return try outputJSON(answer) }
     let one: Reply.Beancounter = try Reply.read(answer, as: Reply.Show.self).beancounter
     let lines = only.isEmpty ? Show.lines(one) : try Show.rows(one, only: only.map(\.name))

@@ -25,17 +25,14 @@ final class PrivateServer: Place {
   var membership: (server: String, token: String, shim: String) { (server.path, books.token.text, server.shim) }
 
   func spawn(_ launch: Launch) -> (Int32, Int32) {
-    var before: UInt64 = .max
-    // The child inherits its first lease: there is no moment without one.
-    let lease = books.firstLease
-    if let lease, clinux_prlimit(0, lease, &before) != 0 { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
     var child: Int32 = 0
     var mask = launch.mask
     var descriptors: UInt64 = 0
     clinux_descriptors(server.descriptorsBefore, &descriptors)
-    let error = clinux_spawn(&child, launch.argv, launch.words, &mask, launch.options.workdir)
+    // With its first lease from the start: there is no moment without one.
+    let lease = books.firstLease.map { [$0] }
+    let error = launch.withDirectory { clinux_spawn(&child, launch.argv, launch.words, &mask, $0, lease) }
     clinux_descriptors(descriptors, &descriptors)
-    if lease != nil { _ = clinux_prlimit(0, before, nil) }
     guard error == 0 else { return (error, 0) }
     books.adopt(child, parent: getpid(), execPath: launch.options.command[0])
     return (0, child)
@@ -67,18 +64,18 @@ final class PrivateServer: Place {
     books.leaveZombiesToInit()
   }
 
-  func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
-    books.sawResident(peakOfOne: peakOfCommand)
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String) {
+    books.sawResident(peakOfOne: pages(peak))
     waitForStacks()
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
     return (made.verdict, made.text(as: options.format, verbose: options.verbose))
   }
 
-  /// ru_maxrss of what was waited for, in pages. It begins with the memory of this process, in which COMMAND was spawned
-  /// (fs/exec.c exec_mmap), so a figure below our own says nothing: 0.
-  private var peakOfCommand: Int64 {
+  /// ru_maxrss begins with the memory of this process, in which COMMAND was spawned (fs/exec.c exec_mmap), so a figure below our
+  /// own says nothing: 0.
+  private func pages(_ peak: Int) -> Int64 {
     guard let own = Resident.peak(getpid()) else { return 0 }
-    let pages = Int64(clinux_children_peak()) * 1024 / Procfs.pageSize
+    let pages = Int64(peak) * 1024 / Procfs.pageSize
     return pages > own ? pages : 0
   }
 
@@ -108,18 +105,5 @@ final class PrivateServer: Place {
     while books.memberCount > 0 || !books.children.isEmpty { server.step() }
     server.shutDown()
     exit(0)
-  }
-}
-
-enum Shim {
-  /// Beside this program, where the build put it or an installation did.
-  static func path() -> String {
-    let own = Procfs.executable(getpid()) ?? ""
-    let folder = own.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-    for place in ["beancounter_Wire.resources/libbeancounter.so", "libbeancounter.so", "../lib/libbeancounter.so"] {
-      let path = folder + "/" + place
-      if access(path, R_OK) == 0 { return path }
-    }
-    fail("libbeancounter.so is not beside \(own): run `swift build -c release` again")
   }
 }

@@ -11,6 +11,7 @@ final class Run {
   private let place: any Place
   private var command: Int32 = 0
   private var status: Int32?
+  private var peak = 0  // KiB
   private let reportFd: Int32
   private let started: timespec
 
@@ -25,7 +26,7 @@ final class Run {
       meminfo: options.meminfo)
     settings.failures = options.failures
     let name = options.name ?? "bc-\(getpid())"
-    if let server = options.server ?? getenv("BC_SERVER").map({ String(cString: $0) }) {
+    if let server = options.server ?? Run.serverAround {
       place = SharedServer(path: server, name: name, parent: options.parent, settings: settings)
     } else {
       if let parent = options.parent { fail("--parent \(parent): only with a running server; give --server SOCKET or BC_SERVER") }
@@ -36,10 +37,16 @@ final class Run {
     started = now
   }
 
+  /// That of the run around this one, or whichever the user prefers.
+  private static var serverAround: String? {
+    guard let path = getenv("BC_SERVER"), path.pointee != 0 else { return nil }
+    return String(cString: path)
+  }
+
   private static func openReport(_ options: Options) -> Int32 {
     guard let path = options.reportFile else { return -1 }
-    let fd = clinux_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC)
-    guard fd >= 0 else { fail("--report=\(path): \(String(cString: strerror(clinux_errno()))); give a file that can be written") }
+    let fd = path.withCString { clinux_open_report($0) }
+    guard fd >= 0 else { fail("--report=\(path.text): \(String(cString: strerror(clinux_errno()))); give a file that can be written") }
     return fd
   }
 
@@ -61,12 +68,20 @@ final class Run {
 
   private func cannotStart(_ error: Int32) -> Never {
     place.abandon()
-    if let workdir = options.workdir, access(workdir, X_OK) != 0 {
-      fail("-w \(workdir): \(String(cString: strerror(clinux_errno()))); give a directory that exists")
-    }
-    let text = "bcrun: \(options.command[0]): \(String(cString: strerror(error)))\n"
-    _ = text.withCString { write(2, $0, strlen($0)) }
+    if Int(error) == CLINUX_NO_LEASE { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
+    if Int(error) == CLINUX_NO_DIRECTORY { fail("-w \(options.workdir?.text ?? ""): \(noDirectory()); give a directory that exists") }
+    let why = Int(error) == CLINUX_NO_INTERPRETER ? "the program that its first line or its header names is not there" : String(cString: strerror(error))
+    say("\(options.command[0]): \(why)")
     exit(error == ENOENT ? 127 : 126)
+  }
+
+  private func noDirectory() -> String {
+    let fd = options.workdir.map { $0.withCString { clinux_open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) } } ?? -1
+    return fd < 0 ? String(cString: strerror(clinux_errno())) : "it cannot be entered"
+  }
+
+  private func say(_ message: String) {
+    _ = "bcrun: \(message)\n".withCString { write(2, $0, strlen($0)) }
   }
 
   // MARK: While it runs
@@ -85,7 +100,7 @@ final class Run {
 
   private func wait() {
     var state: Int32 = 0
-    while waitpid(command, &state, WNOHANG | WUNTRACED) == command {
+    while clinux_wait(command, &state, WNOHANG | WUNTRACED, &peak) == command {
       if clinux_status_stopped(state) != 0 {
         kill(getpid(), SIGSTOP)  // the shell sees its job stopped, as it is; SIGCONT brings both back
         kill(command, SIGCONT)
@@ -105,24 +120,23 @@ final class Run {
     clock_gettime(CLOCK_MONOTONIC, &now)
     let seconds = Double(now.tv_sec - started.tv_sec) + Double(now.tv_nsec - started.tv_nsec) / 1e9
     let (happened, text) = place.report(
-      options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds)
-    put(report: text)
+      options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds, peak: peak)
+    let error = put(report: text)
     place.leave()
     if signal != 0 {
       clinux_die_of(signal)
       exit(128 + signal)
     }
-    exit(code == 0 && options.failOn.contains(where: happened.contains) ? 124 : code)
+    if code == 0, options.failOn.contains(where: happened.contains) { exit(124) }
+    exit(code == 0 && error != 0 && options.reportFile != nil ? 125 : code)
   }
 
-  private func put(report text: String) {
+  /// 0, or why not all of it could be written: said where it was asked for in a file.
+  private func put(report text: String) -> Int32 {
     let fd = reportFd >= 0 ? reportFd : options.quiet ? -1 : 2
-    guard fd >= 0 else { return }
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let n = bytes.withUnsafeBytes { CLinux.write(fd, $0.baseAddress!, $0.count) }
-      guard n > 0 else { return }
-      bytes = bytes.dropFirst(n)
-    }
+    guard fd >= 0 else { return 0 }
+    let error = text.withCString { clinux_write_all(fd, $0, strlen($0)) }
+    if error != 0, let path = options.reportFile { say("--report=\(path.text): \(String(cString: strerror(error)))") }
+    return error
   }
 }

@@ -34,11 +34,15 @@ final class SharedServer: Place {
     var child: Int32 = 0
     var mask = launch.mask
     let question = SharedServer.packet(["enter", name])
-    let error = question.withUnsafeBytes {
-      clinux_spawn_entering(
-        &child, launch.argv, launch.words, &mask, launch.options.workdir, path, $0.baseAddress!, $0.count)
+    let error = question.withUnsafeBytes { question in
+      launch.withDirectory {
+        clinux_spawn_entering(&child, launch.argv, launch.words, &mask, $0, path, question.baseAddress!, question.count)
+      }
     }
-    if error == EPERM { fail("--server \(path): \(name) cannot be entered: a beancounter above it is full") }
+    if Int(error) == CLINUX_NOT_LET_IN {
+      abandon()
+      fail("--server \(path): \(name) cannot be entered: it, or one above it, has as many processes as its numproc allows")
+    }
     return (error, child)
   }
 
@@ -59,7 +63,7 @@ final class SharedServer: Place {
     }
   }
 
-  func report(_ options: Options, exit: Report.Exit, seconds: Double) -> ([Options.FailOn], String) {
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String) {
     let text = SharedServer.ask(
       path,
       [

@@ -17,7 +17,7 @@ struct Torture {
   init(_ options: Options) {
     self.options = options
     words = (0..<Int(CommandLine.argc)).map { CommandLine.unsafeArgv[$0] }
-    before = 2 + options.commandStart
+    before = ownWords + options.commandStart
     let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(temporary)/bc-torture-XXXXXX".utf8CString)
     let fd = mkstemp(&template)

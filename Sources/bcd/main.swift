@@ -1,8 +1,14 @@
 import CLinux
 import Command
 
-/// `bcd run …` is bcrun; anything else is the server that many share.
-let isRun = CommandLine.arguments.dropFirst().first == "run"
+clinux_open_standard()
+clinux_restore_environment()
+
+/// `bcd run …`, or bcd by the name of bcrun, is bcrun; anything else is the server that many share.
+let isCalledBcrun = CommandLine.arguments.first?.split(separator: "/").last == "bcrun"
+let isRun = isCalledBcrun || CommandLine.arguments.dropFirst().first == "run"
+/// The words of argv before the options.
+let ownWords = isCalledBcrun ? 1 : 2
 
 func fail(_ message: String) -> Never {
   let text = "\(isRun ? "bcrun" : "bcd"): \(message)\n"
@@ -14,7 +20,7 @@ func say(_ text: String) { text.withCString { _ = write(1, $0, strlen($0)) } }
 
 if isRun {
   do {
-    switch try parseOptions(Array(CommandLine.arguments.dropFirst(2))) {
+    switch try parseOptions((ownWords..<max(ownWords, Int(CommandLine.argc))).map { Bytes(cString: CommandLine.unsafeArgv[$0]!) }) {
     case .help: say(helpText)
     case .version: say("beancounter 0.1\n")
     case .run(let options):

@@ -322,6 +322,13 @@ extension RealPrograms {
       try #require(installed.code == 0, "\(installed.errors)")
       let ran = try run(["\(prefix)/bin/bcrun", "--numfile", "3", "--", "sh", "-c", "exec 5</dev/null; echo in"])
       #expect(ran.output == "in\n" && ran.code == 0)
+      // The path has a blank in it, which LD_PRELOAD cannot have.
+      let counted = try run(["\(prefix)/bin/bcrun", "--numfile", "3", "--", "bash", "-c", "exec 5</dev/null 6</dev/null 7</dev/null 8</dev/null"])
+      #expect(counted.errors.contains("denied numfile x1 (ENFILE): bash[") && !counted.errors.contains("ld.so"), "\(counted.errors)")
+      let found = try run(["bash", "-c", "exec env -i A=1 \"$1/bin/bcrun\" -q env", "bash", prefix])
+      #expect(found.code == 0 && found.output.contains("A=1\n") && !found.output.contains("PWD=") && found.errors.isEmpty, "\(found.errors)")
+      let tortured = try run(["\(prefix)/bin/bcrun", "--torture", "numfile", "--", "cat", "/etc/hostname"])
+      #expect(tortured.errors.contains("charges of numfile failed in turn") || tortured.errors.contains("charge of numfile failed in turn"), "\(tortured.errors)")
       let socket = "\(scratch.path)/s"
       let server = try Child(["\(prefix)/bin/bcd", "--socket", socket])
       try server.until("server") { (try? run(["\(prefix)/bin/bcctl", "list", "--socket", socket]).code) == 0 }

@@ -290,9 +290,11 @@ extension RealPrograms {
 
     @Test("names, and bounds that are only counted") func named() throws {
       let bcd = try Bcd()
-      for name in ["a/b", "a\nb", String(repeating: "x", count: 65), "7"] {
+      for name in ["a/b", "a\nb", String(repeating: "x", count: 65), "123456789"] {
         #expect(try bcd.bcctl("create", name).code == 1, "\(name)")
       }
+      // A number is the id, so that neither means another.
+      #expect(try bcd.lines("create", "7") == ["7"])
       let counted = try bcd.bcctl("create", "web", "kmemsize=1M", "numfile=3")
       #expect(counted.code == 0 && counted.errors == "bcctl: counted, not enforced: kmemsize\n")
       #expect(try bcd.bcctl("set", "web", "dcachesize=5M").errors == "bcctl: counted, not enforced: dcachesize\n")

@@ -30,6 +30,37 @@ extension RealPrograms {
       print("forked", os.waitstatus_to_exitcode(os.wait()[1]))
       """
 
+    /// The kernel does not see what a mapping adds that replaces a reservation: the shim does.
+    @Test func whatReplacesAReservationIsBounded() throws {
+      let s = try Scratch()
+      let path = try built("inplace.c", "inplace", s, ["-pthread"])
+      let r = try bcrun(["--privvmpages", "64M"], [path])
+      #expect(r.ended.code == 0, "\(r.ended.errors)")
+      #expect(
+        r.ended.output == """
+          errno 7
+          fits there 8
+          too_much ENOMEM 8
+          kept 1
+          rest there 48
+          over_itself there 48
+          zeroed 0
+          half_new there 52
+          half_too_much ENOMEM 52
+          given_back there 0
+          file b d
+          unaligned EINVAL 0
+          nowhere ENOMEM 0
+          by_number ENOMEM 0
+          threads 1
+
+          """)
+      #expect(try r.report.row("privvmpages").maxheld <= 16384)
+      try r.refused("privvmpages", 4, errno: "ENOMEM")
+      // With room for all, it is as if nobody looked.
+      try same(["--privvmpages", "4G"], [path])
+    }
+
     @Test func imagesThatNeedMuchStartWhereThereIsRoom() throws {
       let s = try Scratch()
       for path in try large(s) {

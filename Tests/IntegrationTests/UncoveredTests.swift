@@ -38,6 +38,45 @@ extension RealPrograms {
       r.returned()
     }
 
+    private func golike(_ s: Scratch, _ flags: String...) throws -> String {
+      let path = "\(s.path)/golike"
+      let made = try run([tool("gcc"), "-O1", "-o", path, program("golike.c")] + flags)
+      try #require(made.code == 0, "\(made.errors)")
+      return path
+    }
+
+    @Test("a program of Go that is linked with libc is named, counted, and has all the memory that there is")
+    func goWithLibc() throws {
+      let s = try Scratch()
+      let path = try golike(s, "-DNOTE")
+      for (bound, mapped) in [(256, 200...200), (64, 62...64)] {
+        let r = try bcrun(["--numfile", "4", "--privvmpages", "\(bound)M"], [path, "50", "200"])
+        #expect(r.ended.code == 0)
+        #expect(mapped.contains(r.ended.number("mapped")), "\(r.ended.output)")
+        #expect(r.report.uncovered.map(\.executable) == [path])
+        #expect(r.report.uncovered.map(\.reason) == ["raw system calls"])
+        #expect(try r.report.row("numfile").maxheld == 50)
+        #expect(try r.report.row("numfile").status == "estimate")
+        #expect(try r.report.row("privvmpages").maxheld <= bound * 256)
+        r.returned()
+      }
+      #expect(try bcrun(["--numfile", "4", "--fail-on", "uncovered"], [path, "50", "0"]).ended.code == 124)
+      // Two of them share what there is, within the bound. How evenly depends on when they are looked at: they cannot ask.
+      let two = try bcrun(["--privvmpages", "128M"], ["sh", "-c", "\(path) 0 200 & \(path) 0 200 & wait"])
+      let mapped = two.ended.lines.map { Int($0.dropFirst(7)) ?? -1 }
+      #expect(mapped.count == 2 && mapped.allSatisfy { $0 >= 8 } && mapped.reduce(0, +) <= 128, "\(mapped)")
+      #expect(try two.report.row("privvmpages").maxheld <= 128 * 256)
+    }
+
+    /// The kernel lets one mapping pass: it is counted in full, and nothing follows it.
+    @Test func whatPassesTheLeaseIsCounted() throws {
+      let s = try Scratch()
+      let r = try bcrun(["--privvmpages", "64M"], [golike(s, "-static"), "0", "16", "over"])
+      #expect(r.ended["mapped"] == "16" && r.ended["committed"] == "1" && r.ended["more"] == "-12", "\(r.ended.output)")
+      #expect(try r.report.row("privvmpages").maxheld >= 1 << 18)
+      r.returned()
+    }
+
     @Test func coveredProgramsAreNotNamed() throws {
       #expect(try bcrun(ample, ["bash", "-c", "true; ls / | wc -l >/dev/null"]).report.uncovered.isEmpty)
     }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -85,12 +86,21 @@ static inline unsigned long long clinux_exchange_limit(pid_t pid, unsigned long 
 // A message with at most one descriptor.
 ssize_t clinux_send(int socket, const void *bytes, size_t size, int fd);
 
-// Starts argv[0], found along PATH of the environment, with the given mask and directory. 0, or an errno.
-int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory);
+// Starts argv[0] with the given mask and directory, and with `lease` as its soft RLIMIT_DATA where that is not null. It is found
+// along the PATH in `env`, as env(1) does; a text without #! is for /bin/sh, as the shells and execvp(3) have it. 0, or an errno
+// (ENOENT: there is no such file), or one of these.
+enum {
+  CLINUX_NO_INTERPRETER = -1, // there is the file, and what it names to read it is missing
+  CLINUX_NO_DIRECTORY = -2,
+  CLINUX_NO_LEASE = -3,   // RLIMIT_DATA cannot be set
+  CLINUX_NOT_LET_IN = -4, // the server says no
+};
+int clinux_spawn(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
+                 const unsigned long long *lease);
 
-// ru_maxrss of the children that were waited for, in KiB. (Not inline: an enum of getrusage's differs between Glibc's module
-// and ours.)
-long clinux_children_peak(void);
+// waitpid(2), which says ru_maxrss of the child and of those that it waited for, too, in KiB. (Not inline: an enum of getrusage's
+// differs between Glibc's module and ours.)
+pid_t clinux_wait(pid_t child, int *status, int options, long *peak);
 static inline int clinux_status_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 static inline int clinux_status_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 static inline int clinux_status_stopped(int status) { return WIFSTOPPED(status) ? WSTOPSIG(status) : 0; }
@@ -100,6 +110,7 @@ static inline bool clinux_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 static inline int clinux_stat(const char *path, struct stat *info) { return stat(path, info); }
 static inline int clinux_fstat(int fd, struct stat *info) { return fstat(fd, info); }
 static inline int clinux_open(const char *path, int flags) { return open(path, flags, 0666); }
+int clinux_rename(const char *from, const char *to);
 static inline bool clinux_is_socket(unsigned mode) { return S_ISSOCK(mode); }
 static inline bool clinux_is_setid(unsigned mode) { return (mode & (S_ISUID | S_ISGID)) != 0; }
 // sockaddr arguments are transparent unions under _GNU_SOURCE, and errno is a macro.
@@ -109,12 +120,17 @@ static inline int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CL
 int clinux_listen(const char *path, bool abstract);
 // A SOCK_SEQPACKET connection to the server at a path, or −1.
 int clinux_connect(const char *path);
-// clinux_spawn of a child that asks the server to let it in before it becomes argv[0]; EPERM when the server says no.
+// clinux_spawn of a child that asks the server to let it in before it becomes argv[0].
 int clinux_spawn_entering(pid_t *child, char *const argv[], char *const env[], const sigset_t *mask, const char *directory,
                           const char *server, const void *question, size_t size);
 static inline bool clinux_is_own_directory(const char *path) {
   struct stat info;
   return lstat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid() && (info.st_mode & 077) == 0;
+}
+// The same where others may look in, and not write.
+static inline bool clinux_is_own_writable(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == geteuid() && (info.st_mode & 022) == 0;
 }
 // A listening SOCK_SEQPACKET socket somebody else made, from now on non-blocking and closed by exec; false for another.
 static inline bool clinux_prepare_inherited(int fd) {
@@ -127,6 +143,16 @@ static inline bool clinux_prepare_inherited(int fd) {
 // Tells the service manager (sd_notify(3)); false where there is none.
 bool clinux_notify(const char *text);
 static inline const char *clinux_environment(size_t i) { return environ[i]; }
+// Opens what is closed of descriptors 0 to 2, for nothing of ours may be taken for them; COMMAND finds them closed.
+void clinux_open_standard(void);
+// The environment that the wrapper script was started with, from BC_ENVIRONMENT: a shell drops names that are none of its own, as
+// bash's exported functions have, and sets PWD.
+void clinux_restore_environment(void);
+// The file of a report, emptied; "-" is stdout, and a descriptor of ours named by /dev/stdout, /dev/fd/N or /proc/self/fd/N is
+// taken as it is: what has been written there stays. A descriptor, or −1.
+int clinux_open_report(const char *path);
+// Writes all of it, waiting where it must; 0, or an errno. Never kills this process by SIGPIPE.
+int clinux_write_all(int fd, const char *text, size_t size);
 // Ends this process the way COMMAND ended: by the same signal, without a second core.
 void clinux_die_of(int signal);
 static inline pid_t clinux_fork(void) { return fork(); }

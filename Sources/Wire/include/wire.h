@@ -212,6 +212,9 @@ enum bc_muted {
   BC_MUTED_UNSEEN = 3, // the library is not to be found from its root directory; the member itself goes on as ever
 };
 
+// Obtained something through syscall(2): what it does inline cannot be seen. Or it surely does all of it inline: Go.
+enum bc_raw { BC_RAW_NONE = 0, BC_RAW_SEEN = 1, BC_RAW_ALWAYS = 2 };
+
 // What a member shares with the server: this page; spare ones, which children of a muted member take for themselves, for
 // nobody can send them one; then one word for each descriptor.
 #define BC_PAGE_SIZE 4096u
@@ -222,7 +225,7 @@ enum { BC_ASKING = 8, BC_KNOWN = 64 };
 struct bc_page {
   uint32_t magic;
   uint32_t generation; // of descriptor ownership; moves on with every fork. 1 … BC_GENERATIONS, | BC_FORKS | BC_RANGES_HELD
-  uint32_t raw_calls;  // obtained something through syscall(2): what it does inline cannot be seen
+  uint32_t raw_calls;  // enum bc_raw
   uint32_t flags;      // BC_ANSWER_*
   int32_t forking;     // children under way whose note is not written yet, while memory has a bound
   int32_t births;      // children that may be made without asking: a lease like this process's is booked for each
