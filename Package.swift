@@ -58,20 +58,21 @@ let package = Package(
       ]),
     .target(name: "CWitness", path: "Sources/CWitness"),  // loads libunwind and libdw when it needs them
     .target(name: "Witness", dependencies: ["CWitness", "CLinux"], path: "Sources/Witness", swiftSettings: swift),
+    .target(name: "TestSupport", path: "Tests/Support", swiftSettings: swift),
     .testTarget(
-      name: "ConfigurationTests", dependencies: ["Configuration", "Command", "Beancounters"],
+      name: "ConfigurationTests", dependencies: ["Configuration", "Command", "Beancounters", "TestSupport"],
       path: "Tests/ConfigurationTests", swiftSettings: swift),
-    .testTarget(name: "WitnessTests", dependencies: ["Witness"], path: "Tests/WitnessTests", swiftSettings: swift),
-    .testTarget(name: "RecountTests", dependencies: ["Recount"], path: "Tests/RecountTests", swiftSettings: swift),
+    .testTarget(name: "WitnessTests", dependencies: ["Witness", "TestSupport"], path: "Tests/WitnessTests", swiftSettings: swift),
+    .testTarget(name: "RecountTests", dependencies: ["Recount", "TestSupport"], path: "Tests/RecountTests", swiftSettings: swift),
     .testTarget(
-      name: "BeancountersTests", dependencies: ["Beancounters"], path: "Tests/BeancountersTests", swiftSettings: swift),
+      name: "BeancountersTests", dependencies: ["Beancounters", "TestSupport"], path: "Tests/BeancountersTests", swiftSettings: swift),
     .testTarget(
-      name: "CommandTests", dependencies: ["Command", "Beancounters", "Witness"], path: "Tests/CommandTests",
+      name: "CommandTests", dependencies: ["Command", "Beancounters", "Witness", "TestSupport"], path: "Tests/CommandTests",
       resources: [.copy("Data")], swiftSettings: swift),
     .testTarget(
       name: "BcctlTests", dependencies: ["bcctl", "Beancounters"], path: "Tests/BcctlTests", swiftSettings: swift),
     .testTarget(
-      name: "ServerTests", dependencies: ["Server", "Beancounters", "Command", "Wire", "CLinux"], path: "Tests/ServerTests",
+      name: "ServerTests", dependencies: ["Server", "Beancounters", "Command", "Wire", "CLinux", "TestSupport"], path: "Tests/ServerTests",
       swiftSettings: swift, linkerSettings: [.linkedLibrary("sqlite3")]),
     .testTarget(name: "IntegrationTests", path: "Tests/IntegrationTests", swiftSettings: swift),
   ]

@@ -16,7 +16,6 @@ extension Accounting {
     guard now >= silentLooksAt, Accounting.descriptions.contains(where: isBounded), !silent.isEmpty else { return }
     let began = Clock.precise()
     recount(.numfile)
-    for r in Accounting.descriptions { for level in upwards { level.saw(r, held: level.usedTotal(r)) } }
     silentLooksAt = now + max(100, Int64(20 * (Clock.precise() - began)))
   }
 

@@ -1,4 +1,5 @@
 import Beancounters
+import TestSupport
 import Testing
 
 @Suite struct FractionRule {
@@ -174,42 +175,16 @@ private struct FractionWorld {
   }
 }
 
-/// SplitMix64: small, and the same on every machine.
-private struct Random {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
-
 @Suite struct FractionLaws {
   /// 200 000 arrivals and departures in 400 runs, with few and with many holders.
   @Test(arguments: 0..<40) func holdInEveryOrder(batch: Int) {
-    for seed in 0..<10 {
-      var random = Random(state: UInt64(batch * 10 + seed))
-      let holders: UInt64 = [2, 5, 12, 40][seed % 4]
-      let steps = (0..<500).map { _ in Step(random.next(), holders: holders) }
-      guard FractionWorld.broken(steps) != nil else { continue }
-      let least = shrink(steps)
-      Issue.record("seed \(batch * 10 + seed): \(FractionWorld.broken(least)!) after \(least.count) steps: \(least)")
-    }
-  }
-
-  private func shrink(_ steps: [Step]) -> [Step] {
-    var steps = steps
-    var chunk = steps.count / 2
-    while chunk > 0 {
-      var at = 0
-      while at < steps.count {
-        let shorter = Array(steps[..<at] + steps[min(at + chunk, steps.count)...])
-        if FractionWorld.broken(shorter) != nil { steps = shorter } else { at += chunk }
-      }
-      chunk /= 2
-    }
-    return steps
+    let seeds = UInt64(batch * 10)..<UInt64(batch * 10 + 10)
+    let broken = firstBroken(
+      seeds, filter: "FractionLaws",
+      steps: { random in
+        let holders = ([2, 5, 12, 40] as [UInt64]).randomElement(using: &random)!
+        return (0..<500).map { _ in Step(random.next(), holders: holders) }
+      }, law: FractionWorld.broken)
+    #expect(broken == nil, "\(broken?.description ?? "")")
   }
 }

@@ -1,21 +1,10 @@
 import Beancounters
+import TestSupport
 import Testing
 
 private struct Charge {
   var fits: Bool
   var work: UInt64
-}
-
-private struct Random {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-  mutating func below(_ n: UInt64) -> UInt64 { next() % n }
 }
 
 /// The best that anybody could have done who knew all charges: by dynamic programming over the two modes.
@@ -89,7 +78,7 @@ private func online(_ charges: [Charge], _ prices: Switch.Prices) -> Switch {
 
   @Test(arguments: 0..<40) func neverMoreThanTwiceHindsight(batch: Int) {
     for seed in 0..<50 {
-      var random = Random(state: UInt64(batch * 50 + seed))
+      var random = Seeded(state: UInt64(batch * 50 + seed))
       let prices = Switch.Prices(toSlow: random.below(300), toFast: random.below(300))
       let dearest = 1 + random.below([5, 50, 1000][seed % 3])
       let needs = 1 + random.below(60)

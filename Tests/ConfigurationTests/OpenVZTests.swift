@@ -1,6 +1,7 @@
 import Beancounters
 import Command
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Configuration

@@ -1,5 +1,6 @@
 import Beancounters
 import Command
+import TestSupport
 import Testing
 
 @testable import Configuration

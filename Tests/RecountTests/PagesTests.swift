@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Recount
+import TestSupport
 import Testing
 
 private func page(_ first: UInt64, _ count: UInt64, of inode: UInt64 = 1) -> Pages.Run {
@@ -129,11 +130,8 @@ private let ways = Pages.best == .scan ? Pages.Way.allCases : [.read]
 
 @Suite struct PageRuns {
   @Test(arguments: 0..<200) func changesAreWhatASetWouldSay(seed: Int) {
-    var state = UInt64(seed) &* 0x9e37_79b9_7f4a_7c15 &+ 1
-    func random(_ n: UInt64) -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return (state >> 33) % n
-    }
+    var generator = Seeded(state: UInt64(seed))
+    func random(_ n: UInt64) -> UInt64 { generator.below(n) }
     func some() -> Pages.Resident {
       var resident = Pages.Resident()
       var at: UInt64 = 0

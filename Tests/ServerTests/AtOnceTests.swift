@@ -1,22 +1,11 @@
 import Beancounters
 import CLinux
 import Command
+import TestSupport
 import Testing
 import Wire
 
 @testable import Server
-
-/// SplitMix64: small, and the same on every machine.
-private struct Random: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-}
 
 /// A leaf below a root, with members whose pages are ordinary memory and whose processes sleep.
 private final class World {
@@ -124,7 +113,7 @@ private final class World {
     }
     var atOnce = 0
     for seed in 0..<20 {
-      var random = Random(state: UInt64(seed * 10 + members))
+      var random = Seeded(state: UInt64(seed * 10 + members))
       let barriers = (Int64.random(in: 20...3000, using: &random), Int64.random(in: 20...3000, using: &random))
       let (short, whole) = (try World(pids: pids, barriers: barriers), try World(pids: pids, barriers: barriers))
       for step in 0..<300 {

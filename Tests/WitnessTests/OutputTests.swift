@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Witness
@@ -131,19 +132,6 @@ private let holdings: [Holding] = [
     #expect(said[0] == "50 0.96 0.94 0.84 47 48")
     #expect(said[1] == "main 1,all 1,load 1,open 0.8936170212765957")
     #expect(try JSONDecoder().decode(String.self, from: Data(said[2].utf8)) == hostile.function)
-  }
-}
-
-/// The same numbers every time.
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-  /// SplitMix64 (Steele, Lea, Flood 2014).
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
   }
 }
 
