@@ -8,27 +8,23 @@ extension Accounting {
   private static let mostBirths: Int64 = 4
 
   /// A fork under way copies the lease of its parent, as it is or as it was when the fork began.
-  func booked(_ member: Member) -> Int64 { member.lease + underWay(member) * member.copied }
-
-  /// Booked and not in the books as a member of its own: children that came ahead of their note are.
-  func underWay(_ member: Member) -> Int64 {
-    guard member.births > 0, !member.ahead.isEmpty else { return member.births }
-    return max(0, member.births - Int64(member.ahead.count { members[$0]?.isZombie == false }))
-  }
+  func booked(_ member: Member) -> Int64 { member.lease + member.births * member.copied }
 
   func settleLease(_ pid: Int32) {
     guard leased, let member = members[pid], !member.isZombie else { return }
-    if underWay(member) == 0 { members[pid]?.copied = member.lease }
+    if member.births == 0 { members[pid]?.copied = member.lease }
     put(member.slot, .privvmpages, to: booked(members[pid] ?? member))
   }
 
   /// No child can begin without asking; what was not used is room again.
   func takeBirths(_ pid: Int32) {
     guard let member = members[pid], member.births > 0, let page = member.page else { return }
-    let spare = Int64(bc_exchange32(bc_page_births(page), 0))
+    // Below 0 so many that are under way have been spent already, and it stays.
+    var seen = bc_load32(bc_page_births(page))
+    while seen > 0, !bc_cas32(bc_page_births(page), seen, 0) { seen = bc_load32(bc_page_births(page)) }
     // A corrupted word is worth nothing, so it costs only this member.
-    guard spare > 0, spare <= member.births else { return }
-    members[pid]?.births -= spare
+    guard seen > 0, Int64(seen) <= member.births else { return }
+    members[pid]?.births -= Int64(seen)
     settleLease(pid)
   }
 
@@ -62,6 +58,22 @@ extension Accounting {
     settleLease(pid)
   }
 
+  /// A child is found ahead of its note, and has a lease in the books itself: a birth is spent for it at once, also in the page.
+  /// What comes back with the note, or from it when its parent has reaped the child, is then none (Tests/Model/births.pml).
+  func spendBirth(for child: Int32, of pid: Int32) {
+    guard leased, let member = members[pid], member.births > 0, let page = member.page else { return }
+    members[child]?.hasSpentBirth = true
+    members[pid]?.births -= 1
+    _ = bc_add32(bc_page_births(page), -1)
+    settleLease(pid)
+  }
+
+  /// … and the note of that child has come.
+  func noteSpentBirth(of pid: Int32) {
+    guard let page = members[pid]?.page else { return }
+    _ = bc_add32(bc_page_births(page), 1)
+  }
+
   // MARK: Births that are asked for
 
   /// Before a fork: the child's copy of the memory is charged, HARD.
@@ -76,8 +88,16 @@ extension Accounting {
       let ample = share(.privvmpages) >= 2 * Accounting.headRoom ? Accounting.headRoom : 0
       for lease in [max(member.lease, ample), member.lease, min(member.lease, now + Accounting.slack), now] where lease >= now {
         guard fits(member, lease: lease, copied: lease) else { continue }
-        lend(pid, lease: lease, copied: lease, limit: lease)
-        recallAbove(pid)
+        var has = lease
+        if lease < member.lease {
+          setLimit(pid, lease)
+          has = max(lease, dataPages(member))  // another of its threads may have been quicker
+          guard fits(member, lease: has, copied: has) else {
+            setLimit(pid, member.limit)
+            continue
+          }
+        }
+        lend(pid, lease: has, copied: has, limit: has)
         return .granted
       }
     }
@@ -104,7 +124,7 @@ extension Accounting {
     // The parent has more than half: what is left is the child's, although it copies a higher limit. It is held to its share
     // as soon as it is seen.
     let rest = free(member) - now - Accounting.spawnPages
-    guard rest > 0, rest >= need ?? 0, underWay(member) == 0 else { return lent > 0 ? .later : .denied }
+    guard rest > 0, rest >= need ?? 0, member.births == 0 else { return lent > 0 ? .later : .denied }
     members[pid]?.isLent = true
     members[pid]?.saysHello = true
     lend(pid, lease: now + Accounting.spawnPages, copied: rest, limit: now + Accounting.spawnPages)
@@ -118,14 +138,14 @@ extension Accounting {
 
   /// Whether one more child that copies so much can be booked.
   private func fits(_ member: Member, lease: Int64, copied: Int64) -> Bool {
-    let others = underWay(member)
+    let others = member.births
     return lease + (others + 1) * max(copied, others > 0 ? member.copied : 0)
       <= free(member)
   }
 
   /// The most that one more child could copy, while its parent keeps what it has.
   private func mostToCopy(_ member: Member, _ now: Int64) -> Int64 {
-    let others = underWay(member)
+    let others = member.births
     let most = free(member) / (2 + others)
     return most < now || (others > 0 && most < member.copied) ? 0 : most
   }
@@ -133,7 +153,7 @@ extension Accounting {
   /// One more is under way, and the limit to be copied is set.
   private func lend(_ pid: Int32, lease: Int64, copied: Int64, limit: Int64) {
     guard let member = members[pid] else { return }
-    let others = underWay(member)
+    let others = member.births
     members[pid]?.births += 1
     members[pid]?.lease = lease
     members[pid]?.lent = copied

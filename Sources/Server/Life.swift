@@ -40,6 +40,7 @@ extension Accounting {
     }
     if leased {
       adoptLease(pid, parent: parent, isCopy: noted && execPath == nil)
+      if members[pid]?.aheadOf == parent { spendBirth(for: pid, of: parent) }
       settleLease(parent)
     }
     if members[parent]?.isSealed == true { becomeSealed(pid) }
@@ -222,7 +223,6 @@ extension Accounting {
     members[pid]?.dropPage(host.pages)
     members[pid]?.isZombie = true
     members[pid]?.pendingForks = 0
-    if let parent = member.aheadOf { settleLease(parent) }
     if moved || !Procfs.exists(pid) { reaped(pid) }
   }
 
@@ -251,10 +251,7 @@ extension Accounting {
     root.inTree -= 1
     host.pages.forgetInodes(member.pages)
     member.end()
-    if let parent = member.aheadOf {
-      members[parent]?.ahead.remove(pid)
-      settleLease(parent)
-    }
+    if let parent = member.aheadOf { members[parent]?.ahead.remove(pid) }
     obtained.forget(pid)
     sightings.forget(pid)
     watch.forget(pid)

@@ -69,10 +69,12 @@ extension Accounting {
     if let announced = members[parent], announced.isLent, announced.lent < lease {
       return setLease(pid, max(dataPages(member), announced.lent))
     }
-    members[pid]?.lease = lease
+    // While its parent's was lowered, the parent may have had more.
+    let has = max(lease, dataPages(member))
+    members[pid]?.lease = has
     members[pid]?.limit = lease
-    members[pid]?.copied = lease
-    put(member.slot, .privvmpages, to: lease)
+    members[pid]?.copied = has
+    put(member.slot, .privvmpages, to: has)
   }
 
   func startsLoading(_ pid: Int32) {
@@ -92,7 +94,7 @@ extension Accounting {
       one.members.values.reduce(sum) { sum, member in
         if member.isZombie || member.pid == asker { return sum }
         let unused = one.isLoading(member) || one.isStarting(member) ? max(0, member.lease - one.dataPages(member) - Accounting.slack) : 0
-        return sum + unused + one.underWay(member) * member.copied
+        return sum + unused + member.births * member.copied
       }
     }
   }

@@ -100,6 +100,8 @@ struct Member {
   var ahead: Set<Int32> = []
   /// The parent that it joined ahead of, which has its unit of numproc.
   var aheadOf: Int32?
+  /// … and whose birth was spent for it when it was found.
+  var hasSpentBirth = false
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
   var lookedAt = 0

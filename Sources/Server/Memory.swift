@@ -90,7 +90,7 @@ extension Accounting {
   func setLease(_ pid: Int32, _ pages: Int64) {
     guard let member = members[pid] else { return }
     setLimit(pid, pages)
-    let copied = underWay(member) == 0 ? pages : max(member.copied, pages)
+    let copied = member.births == 0 ? pages : max(member.copied, pages)
     members[pid]?.lease = pages
     members[pid]?.copied = copied
     put(member.slot, .privvmpages, to: booked(members[pid]!))
@@ -137,7 +137,7 @@ extension Accounting {
     guard leased, let member = members[pid] else { return .unchanged }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
-    let factor = 1 + underWay(member)
+    let factor = 1 + member.births
     func room() -> Int64 { self.room(.privvmpages, .hard) / factor }
     // With chance in it, so that no rhythm of the program decides who asks (Obtained).
     let more = max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)

@@ -54,7 +54,6 @@ extension Accounting {
 
   /// The parent's unit for a child becomes the child's, or comes back.
   func noted(_ pid: Int32, child: Int32, path: String?, isBooked: Bool) {
-    if isBooked { born(of: pid) }
     defer { if isBooked { offerBirths(pid) } }
     var child = child
     // A number of another namespace is some other process's here.
@@ -63,7 +62,8 @@ extension Accounting {
     }
     if members[pid]?.ahead.remove(child) != nil, let own = members[child], let parent = members[pid] {
       members[child]?.aheadOf = nil
-      settleLease(pid)
+      if isBooked, own.hasSpentBirth { noteSpentBirth(of: pid) } else if isBooked { born(of: pid) }
+      members[child]?.hasSpentBirth = false
       // It runs no image.
       if path == nil, own.page == nil, own.execPath == nil { members[child]?.loadingSince = nil }
       if ledger.granted(parent.slot, .numproc) > 0 {
@@ -75,6 +75,7 @@ extension Accounting {
       }
       return
     }
+    if isBooked { born(of: pid) }
     if child > 0, host.owner[child] == nil, isOurs(child), adopt(child, parent: pid, execPath: path, noted: true) { return }
     if child > 0, host.owner[child] == nil { noteIfUncoverable(child, path) }  // it has been and gone
     if let slot = members[pid]?.slot, ledger.granted(slot, .numproc) > 0 {
@@ -89,7 +90,6 @@ extension Accounting {
   /// A child that joined ahead has a unit of its own from now on.
   private func leaveParent(_ parent: Int32, _ child: Int32) {
     members[parent]?.ahead.remove(child)
-    settleLease(parent)
     guard let member = members[child] else { return }
     members[child]?.aheadOf = nil
     if kill(child, 0) != 0, clinux_errno() == ESRCH { return ended(child) }

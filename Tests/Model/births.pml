@@ -7,10 +7,6 @@
 //   -DDENIALS    denial and later are looked at too
 //   -DM_…        one defect, for which there must be a counterexample (Tests/Model/check --mutants)
 //
-// Three of the defects are what the code does as of this writing, the model without them is what it should do:
-// M_WHOEVER_IS_AHEAD_IS_DEDUCTED (Births.underWay), M_ADOPTED_AT_ITS_LIMIT (Loading.adoptLease), M_LENT_UNSEEN (Births.lend
-// followed by recallAbove).
-//
 // Laws:
 //   bound    what processes have, and may take without asking, is within the barrier
 //   low      … and no more than is granted: the kernel holds each to the greater of its limit and what it has
