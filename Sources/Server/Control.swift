@@ -58,7 +58,7 @@ final class Control {
       guard words.count == 2, let resource = Resource(name: words[1]) else {
         throw Host.Refusal(text: "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))")
       }
-      return #"{"holders":\#(Report.array(one.holders(resource)))}"# + "\n"
+      return #"{"reading":\#(one.stacksUnderWay),"holders":\#(Report.array(one.holders(resource)))}"# + "\n"
     case "mark":
       try first().setMark()
       return ok

@@ -21,6 +21,8 @@ private struct Held: Decodable {
     var stacks: [Place]
   }
   var holders: [Holder]
+  /// Stacks that are being read still.
+  var reading: Int
 }
 
 extension RealPrograms {
@@ -55,13 +57,15 @@ extension RealPrograms {
         ])
         let input = open("\(blaming.scratch.path)/in", O_WRONLY)
         try b.until("ready") { b.output.contains("ready") }
-        var held = Held.Holder(pid: 0, amount: 0, items: [], stacks: [])
+        var held = Held.Holder(pid: 0, amount: 0, items: [], stacks: []), lastChange = Date()
         try b.until("stacks", 10) {
           guard let data = try? bcctl("holders", "x\(run)", "numfile", "--json").data,
             let all = try? JSONDecoder().decode(Held.self, from: data), let one = all.holders.first
           else { return false }
-          defer { held = one }
-          return one.stacks.reduce(0) { $0 + $1.points } == held.stacks.reduce(0) { $0 + $1.points } && !one.stacks.isEmpty
+          // A point is its file's once a look has found that still there.
+          if one.stacks.map(\.points) != held.stacks.map(\.points) { lastChange = Date() }
+          held = one
+          return all.reading == 0 && !one.stacks.isEmpty && Date().timeIntervalSince(lastChange) > 0.2
         }
         #expect(held.amount == rounds * 13 + 1)  // and the FIFO
         total += Double(held.amount)
