@@ -62,12 +62,22 @@ extension RealPrograms {
       try r.refused("physpages", errno: "ENOMEM")
     }
 
+    /// Pages are counted while somebody needs it; then leases grow in large steps again, and few ask.
+    @Test func itGoesBackToTheFastWay() throws {
+      let r = try limited("back", "100", "10000")
+      #expect(r.ended.number("child") == 0 && r.ended.number("steps") == 10000)
+      r.within()
+      let switches = try #require(r.report.switches)
+      #expect((switches["toSlow"] ?? 0) >= 1 && switches["toFast"] == switches["toSlow"])
+      #expect(r.report.requests < 9000)
+    }
+
     @Test func withoutALimitNothingIsLeased() throws {
       let limits = try bcrun(["--physpages", "0:unlimited"], [tool("cat"), "/proc/self/limits"])
       let bare = try run([tool("cat"), "/proc/self/limits"])
       func data(_ text: String) -> Substring? { text.split(separator: "\n").first { $0.hasPrefix("Max data size") } }
       #expect(data(limits.ended.output) == data(bare.output))
-      try limits.within()
+      limits.within()
     }
 
     /// A limit that is set, lowered and lifted while it runs.

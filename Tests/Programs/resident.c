@@ -67,6 +67,19 @@ static void forked(int mine, int more) {
   printf("child %d\n", waitpid(child, &status, 0) == child ? status : -1);
 }
 
+// One that needs pages to be counted, and then, when it has gone, small steps that do not.
+static void back(int reserved, int steps) {
+  if (fork() == 0) {
+    while (reserved-- > 0 && piece(0)) {}
+    _exit(reserved >= 0);
+  }
+  int status, n = 0;
+  wait(&status);
+  for (; n < steps; n++)
+    if (mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) break;
+  printf("child %d\nsteps %d\n", status, n);
+}
+
 // Two that grow side by side; each stays until both were refused.
 static void pair(void) {
   static char *pieces[4096];
@@ -96,6 +109,7 @@ int main(int argc, char **argv) {
   if (!strcmp(what, "grow")) grow();
   else if (!strcmp(what, "heap")) heap();
   else if (!strcmp(what, "fork")) forked(a, b);
+  else if (!strcmp(what, "back")) back(a, b);
   else if (!strcmp(what, "pair")) pair();
   else if (!strcmp(what, "steps")) { // one MiB for each line that is read
     for (char line[16]; fgets(line, sizeof line, stdin);) printf("%s\n", piece(1) ? "got" : "refused");
