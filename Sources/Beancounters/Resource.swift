@@ -83,9 +83,9 @@ public enum Resource: Int, CaseIterable, Sendable {
   /// The rows of socket buffers: counted by the kernel, and their bounds held where a socket is made or its buffers grow.
   public static let buffers: [Resource] = [.tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf]
 
-  /// The rows whose bounds are acted on: those charged, socket buffers, and the two guarantees.
+  /// The rows whose bounds are acted on: those charged, socket buffers, the limit of physpages, and the two guarantees.
   public static let enforced = allCases.filter {
-    charged.contains($0) || buffers.contains($0) || [.vmguarpages, .oomguarpages].contains($0)
+    charged.contains($0) || buffers.contains($0) || [.physpages, .vmguarpages, .oomguarpages].contains($0)
   }
 
   /// Rows whose barrier is no bound: it guarantees something, or is 0 in every configuration and compared with nothing.

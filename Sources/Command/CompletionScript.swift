@@ -90,7 +90,7 @@ extension LongOption {
     case .profile: Profile.allCases.map(\.rawValue)
     case .reportFormat: ["text", "json", "kv"]
     case .failOn: ["denial", "barrier", "uncovered"]
-    case .torture: Resource.enforced.map(\.name)
+    case .torture: TortureRound.resources.map(\.name)
     case .onServerLoss: ["deny", "allow"]
     case .errno: ["posix", "openvz"]
     default: []

@@ -53,6 +53,9 @@ public let helpText = """
   Known, but not enforced by this version (see --best-effort):
   \(optionList(Resource.allCases.filter { !Resource.enforced.contains($0) }))
 
+  The limit of physpages refuses growth of private memory, not the touching of
+  what is mapped already; its barrier bounds nothing.
+
   Sizes: K M G T P(ages) B, base 1024, as 1.5G; a bare number is in the
   resource's own unit: items (num*), pages (*pages, --memory) or bytes.
   num* takes whole numbers only. unlimited, max, infinity or -1 is no bound.

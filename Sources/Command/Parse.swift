@@ -101,7 +101,7 @@ private struct OptionReader {
       guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
       if !options.failOn.contains(event) { options.failOn.append(event) }
     case .fail:
-      guard let (resource, rule) = Injection.read(value), Resource.enforced.contains(resource), rule != .survey else { throw unreadable(found) }
+      guard let (resource, rule) = Injection.read(value), TortureRound.resources.contains(resource), rule != .survey else { throw unreadable(found) }
       options.failures[resource] = rule
     case .torture:
       guard let resources = TortureRound.read(resources: value) else { throw unreadable(found) }

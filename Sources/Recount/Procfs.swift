@@ -43,6 +43,15 @@ public enum Procfs {
     status(pid, "VmData").map { $0 * 1024 / pageSize }
   }
 
+  /// Pages of address space that a process has mapped, of all kinds, and those in RAM, shared ones in full (proc(5) statm). Since
+  /// Linux 6.2 the second may be off by some 32 pages for each processor and kind (percpu counters). nil when it has gone.
+  public static func pagesMapped(_ pid: Int32) -> (all: Int64, resident: Int64)? {
+    guard let fields = read("/proc/\(pid)/statm", limit: 256)?.split(separator: " "), fields.count > 1, let all = Int64(fields[0]),
+      let resident = Int64(fields[1])
+    else { return nil }
+    return (all, resident)
+  }
+
   /// Pages of a process in memory, and swapped out (proc(5) status: RssAnon, RssFile, RssShmem, VmSwap).
   public struct Resident: Sendable {
     public var anonymous, file, shared, swapped: Int64

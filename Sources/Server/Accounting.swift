@@ -57,6 +57,7 @@ public final class Accounting {
   /// done for whoever would be refused, and now and then at a tick for a maximum, while nobody waits.
   var locksRest = Rest()
   var memoryRest = Rest()
+  var physical = PhysicalLimit()
   var bufferLook = BufferLook()
   /// Rows that the last look found beyond their bound.
   var beyond: Set<Resource> = []
@@ -156,7 +157,8 @@ public final class Accounting {
 
   /// What could still be charged here, and at every level above.
   func room(_ resource: Resource, _ severity: Severity) -> Int64 {
-    upwards.reduce(Bounds.unlimited) { min($0, $1.ledger.room(resource, severity)) }
+    // A lease has a number also where physpages alone is bounded.
+    upwards.reduce(resource == .privvmpages ? Accounting.mostLeased : Bounds.unlimited) { min($0, $1.ledger.room(resource, severity)) }
   }
 
   /// Whether some level bounds it.

@@ -115,6 +115,9 @@ extension Accounting {
       case .granted: break
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .unchanged: answer.flags |= UInt32(BC_ANSWER_UNCHANGED)
+      case .full(let level):
+        answer.error = ENOMEM
+        deny(.physpages, by: level, pid: pid, error: ENOMEM, asked, amount: pages(request.amount))
       case .denied:
         answer.error = ENOMEM
         observeMemory()
@@ -125,7 +128,7 @@ extension Accounting {
       // A child of vfork is known to be about to ask by itself.
       let need = isMuted(pid) ? nil : detail.isEmpty ? 0 : root.known[UInt64(bitPattern: request.want)]
       switch isImage ? reserveImage(pid, known: need) : reserveCopy(pid) {
-      case .granted, .unchanged: offerBirths(pid)
+      case .granted, .unchanged, .full: offerBirths(pid)
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .denied:
         answer.error = ENOMEM

@@ -51,6 +51,9 @@ extension Accounting {
     }
   }
 
+  /// … of memory, which physpages may be short of too.
+  var leaseShare: Int64 { min(share(.privvmpages), physicalShare) }
+
   /// A child is about to be a member, or has been and gone.
   func born(of pid: Int32) {
     guard let member = members[pid], member.births > 0 else { return }
@@ -85,7 +88,7 @@ extension Accounting {
       let now = dataPages(member)
       // The child inherits the lease as it stands: where room is ample it is enough for an image, which then need not ask;
       // where room is short, it is kept small while the fork lasts.
-      let ample = share(.privvmpages) >= 2 * Accounting.headRoom ? Accounting.headRoom : 0
+      let ample = leaseShare >= 2 * Accounting.headRoom ? Accounting.headRoom : 0
       for lease in [max(member.lease, ample), member.lease, min(member.lease, now + Accounting.slack), now] where lease >= now {
         guard fits(member, lease: lease, copied: lease) else { continue }
         var has = lease

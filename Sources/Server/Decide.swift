@@ -139,7 +139,7 @@ extension Accounting {
       }
       if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 { recallMemory(except: 0) }
       if resource == .oomguarpages { observe() }
-      if resource == .privvmpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
+      if resource == .privvmpages || resource == .physpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
       tellIfOver(resource)
     }
     host.state?.save(self)

@@ -11,7 +11,10 @@ extension Accounting {
   static let slack: Int64 = 256
   static let machinePages = Int64(sysconf(Int32(_SC_PHYS_PAGES)))
 
-  public var leased: Bool { isBounded(.privvmpages) }
+  /// More than an address space has, and far from where sums overflow.
+  static let mostLeased: Int64 = 1 << 44
+
+  public var leased: Bool { isBounded(.privvmpages) || limitsPhysical }
   private var memoryCeiling: Int64 {
     upwards.reduce(Bounds.unlimited) { min($0, $1.ledger.ceiling(.privvmpages, .hard)) }
   }
@@ -128,7 +131,11 @@ extension Accounting {
     }
   }
 
-  enum MemoryAnswer { case granted, unchanged, denied, later }
+  enum MemoryAnswer {
+    case granted, unchanged, denied, later
+    /// Denied by the limit of physpages of that level.
+    case full(Accounting)
+  }
 
   /// `least` pages more than the member has now must fit, `want` would be comfortable.
   func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity) -> MemoryAnswer {
@@ -138,24 +145,27 @@ extension Accounting {
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
     let factor = 1 + member.births
-    func room() -> Int64 { self.room(.privvmpages, .hard) / factor }
+    let physical = physicalRoom(pid, want: now + want - member.lease)
+    func room() -> Int64 { min(self.room(.privvmpages, .hard) / factor, physical.pages) }
     // With chance in it, so that no rhythm of the program decides who asks (Obtained).
-    let more = max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
+    let more = physical.isSlow ? 0 : max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
     let comfortable = now + want + more / 2 + Int64.random(in: 0...more)
     let need = now + least - member.lease
-    if room() < max(need, now + want - member.lease) { recallMemory(except: pid) }
+    if self.room(.privvmpages, .hard) / factor < max(need, now + want - member.lease) { recallMemory(except: pid) }
     let lease = min(comfortable, member.lease + max(0, room()))
     guard lease > member.lease, lease >= now + least else {
       // SOFT is held to the limit alone, and gets what it needs and no more.
-      let beyond = min(now + want, member.lease + max(0, self.room(.privvmpages, .soft) / factor))
+      let beyond = min(now + want, member.lease + max(0, min(self.room(.privvmpages, .soft) / factor, physical.pages)))
       if severity == .soft, beyond > member.lease, beyond >= now + least {
         setLease(pid, beyond)
+        grewPhysically(beyond - member.lease)
         noteBarrier(.privvmpages, pid, .soft)
         return .granted
       }
       // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through and left out (design
       // §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all of its own so.
       guard noReserve, least > Accounting.machinePages else {
+        if least > 0, physical.pages < self.room(.privvmpages, .hard) / factor, let full = physical.level { return .full(full) }
         return least == 0 ? .unchanged : onLoan(toOthersThan: pid) > 0 ? .later : .denied
       }
       members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)
@@ -163,6 +173,7 @@ extension Accounting {
       return .granted
     }
     setLease(pid, lease)
+    grewPhysically(lease - member.lease)
     sample(.privvmpages, pid, lease - member.lease, had: member.lease)
     let others = observeMemory() - now
     if least > 0, want == least { saw(.privvmpages, held: others + now + least) }
@@ -201,7 +212,7 @@ extension Accounting {
     // What it has comes back first: it is room for all.
     members[pid]?.lease = least
     settleLease(pid)
-    let more = min(Accounting.headRoom - least, share(.privvmpages))
+    let more = min(Accounting.headRoom - least, leaseShare)
     setLease(pid, least + max(0, more))
     recallAbove(pid)
   }

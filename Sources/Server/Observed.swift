@@ -3,7 +3,7 @@ internal import CLinux
 internal import Command
 internal import Recount
 
-/// The rows that user space can see and not refuse: no call passes by, so the kernel is looked at. A look is dear
+/// The rows that user space can see and not refuse (of physpages, all but growth: PhysicalLimit): no call passes by, so the kernel is looked at. A look is dear
 /// (page tables are walked, descriptors read, all sockets of the machine listed), so there are few.
 struct Observed {
   /// In the order of the rows. numiptent is not among them: who may not change the tables may not read them either, and

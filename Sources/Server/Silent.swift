@@ -24,8 +24,9 @@ extension Accounting {
   func keepAhead() {
     lookAtSilent()
     guard leased else { return }
-    let silent = silent.filter { $0.page.map { $0.pointee.raw_calls == BC_RAW_ALWAYS.rawValue } ?? true }.map(\.pid)
+    let silent = silent.filter(cannotAsk).map(\.pid)
     guard !silent.isEmpty else { return }
+    let physical = physicalAhead()
     for pid in silent {
       takeBirths(pid)
       bookBeyond(pid)
@@ -34,8 +35,18 @@ extension Accounting {
       for pid in silent where unused(pid) > 2 * Accounting.slack { halve(pid) }
     }
     let share = max(0, room(.privvmpages, .hard)) / Int64(silent.count)
-    guard share > 0 else { return }
-    for pid in silent { setLease(pid, (members[pid]?.lease ?? 0) + share) }
+    guard share > 0 || physical < Bounds.unlimited else { return }
+    for pid in silent {
+      guard let member = members[pid] else { continue }
+      let most = physical == Bounds.unlimited ? physical : dataPages(member) + physical / Int64(silent.count)
+      setLease(pid, min(member.lease + share, most))
+      if most < Bounds.unlimited { recallAbove(pid) }
+    }
+  }
+
+  /// More memory, that is: what it has of other things is only counted.
+  func cannotAsk(_ member: Member) -> Bool {
+    member.page.map { $0.pointee.raw_calls == BC_RAW_ALWAYS.rawValue } ?? (member.coverage == .uncovered)
   }
 
   private func unused(_ pid: Int32) -> Int64 { members[pid].map { $0.lease - dataPages($0) } ?? 0 }

@@ -171,6 +171,7 @@ struct Report {
   var denials: [Denial] = []
   var uncovered: [(executable: String, reason: String)] = []
   var requests = -1
+  var switches: [String: Int]?
   var code: Int?
   var signal: Int?
 
@@ -199,6 +200,7 @@ struct Report {
       ($0["executable"] as? String ?? "", $0["reason"] as? String ?? "")
     }
     requests = (all["server"] as? [String: Any])?["requests"] as? Int ?? -1
+    switches = (all["server"] as? [String: Any])?["switches"] as? [String: Int]
     code = (all["exit"] as? [String: Any])?["code"] as? Int
     signal = (all["exit"] as? [String: Any])?["signal"] as? Int
   }
