@@ -157,8 +157,9 @@ public final class Accounting {
 
   /// What could still be charged here, and at every level above.
   func room(_ resource: Resource, _ severity: Severity) -> Int64 {
-    // A lease has a number also where physpages alone is bounded.
-    upwards.reduce(resource == .privvmpages ? Accounting.mostLeased : Bounds.unlimited) { min($0, $1.ledger.room(resource, severity)) }
+    // A lease has a number also where physpages alone is bounded, and none grows by more than that at once.
+    let most = resource == .privvmpages ? physicalMost ?? Accounting.mostLeased : Bounds.unlimited
+    return upwards.reduce(most) { min($0, $1.ledger.room(resource, severity)) }
   }
 
   /// Whether some level bounds it.

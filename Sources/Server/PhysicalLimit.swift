@@ -31,7 +31,10 @@ extension Accounting {
     return limit == Bounds.unlimited ? nil : limit
   }
 
-  var limitsPhysical: Bool { upwards.contains { $0.physicalLimit != nil } }
+  var limitsPhysical: Bool { physicalMost != nil }
+
+  /// The least of the limits here and above.
+  var physicalMost: Int64? { upwards.compactMap(\.physicalLimit).min() }
 
   /// Room for a lease to grow, at every level: at least `want`, or as much as there is after a recount. *Fast*: no page is
   /// looked at while all that is mapped fits, and leases grow in large steps. *Slow*: what is in RAM is estimated, counted
