@@ -1,4 +1,5 @@
-/// A barrier and a limit, in the resource's own unit. `Int64.max` is no bound (the kernels' LONG_MAX).
+/// A barrier and a limit, in the resource's own unit. `Int64.max` is no bound (the kernels'
+/// LONG_MAX).
 public struct Bounds: Equatable, Sendable {
   public static let unlimited: Int64 = .max
 
@@ -12,8 +13,9 @@ public struct Bounds: Equatable, Sendable {
 
   public var isUnlimited: Bool { barrier == Bounds.unlimited && limit == Bounds.unlimited }
 
-  /// The most that may be held after a charge of `severity`: HARD looks at the barrier and the limit, SOFT at the
-  /// limit alone, FORCE at neither (kernel/ub/beancounter.c, `__charge_beancounter_locked`).
+  /// The most that may be held after a charge of `severity`: HARD looks at the barrier and the
+  /// limit, SOFT at the limit alone, FORCE at neither (kernel/ub/beancounter.c,
+  /// `__charge_beancounter_locked`).
   public func ceiling(_ severity: Severity) -> Int64 {
     switch severity {
     case .hard: min(barrier, limit)

@@ -1,11 +1,14 @@
-/// Resident pages shared out among the beancounters that have them, by the halving rule of the OpenVZ kernels (RSS fractions,
-/// 2.6.18 kernel/ub/ub_page_bc.c): 1; ½ ½; ½ ¼ ¼; ¼ ¼ ¼ ¼. An arrival halves the share of one other holder only, so that it
-/// costs the same however many there are. Pure: no I/O, no clock.
+/// Resident pages shared out among the beancounters that have them, by the halving rule of the
+/// OpenVZ kernels (RSS fractions, 2.6.18 kernel/ub/ub_page_bc.c): 1; ½ ½; ½ ¼ ¼; ¼ ¼ ¼ ¼. An
+/// arrival halves the share of one other holder only, so that it costs the same however many there
+/// are. Pure: no I/O, no clock.
 ///
-/// Laws: the shares of a page add up to exactly 1; along its list, from the head, they halve at most once and never grow.
+/// Laws: the shares of a page add up to exactly 1; along its list, from the head, they halve at
+/// most once and never grow.
 ///
-/// A page with one holder, which is nearly every page, is 16 bytes in a hash table; the lists of the others are rings in a
-/// pool, 20 bytes a holder, and 12 in the table that finds a holder on its ring.
+/// A page with one holder, which is nearly every page, is 16 bytes in a hash table; the lists of
+/// the others are rings in a pool, 20 bytes a holder, and 12 in the table that finds a holder on
+/// its ring.
 public struct Fractions: Sendable {
   /// A page by what it is, not by who maps it: an index in pages into a file.
   public struct Page: Hashable, Sendable {
@@ -29,7 +32,8 @@ public struct Fractions: Sendable {
 
   private struct Key: Hashable { var device: UInt64, inode: UInt64 }
 
-  /// One holder's entry on a page's ring: what it has is 2^-shift, however many of its processes map the page.
+  /// One holder's entry on a page's ring: what it has is 2^-shift, however many of its processes
+  /// map the page.
   private struct Share {
     var holder: UInt16
     var shift: UInt8
@@ -79,7 +83,8 @@ public struct Fractions: Sendable {
     return File(number: number)
   }
 
-  /// Forgets a file of which no page is held; its number may then be another's. False, and nothing done, while one is.
+  /// Forgets a file of which no page is held; its number may then be another's. False, and nothing
+  /// done, while one is.
   @discardableResult public mutating func forget(_ file: File) -> Bool {
     let i = Int(file.number)
     guard i < keys.count, files[keys[i]] == file.number, pagesOf[i] == 0 else { return false }
@@ -88,8 +93,8 @@ public struct Fractions: Sendable {
     return true
   }
 
-  /// What the beancounter has, in units of 2^-24 of a page: exact, since no share is smaller than that
-  /// (a page would need more than 2^24 holders).
+  /// What the beancounter has, in units of 2^-24 of a page: exact, since no share is smaller than
+  /// that (a page would need more than 2^24 holders).
   public func held(_ holder: Holder) -> UInt64 { holder < units.count ? units[holder] : 0 }
 
   /// Whole pages, rounded down, as the kernels showed them.
@@ -101,7 +106,9 @@ public struct Fractions: Sendable {
   /// The shares of a page from the head of its list: who, and the exponent s of its 2^-s.
   public func shares(_ page: Page) -> [(holder: Holder, shift: Int, count: Int)] {
     guard let record = records[page] else { return [] }
-    guard record.count == Record.shared else { return [(Int(record.holderOrHead), 0, Int(record.count))] }
+    guard record.count == Record.shared else {
+      return [(Int(record.holderOrHead), 0, Int(record.count))]
+    }
     var found: [(holder: Holder, shift: Int, count: Int)] = []
     var at = record.holderOrHead
     repeat {
@@ -112,7 +119,8 @@ public struct Fractions: Sendable {
     return found
   }
 
-  /// One more process of `holder` has the page. The first one takes half of what the head of the list has.
+  /// One more process of `holder` has the page. The first one takes half of what the head of the
+  /// list has.
   public mutating func add(_ page: Page, to holder: Holder) {
     precondition(holder >= 0 && holder < 65_536, "a holder is a number from 0 to 65 535")
     if holder >= units.count { units += Array(repeating: 0, count: holder + 1 - units.count) }
@@ -141,7 +149,8 @@ public struct Fractions: Sendable {
     }
   }
 
-  /// One process of `holder` less has the page; the last one gives its share back. False, and nothing done, when none had.
+  /// One process of `holder` less has the page; the last one gives its share back. False, and
+  /// nothing done, when none had.
   @discardableResult public mutating func remove(_ page: Page, from holder: Holder) -> Bool {
     guard var record = records[page] else { return false }
     if record.count != Record.shared {
@@ -154,7 +163,8 @@ public struct Fractions: Sendable {
       }
       return true
     }
-    guard let small = UInt16(exactly: holder), let at = places[Place(page: page, holder: small)] else { return false }
+    guard let small = UInt16(exactly: holder), let at = places[Place(page: page, holder: small)]
+    else { return false }
     pool[Int(at)].count -= 1
     if pool[Int(at)].count == 0 { leave(page, at, head: record.holderOrHead) }
     return true
@@ -179,7 +189,8 @@ public struct Fractions: Sendable {
     records[page] = Record(holderOrHead: after, count: Record.shared)
   }
 
-  /// What leaves is given to the tail, which has the least; to two of them where what left was twice as big.
+  /// What leaves is given to the tail, which has the least; to two of them where what left was
+  /// twice as big.
   private mutating func leave(_ page: Page, _ at: UInt32, head: UInt32) {
     let gone = pool[Int(at)]
     units[Int(gone.holder)] -= Fractions.unitsPerPage >> UInt64(gone.shift)
@@ -204,7 +215,9 @@ public struct Fractions: Sendable {
     freeShares.append(head)
   }
 
-  private mutating func newShare(_ page: Page, _ holder: UInt16, shift: UInt8, count: UInt32) -> UInt32 {
+  private mutating func newShare(_ page: Page, _ holder: UInt16, shift: UInt8, count: UInt32)
+    -> UInt32
+  {
     let share = Share(holder: holder, shift: shift, count: count, next: 0, previous: 0)
     let at: UInt32
     if let free = freeShares.popLast() {
@@ -220,15 +233,20 @@ public struct Fractions: Sendable {
 }
 
 extension Fractions {
-  /// A run of pages that one process has, as scans of page tables give them: `count` pages from `index` on.
+  /// A run of pages that one process has, as scans of page tables give them: `count` pages from
+  /// `index` on.
   public mutating func add(_ file: File, from index: UInt32, count: UInt32, to holder: Holder) {
     for i in index..<(index + count) { add(Page(file: file, index: i), to: holder) }
   }
 
   /// The same run gone. How many of them the holder did not have.
-  @discardableResult public mutating func remove(_ file: File, from index: UInt32, count: UInt32, from holder: Holder)
+  @discardableResult public mutating func remove(
+    _ file: File, from index: UInt32, count: UInt32, from holder: Holder
+  )
     -> Int
   {
-    (index..<(index + count)).reduce(0) { $0 + (remove(Page(file: file, index: $1), from: holder) ? 0 : 1) }
+    (index..<(index + count)).reduce(0) {
+      $0 + (remove(Page(file: file, index: $1), from: holder) ? 0 : 1)
+    }
   }
 }

@@ -1,8 +1,9 @@
-/// The books of one beancounter: what is out to each member, against the bounds. Pure: no I/O, no clock, no process ids.
+/// The books of one beancounter: what is out to each member, against the bounds. Pure: no I/O, no
+/// clock, no process ids.
 ///
-/// `granted` is what the member may have obtained, spent or not: an upper estimate of the truth. The ledger keeps
-/// Σ granted within the ceiling of every charge that is not FORCE; recalls and recounts bring `granted` down towards the
-/// truth, and never below it.
+/// `granted` is what the member may have obtained, spent or not: an upper estimate of the truth.
+/// The ledger keeps Σ granted within the ceiling of every charge that is not FORCE; recalls and
+/// recounts bring `granted` down towards the truth, and never below it.
 public struct Ledger: ~Copyable, @unchecked Sendable {
   /// A member's place in the books; reused after `leave`.
   public typealias Slot = Int
@@ -72,7 +73,10 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
 
   private mutating func makeRoom() {
     let more = max(4, capacity * 2)
-    let (amounts, used) = (UnsafeMutablePointer<Int64>.allocate(capacity: more * Ledger.rows), UnsafeMutablePointer<Bool>.allocate(capacity: more))
+    let (amounts, used) = (
+      UnsafeMutablePointer<Int64>.allocate(capacity: more * Ledger.rows),
+      UnsafeMutablePointer<Bool>.allocate(capacity: more)
+    )
     amounts.initialize(repeating: 0, count: more * Ledger.rows)
     used.initialize(repeating: false, count: more)
     amounts.update(from: granted, count: slots * Ledger.rows)
@@ -94,8 +98,9 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
     members -= 1
   }
 
-  /// The most that a charge of this severity may bring a resource to. Memory up to the barrier of vmguarpages is guaranteed:
-  /// the bounds of privvmpages refuse none of it, only those of a beancounter above can. No barrier guarantees nothing.
+  /// The most that a charge of this severity may bring a resource to. Memory up to the barrier of
+  /// vmguarpages is guaranteed: the bounds of privvmpages refuse none of it, only those of a
+  /// beancounter above can. No barrier guarantees nothing.
   public func ceiling(_ resource: Resource, _ severity: Severity) -> Int64 {
     let ceiling = accounts[resource.rawValue].bounds.ceiling(severity)
     guard resource == .privvmpages else { return ceiling }
@@ -103,24 +108,29 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
     return guarantee == Bounds.unlimited ? ceiling : max(ceiling, guarantee)
   }
 
-  /// What a charge of this severity could still be granted; negative when use is above a lowered bound.
+  /// What a charge of this severity could still be granted; negative when use is above a lowered
+  /// bound.
   public func room(_ resource: Resource, _ severity: Severity) -> Int64 {
     let ceiling = ceiling(resource, severity)
     guard ceiling == Bounds.unlimited else { return ceiling - accounts[resource.rawValue].granted }
     return accounts[resource.rawValue].granted < Ledger.most ? Bounds.unlimited : 0
   }
 
-  /// Grants at least `least` and at most `want`, or nothing. Batches never reach between barrier and limit, and take at
-  /// most half of an equal share of the room, so that one member's cache does not starve the others (design §4).
+  /// Grants at least `least` and at most `want`, or nothing. Batches never reach between barrier
+  /// and limit, and take at most half of an equal share of the room, so that one member's cache
+  /// does not starve the others (design §4).
   public mutating func grant(
     _ slot: Slot, _ resource: Resource, least: Int64, want: Int64, severity: Severity
   ) -> Int64? {
-    guard let amount = offer(resource, least: least, want: want, severity: severity) else { return nil }
+    guard let amount = offer(resource, least: least, want: want, severity: severity) else {
+      return nil
+    }
     add(amount, slot, resource)
     return amount
   }
 
-  /// What `grant` would give. Nested books make one offer each, and the smallest is granted in all of them.
+  /// What `grant` would give. Nested books make one offer each, and the smallest is granted in all
+  /// of them.
   public func offer(_ resource: Resource, least: Int64, want: Int64, severity: Severity) -> Int64? {
     precondition(least >= 0)
     guard least <= room(resource, severity) else { return nil }
@@ -130,17 +140,20 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
 
   /// Credit that was recalled unspent.
   public mutating func giveBack(_ slot: Slot, _ resource: Resource, _ amount: Int64) {
-    precondition(amount >= 0 && amount <= granted(slot, resource), "no more comes back than went out")
+    precondition(
+      amount >= 0 && amount <= granted(slot, resource), "no more comes back than went out")
     add(-amount, slot, resource)
   }
 
-  /// What a recount found the member to hold, or anything else that is so whatever the bounds say (FORCE).
+  /// What a recount found the member to hold, or anything else that is so whatever the bounds say
+  /// (FORCE).
   public mutating func set(_ slot: Slot, _ resource: Resource, to amount: Int64) {
     precondition(amount >= 0)
     add(amount - granted(slot, resource), slot, resource)
   }
 
-  /// One unit changes hands inside the beancounter: a child takes over what its parent charged for it.
+  /// One unit changes hands inside the beancounter: a child takes over what its parent charged for
+  /// it.
   public mutating func transfer(from: Slot, to: Slot, _ resource: Resource, _ amount: Int64) {
     precondition(amount <= granted(from, resource) && to >= 0 && to < slots)
     granted[from * Ledger.rows + resource.rawValue] -= amount

@@ -60,7 +60,8 @@ public enum Resource: Int, CaseIterable, Sendable {
 
   public var unit: Unit {
     switch self {
-    case .lockedpages, .privvmpages, .shmpages, .physpages, .vmguarpages, .oomguarpages, .swappages: .pages
+    case .lockedpages, .privvmpages, .shmpages, .physpages, .vmguarpages, .oomguarpages, .swappages:
+      .pages
     case .kmemsize, .tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf, .dcachesize: .bytes
     default: .items
     }
@@ -76,18 +77,25 @@ public enum Resource: Int, CaseIterable, Sendable {
 
   /// The rows that this version charges: a call is refused that would pass their bounds.
   public static let charged: [Resource] = [
-    .lockedpages, .privvmpages, .shmpages, .numproc, .numtcpsock, .numflock, .numpty, .numsiginfo, .numothersock, .numfile,
+    .lockedpages, .privvmpages, .shmpages, .numproc, .numtcpsock, .numflock, .numpty, .numsiginfo,
+    .numothersock, .numfile,
     .numinotify,
   ]
 
-  /// The rows of socket buffers: counted by the kernel, and their bounds held where a socket is made or its buffers grow.
+  /// The rows of socket buffers: counted by the kernel, and their bounds held where a socket is
+  /// made or its buffers grow.
   public static let buffers: [Resource] = [.tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf]
 
-  /// The rows whose bounds are acted on: those charged, socket buffers, the limit of physpages, and the two guarantees.
+  /// The rows whose bounds are acted on: those charged, socket buffers, the limit of physpages, and
+  /// the two guarantees.
   public static let enforced = allCases.filter {
-    charged.contains($0) || buffers.contains($0) || [.physpages, .vmguarpages, .oomguarpages].contains($0)
+    charged.contains($0) || buffers.contains($0)
+      || [.physpages, .vmguarpages, .oomguarpages].contains($0)
   }
 
-  /// Rows whose barrier is no bound: it guarantees something, or is 0 in every configuration and compared with nothing.
-  public static let withoutBarrier: [Resource] = [.physpages, .vmguarpages, .oomguarpages, .swappages]
+  /// Rows whose barrier is no bound: it guarantees something, or is 0 in every configuration and
+  /// compared with nothing.
+  public static let withoutBarrier: [Resource] = [
+    .physpages, .vmguarpages, .oomguarpages, .swappages,
+  ]
 }

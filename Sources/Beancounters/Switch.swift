@@ -1,16 +1,18 @@
-/// When to stop being exact: the question that the authors of on-demand accounting left open (design §6). Pure: costs come in
-/// as measured numbers, in any one unit.
+/// When to stop being exact: the question that the authors of on-demand accounting left open
+/// (design §6). Pure: costs come in as measured numbers, in any one unit.
 ///
-/// *Fast*: nothing is looked at while an upper estimate fits. *Slow*: every charge pays for a recount. A charge that does not
-/// fit by estimate needs slow. One that does fit pays for slow without need; once such work, since the last need, would
-/// exceed what a switch there and back costs, the way back is taken (ski rental).
+/// *Fast*: nothing is looked at while an upper estimate fits. *Slow*: every charge pays for a
+/// recount. A charge that does not fit by estimate needs slow. One that does fit pays for slow
+/// without need; once such work, since the last need, would exceed what a switch there and back
+/// costs, the way back is taken (ski rental).
 ///
-/// Law: with prices that stay the same, starting in fast, and work known before it is done, the total of work and switches is
-/// never more than twice that of the best choice made with hindsight; no constant is added. (Between two needs with W of
-/// needless work, hindsight pays min(W, P), P being a switch there and back; here W is paid when W ≤ P, else at most P of
-/// work and P of switches. After the last need hindsight pays at least min(W, toFast) and here toSlow + 2 toFast at most;
-/// the toSlow over twice that is covered by the first switch, which both pay.) Each charge whose work turns out dearer than
-/// expected adds at most the difference.
+/// Law: with prices that stay the same, starting in fast, and work known before it is done, the
+/// total of work and switches is never more than twice that of the best choice made with hindsight;
+/// no constant is added. (Between two needs with W of needless work, hindsight pays min(W, P), P
+/// being a switch there and back; here W is paid when W ≤ P, else at most P of work and P of
+/// switches. After the last need hindsight pays at least min(W, toFast) and here toSlow + 2 toFast
+/// at most; the toSlow over twice that is covered by the first switch, which both pay.) Each charge
+/// whose work turns out dearer than expected adds at most the difference.
 public struct Switch: Sendable {
   public enum Mode: Sendable { case fast, slow }
 
@@ -38,8 +40,8 @@ public struct Switch: Sendable {
 
   public init(prices: Prices) { self.prices = prices }
 
-  /// The mode in which to serve the next charge. `fits`: by the estimate. `expecting`: what it would cost to serve it slowly.
-  /// Served slowly, `paid` says what it did cost.
+  /// The mode in which to serve the next charge. `fits`: by the estimate. `expecting`: what it
+  /// would cost to serve it slowly. Served slowly, `paid` says what it did cost.
   public mutating func serve(fits: Bool, expecting: UInt64) -> Mode {
     if !fits {
       needless = 0

@@ -1,7 +1,7 @@
 package import Beancounters
 
-/// Reads amounts as people write them. All arithmetic is on integers: a size that is not exact in binary floating
-/// point must not end up a page short.
+/// Reads amounts as people write them. All arithmetic is on integers: a size that is not exact in
+/// binary floating point must not end up a page short.
 package enum Amount {
   /// The kernels' pages in every bound and report, x86-64.
   package static let pageSize: UInt64 = 4096
@@ -10,11 +10,14 @@ package enum Amount {
     case unreadable, negative, tooLarge
   }
 
-  /// `text` in units of `unit`, a rest rounded up to a whole one; `Bounds.unlimited` for the words that mean no bound.
+  /// `text` in units of `unit`, a rest rounded up to a whole one; `Bounds.unlimited` for the words
+  /// that mean no bound.
   static func parse(_ text: some StringProtocol, unit: Resource.Unit) throws(Failure) -> Int64 {
     let bytes = text.utf8.map(lowercase)
     if unlimitedWords.contains(where: { $0.utf8.elementsEqual(bytes) }) { return Bounds.unlimited }
-    if bytes.first == UInt8(ascii: "-"), bytes.dropFirst().first.map(isDigit) == true { throw .negative }
+    if bytes.first == UInt8(ascii: "-"), bytes.dropFirst().first.map(isDigit) == true {
+      throw .negative
+    }
 
     let whole = bytes.prefix(while: isDigit)
     var rest = bytes.dropFirst(whole.count)
@@ -38,8 +41,10 @@ package enum Amount {
   package static func accepted(_ unit: Resource.Unit) -> String {
     switch unit {
     case .items: "a whole number, or unlimited"
-    case .pages: "a number of pages, a size such as 64M or 1.5G (B K M G T, P for pages), or unlimited"
-    case .bytes: "a number of bytes, a size such as 64K or 1.5M (B K M G T, P for pages), or unlimited"
+    case .pages:
+      "a number of pages, a size such as 64M or 1.5G (B K M G T, P for pages), or unlimited"
+    case .bytes:
+      "a number of bytes, a size such as 64K or 1.5M (B K M G T, P for pages), or unlimited"
     }
   }
 
@@ -60,14 +65,17 @@ package enum Amount {
     case "p", "page", "pages": return Scale(factor: pageSize, divisor: perUnit, takesFraction: true)
     case let other:
       for (index, letter) in ["k", "m", "g", "t"].enumerated()
-      where other == letter || other == letter + "i" || other == letter + "b" || other == letter + "ib" {
+      where other == letter || other == letter + "i" || other == letter + "b"
+        || other == letter + "ib"
+      {
         return Scale(factor: 1 << UInt64(10 * (index + 1)), divisor: perUnit, takesFraction: true)
       }
       return nil
     }
   }
 
-  /// (whole + 0.fraction) × factor, rounded up; at most Int64.max, so that the caller's rounding cannot overflow.
+  /// (whole + 0.fraction) × factor, rounded up; at most Int64.max, so that the caller's rounding
+  /// cannot overflow.
   private static func scaled(
     whole: ArraySlice<UInt8>, fraction: ArraySlice<UInt8>, by factor: UInt64
   ) throws(Failure) -> UInt64 {

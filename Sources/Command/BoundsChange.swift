@@ -13,8 +13,8 @@ package struct BoundsChange: Equatable, Sendable {
     self.limit = limit
   }
 
-  /// Reads `BARRIER[:LIMIT]`: one value sets both, `100:` the barrier alone, `:120` the limit alone. Amounts come out
-  /// in the resource's own unit. `option` is what the error names.
+  /// Reads `BARRIER[:LIMIT]`: one value sets both, `100:` the barrier alone, `:120` the limit
+  /// alone. Amounts come out in the resource's own unit. `option` is what the error names.
   package init(_ text: String, of resource: Resource, option: String) throws(UsageError) {
     let accepted = BoundsChange.accepted(resource.unit)
     let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
@@ -26,7 +26,9 @@ package struct BoundsChange: Equatable, Sendable {
       let whole = parts.count == 1
       amounts.append(
         part.isEmpty && !whole
-          ? nil : try readAmount(String(part), in: text, unit: resource.unit, option: option, accepted: accepted))
+          ? nil
+          : try readAmount(
+            String(part), in: text, unit: resource.unit, option: option, accepted: accepted))
     }
     barrier = amounts[0]
     limit = amounts[amounts.count - 1]
@@ -52,9 +54,13 @@ package func readAmount(
     switch error {
     case .unreadable: throw .unreadable(option, value, accepted: accepted)
     case .negative:
-      throw UsageError("\(option): \(quoted(value)) is negative (only -1 is read, as unlimited); accepted: \(accepted)")
+      throw UsageError(
+        "\(option): \(quoted(value)) is negative (only -1 is read, as unlimited); accepted: \(accepted)"
+      )
     case .tooLarge:
-      throw UsageError("\(option): \(quoted(value)) is too large (the most is \(Int64.max)); accepted: \(accepted)")
+      throw UsageError(
+        "\(option): \(quoted(value)) is too large (the most is \(Int64.max)); accepted: \(accepted)"
+      )
     }
   }
 }

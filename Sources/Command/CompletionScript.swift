@@ -1,7 +1,7 @@
 import Beancounters
 
-/// Completions of bcrun and bcd, out of the same tables that read their options. What stands from COMMAND on is completed
-/// as if it stood alone.
+/// Completions of bcrun and bcd, out of the same tables that read their options. What stands from
+/// COMMAND on is completed as if it stood alone.
 package enum CompletionScript {
   package enum Program: String, CaseIterable { case bcrun, bcd }
 
@@ -10,8 +10,10 @@ package enum CompletionScript {
     let takesValue = table.filter { $0.value == .required }.flatMap(spellings)
     let cases = table.compactMap { one -> String? in
       guard one.value == .required else { return nil }
-      let words = one.words.isEmpty ? "compgen -f" : "compgen -W '\(one.words.joined(separator: " "))'"
-      return "    \(spellings(one).joined(separator: "|"))) COMPREPLY=($(\(words) -- \"$cur\")); return ;;"
+      let words =
+        one.words.isEmpty ? "compgen -f" : "compgen -W '\(one.words.joined(separator: " "))'"
+      return
+        "    \(spellings(one).joined(separator: "|"))) COMPREPLY=($(\(words) -- \"$cur\")); return ;;"
     }
     return """
       _\(program.rawValue)() {
@@ -48,17 +50,23 @@ package enum CompletionScript {
   package static func zsh(_ program: Program) -> String {
     let specs = table(program).map { one -> String in
       let value = one.words.isEmpty ? "_files" : "(\(one.words.joined(separator: " ")))"
-      let message = escaped(one.accepted, also: ":[]\\").split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+      let message = escaped(one.accepted, also: ":[]\\").split(
+        separator: "'", omittingEmptySubsequences: false
+      ).joined(separator: "'\\''")
       let repeats = one.isRepeatable ? "*" : ""
       switch one.value {
-      case .none: return "'\(repeats)--\(one.name)[]'" + (one.short.map { " '\(repeats)-\($0)[]'" } ?? "")
+      case .none:
+        return "'\(repeats)--\(one.name)[]'" + (one.short.map { " '\(repeats)-\($0)[]'" } ?? "")
       case .optional: return "'\(repeats)--\(one.name)=-[]::\(message):\(value)'"
       case .required:
-        return "'\(repeats)--\(one.name)=[]:\(message):\(value)'" + (one.short.map { " '\(repeats)-\($0)+[]:\(message):\(value)'" } ?? "")
+        return "'\(repeats)--\(one.name)=[]:\(message):\(value)'"
+          + (one.short.map { " '\(repeats)-\($0)+[]:\(message):\(value)'" } ?? "")
       }
     }
-    let rest = program == .bcrun ? [#"'(-)1:command: _command_names -e'"#, "'*::arguments:_normal'"] : []
-    return "#compdef \(program.rawValue)\n_arguments -S \\\n  " + (specs + rest).joined(separator: " \\\n  ") + "\n"
+    let rest =
+      program == .bcrun ? [#"'(-)1:command: _command_names -e'"#, "'*::arguments:_normal'"] : []
+    return "#compdef \(program.rawValue)\n_arguments -S \\\n  "
+      + (specs + rest).joined(separator: " \\\n  ") + "\n"
   }
 
   package static func fish(_ program: Program) -> String {
@@ -69,7 +77,8 @@ package enum CompletionScript {
         switch one.value {
         case .none: " -f"
         case .optional: ""
-        case .required: one.words.isEmpty ? " -r -F" : " -x -a '\(one.words.joined(separator: " "))'"
+        case .required:
+          one.words.isEmpty ? " -r -F" : " -x -a '\(one.words.joined(separator: " "))'"
         }
       return "complete -c \(name) -l \(one.name)\(short)\(value)"
     }
@@ -77,9 +86,13 @@ package enum CompletionScript {
     return (lines + rest).joined(separator: "\n") + "\n"
   }
 
-  private static func table(_ program: Program) -> [LongOption] { program == .bcrun ? LongOption.all : LongOption.ofServer }
+  private static func table(_ program: Program) -> [LongOption] {
+    program == .bcrun ? LongOption.all : LongOption.ofServer
+  }
 
-  private static func spellings(_ one: LongOption) -> [String] { ["--" + one.name] + (one.short.map { ["-\($0)"] } ?? []) }
+  private static func spellings(_ one: LongOption) -> [String] {
+    ["--" + one.name] + (one.short.map { ["-\($0)"] } ?? [])
+  }
 }
 
 extension LongOption {
@@ -97,5 +110,7 @@ extension LongOption {
     }
   }
 
-  fileprivate var isRepeatable: Bool { [.limit, .config, .environment, .failOn, .fail].contains(key) }
+  fileprivate var isRepeatable: Bool {
+    [.limit, .config, .environment, .failOn, .fail].contains(key)
+  }
 }

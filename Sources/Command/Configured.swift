@@ -1,16 +1,18 @@
 package import Beancounters
 
-/// What one configuration file or one profile says. nil, and a resource that is absent, is left as it was.
+/// What one configuration file or one profile says. nil, and a resource that is absent, is left as
+/// it was.
 ///
-/// It travels from bcctl, which can read files, to bcrun, which must not link what that takes, as lines:
+/// It travels from bcctl, which can read files, to bcrun, which must not link what that takes, as
+/// lines:
 ///
 ///     # web.toml
 ///     name=web-1
 ///     numfile=100:120
 ///
-/// A block begins with `#` and where it is from. The keys are the resources, `name`, `parent`, `errno` and
-/// `on-server-loss`; amounts are in the resource's own unit, `unlimited` for no bound; `100:` is the barrier alone and
-/// `:120` the limit alone, as in every option.
+/// A block begins with `#` and where it is from. The keys are the resources, `name`, `parent`,
+/// `errno` and `on-server-loss`; amounts are in the resource's own unit, `unlimited` for no bound;
+/// `100:` is the barrier alone and `:120` the limit alone, as in every option.
 package struct Configured: Equatable, Sendable {
   package var name: String?
   package var parent: String?
@@ -19,7 +21,8 @@ package struct Configured: Equatable, Sendable {
   package var bounds: [Resource: BoundsChange]
 
   package init(
-    name: String? = nil, parent: String? = nil, openvzErrno: Bool? = nil, allowOnServerLoss: Bool? = nil,
+    name: String? = nil, parent: String? = nil, openvzErrno: Bool? = nil,
+    allowOnServerLoss: Bool? = nil,
     bounds: [Resource: BoundsChange] = [:]
   ) {
     self.name = name
@@ -46,8 +49,8 @@ package struct Configured: Equatable, Sendable {
     return out
   }
 
-  /// Reads back the blocks that `lines(from:)` wrote. Throws at a line that is none of theirs, `source` and the line
-  /// named.
+  /// Reads back the blocks that `lines(from:)` wrote. Throws at a line that is none of theirs,
+  /// `source` and the line named.
   package static func parse(lines text: String, source: String) throws(UsageError) -> [Configured] {
     var blocks: [Configured] = []
     for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
@@ -57,7 +60,8 @@ package struct Configured: Equatable, Sendable {
         continue
       }
       guard let equals = line.utf8.firstIndex(of: UInt8(ascii: "=")), !blocks.isEmpty else {
-        throw .unreadable(source, line, accepted: "RES=BARRIER:LIMIT, under a line that begins with #")
+        throw .unreadable(
+          source, line, accepted: "RES=BARRIER:LIMIT, under a line that begins with #")
       }
       let value = String(line[line.utf8.index(after: equals)...])
       try blocks[blocks.count - 1].read(String(line[..<equals]), value, source: source)
@@ -74,9 +78,12 @@ package struct Configured: Equatable, Sendable {
     case ("name", _) where isBeancounterName(value): name = value
     case ("parent", _) where isBeancounterName(value): parent = value
     case ("errno", "posix"), ("errno", "openvz"): openvzErrno = value == "openvz"
-    case ("on-server-loss", "deny"), ("on-server-loss", "allow"): allowOnServerLoss = value == "allow"
+    case ("on-server-loss", "deny"), ("on-server-loss", "allow"):
+      allowOnServerLoss = value == "allow"
     default:
-      throw .unreadable(source, "\(key)=\(value)", accepted: "RES=BARRIER:LIMIT, name, parent, errno, on-server-loss")
+      throw .unreadable(
+        source, "\(key)=\(value)",
+        accepted: "RES=BARRIER:LIMIT, name, parent, errno, on-server-loss")
     }
   }
 }
@@ -84,7 +91,9 @@ package struct Configured: Equatable, Sendable {
 extension BoundsChange {
   /// As the initializer reads it, in the resource's own unit. Empty when nothing is set.
   package var text: String {
-    func amount(_ value: Int64?) -> String { value.map { $0 == Bounds.unlimited ? "unlimited" : String($0) } ?? "" }
+    func amount(_ value: Int64?) -> String {
+      value.map { $0 == Bounds.unlimited ? "unlimited" : String($0) } ?? ""
+    }
     return barrier == nil && limit == nil ? "" : amount(barrier) + ":" + amount(limit)
   }
 }
@@ -94,5 +103,6 @@ package let acceptedNames = "1 to 64 bytes without slashes and control character
 
 /// Names appear in paths, in lines of kv and on terminals.
 package func isBeancounterName(_ name: String) -> Bool {
-  (1...64).contains(name.utf8.count) && !name.unicodeScalars.contains { $0 == "/" || isUnprintable($0) }
+  (1...64).contains(name.utf8.count)
+    && !name.unicodeScalars.contains { $0 == "/" || isUnprintable($0) }
 }

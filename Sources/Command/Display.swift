@@ -9,7 +9,9 @@ package enum Display {
   package static func quoted(_ text: String) -> String { Command.quoted(text) }
 
   /// An amount for people: items as they are, pages and bytes as sizes, no bound as `-`.
-  package static func human(_ amount: Int64, _ unit: Resource.Unit) -> String { Command.human(amount, unit) }
+  package static func human(_ amount: Int64, _ unit: Resource.Unit) -> String {
+    Command.human(amount, unit)
+  }
 
   /// The candidate that `word` is most likely a slip for; nil when none is near.
   package static func nearest(to word: String, among candidates: [String]) -> String? {

@@ -1,7 +1,8 @@
-// Names, paths and commands come from programs that may be hostile: none of them may move a terminal's cursor, end a
-// line of kv or leave a JSON string.
+// Names, paths and commands come from programs that may be hostile: none of them may move a
+// terminal's cursor, end a line of kv or leave a JSON string.
 
-/// `text` with every control character shown as `\n`, `\t` or `\u{1b}`, and direction overrides likewise.
+/// `text` with every control character shown as `\n`, `\t` or `\u{1b}`, and direction overrides
+/// likewise.
 package func visible(_ text: String) -> String { escaped(text, also: "") }
 
 /// `visible`, in double quotes.
@@ -35,8 +36,8 @@ func isUnprintable(_ scalar: Unicode.Scalar) -> Bool {
   }
 }
 
-/// A JSON string with its quotes (RFC 8259 §7). A Swift String is valid Unicode already: bytes that were not UTF-8
-/// became U+FFFD when it was made.
+/// A JSON string with its quotes (RFC 8259 §7). A Swift String is valid Unicode already: bytes that
+/// were not UTF-8 became U+FFFD when it was made.
 package func jsonString(_ text: String) -> String {
   var out = "\""
   for scalar in text.unicodeScalars {
@@ -52,14 +53,16 @@ package func jsonString(_ text: String) -> String {
   return out + "\""
 }
 
-/// `words` as one line that bash reads back as the same words. Quotes are never escaped with a backslash, and control
-/// characters are in `$'…'`, so that the line needs no second escaping in kv.
+/// `words` as one line that bash reads back as the same words. Quotes are never escaped with a
+/// backslash, and control characters are in `$'…'`, so that the line needs no second escaping in
+/// kv.
 func shellQuoted(_ words: [String]) -> String {
   words.map(shellQuoted).joined(separator: " ")
 }
 
 private func shellQuoted(_ word: String) -> String {
-  let plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-".unicodeScalars
+  let plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"
+    .unicodeScalars
   if !word.isEmpty, word.unicodeScalars.allSatisfy({ plain.contains($0) }) { return word }
   if !word.unicodeScalars.contains(where: isUnprintable) {
     return "'" + word.unicodeScalars.map { $0 == "'" ? "'\"'\"'" : String($0) }.joined() + "'"
@@ -72,7 +75,8 @@ private func shellQuoted(_ word: String) -> String {
     case UInt8(ascii: "'"), UInt8(ascii: "\\"): out += "\\" + String(Unicode.Scalar(byte))
     case 0x20..<0x7f: out += String(Unicode.Scalar(byte))
     default:
-      let octal = String(byte, radix: 8)  // always three digits, so that a digit after it stays apart
+      // Always three digits, so that a digit after it stays apart
+      let octal = String(byte, radix: 8)
       out += "\\" + String(repeating: "0", count: 3 - octal.utf8.count) + octal
     }
   }

@@ -1,9 +1,11 @@
-// optind and its kin are C globals: getopt_long is not reentrant, and bcrun reads its options before any thread starts.
-// Private, or a file that imports Foundation beside `@testable import Command` sees two different `fd_set`s.
+// optind and its kin are C globals: getopt_long is not reentrant, and bcrun reads its options
+// before any thread starts. Private, or a file that imports Foundation beside `@testable import
+// Command` sees two different `fd_set`s.
 @preconcurrency private import CLinux
 
 /// getopt_long, with our own messages. It stops at the first word that is no option (`+`), as
-/// everything from COMMAND on is COMMAND's. Owns the C copies for as long as it lives; one at a time.
+/// everything from COMMAND on is COMMAND's. Owns the C copies for as long as it lives; one at a
+/// time.
 struct Getopt: ~Copyable {
   struct Found {
     let option: LongOption
@@ -39,7 +41,9 @@ struct Getopt: ~Copyable {
     (vector + words.count).initialize(to: nil)
     options =
       table.enumerated().map { row, entry in
-        option(name: names[row], has_arg: entry.value.rawValue, flag: nil, val: Getopt.firstRow + Int32(row))
+        option(
+          name: names[row], has_arg: entry.value.rawValue, flag: nil,
+          val: Getopt.firstRow + Int32(row))
       } + [option()]
     // "+" stops at COMMAND; ":" asks for ':' instead of '?' when a value is missing.
     short =
@@ -66,10 +70,14 @@ struct Getopt: ~Copyable {
     switch code {
     case -1: return nil
     case Int32(UInt8(ascii: ":")):
-      guard let (entry, spelling) = lookUp(optopt) else { throw UsageError("an option lacks its value; see --help") }
+      guard let (entry, spelling) = lookUp(optopt) else {
+        throw UsageError("an option lacks its value; see --help")
+      }
       throw UsageError("\(spelling) needs a value; accepted: \(entry.accepted)")
     case Int32(UInt8(ascii: "?")):
-      if let (_, spelling) = lookUp(optopt) { throw UsageError("\(spelling) takes no value; see \(program) --help") }
+      if let (_, spelling) = lookUp(optopt) {
+        throw UsageError("\(spelling) takes no value; see \(program) --help")
+      }
       throw optopt == 0 ? unknownLong() : unknownShort(optopt)
     default:
       guard let (entry, spelling) = lookUp(code) else { throw unknownShort(code) }
@@ -92,7 +100,9 @@ struct Getopt: ~Copyable {
     let name = String(word.drop { $0 == "-" }.prefix { $0 != "=" })
     let same = table.map(\.name).filter { $0.hasPrefix(name) }
     if same.count > 1, !name.isEmpty {
-      return UsageError("--\(visible(name)) may be \(same.map { "--" + $0 }.joined(separator: " or ")); write it out")
+      return UsageError(
+        "--\(visible(name)) may be \(same.map { "--" + $0 }.joined(separator: " or ")); write it out"
+      )
     }
     return unknown("--" + name, nearest(to: name, among: table.map(\.name)))
   }
@@ -101,7 +111,9 @@ struct Getopt: ~Copyable {
     // A long option with one dash: getopt is still inside that word.
     let word = arguments.indices.contains(position) ? arguments[position].text : ""
     let name = String(word.dropFirst().prefix { $0 != "=" })
-    if word.hasPrefix("-"), table.contains(where: { $0.name == name }) { return unknown("-" + name, name) }
+    if word.hasPrefix("-"), table.contains(where: { $0.name == name }) {
+      return unknown("-" + name, name)
+    }
     // optopt is a signed char: half of a letter outside ASCII is shown as the whole word.
     guard let byte = UInt8(exactly: code), byte < 0x80 else { return unknown(word, nil) }
     return unknown("-\(Character(Unicode.Scalar(byte)))", nil)
@@ -109,6 +121,7 @@ struct Getopt: ~Copyable {
 
   private func unknown(_ spelling: String, _ near: String?) -> UsageError {
     let hint = near.map { "did you mean --\($0)? " } ?? ""
-    return UsageError("unknown option \(visible(spelling)); \(hint)\(program) --help lists the accepted ones")
+    return UsageError(
+      "unknown option \(visible(spelling)); \(hint)\(program) --help lists the accepted ones")
   }
 }

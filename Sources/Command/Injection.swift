@@ -1,6 +1,7 @@
 package import Beancounters
 
-/// Charges that fail although there is room, so that a program's way out of a refusal can be tried: `--fail`.
+/// Charges that fail although there is room, so that a program's way out of a refusal can be tried:
+/// `--fail`.
 public enum Injection: Equatable, Sendable {
   /// The n-th charge, from 1, once.
   case nth(Int64)
@@ -11,11 +12,14 @@ public enum Injection: Equatable, Sendable {
   /// None: only which charges are the first of their place is found out (`--torture-shallow`).
   case survey
 
-  static let accepted = "RES@N (the N-th charge), RES%P:SEED (P percent of them), RES:stack (each place once)"
+  static let accepted =
+    "RES@N (the N-th charge), RES%P:SEED (P percent of them), RES:stack (each place once)"
 
   /// `numfile@3`, `numfile%12.5:42`, `numfile:stack`; nil for anything else.
   package static func read(_ text: String) -> (resource: Resource, rule: Injection)? {
-    guard let at = text.firstIndex(where: { "@%:".contains($0) }), let resource = Resource(name: text[..<at]) else { return nil }
+    guard let at = text.firstIndex(where: { "@%:".contains($0) }),
+      let resource = Resource(name: text[..<at])
+    else { return nil }
     let value = text[text.index(after: at)...]
     switch text[at] {
     case "@":
@@ -23,11 +27,14 @@ public enum Injection: Equatable, Sendable {
       return (resource, .nth(n))
     case "%":
       let parts = value.split(separator: ":", omittingEmptySubsequences: false)
-      guard parts.count == 2, let percent = Double(parts[0]), percent > 0, percent <= 100, parts[0].allSatisfy({ $0.isNumber || $0 == "." }),
+      guard parts.count == 2, let percent = Double(parts[0]), percent > 0, percent <= 100,
+        parts[0].allSatisfy({ $0.isNumber || $0 == "." }),
         let seed = number(parts[1])
       else { return nil }
       return (resource, .chance(percent / 100, seed: UInt64(seed)))
-    default: return value == "stack" ? (resource, .eachStack) : value == "survey" ? (resource, .survey) : nil
+    default:
+      return value == "stack"
+        ? (resource, .eachStack) : value == "survey" ? (resource, .survey) : nil
     }
   }
 

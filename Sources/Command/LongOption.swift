@@ -1,11 +1,13 @@
 package import Beancounters
 
-/// One option of `bcrun` or of `bcd`: a row of the table that getopt, the messages and the tests share.
+/// One option of `bcrun` or of `bcd`: a row of the table that getopt, the messages and the tests
+/// share.
 struct LongOption {
   enum Key: Equatable {
     case limit, memory, memoryReservation, pidsLimit, config, profile
     case name, parent, server, environment, workdir, meminfo
-    case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureShallow, tortureRound, onServerLoss, errno, bestEffort, help, version
+    case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureShallow, tortureRound,
+      onServerLoss, errno, bestEffort, help, version
     case socket, state
     case resource(Resource)
   }
@@ -60,14 +62,16 @@ struct LongOption {
 
   /// Those of bcd.
   static let ofServer = [
-    LongOption("socket", key: .socket), LongOption("state", key: .state), LongOption("config", key: .config),
+    LongOption("socket", key: .socket), LongOption("state", key: .state),
+    LongOption("config", key: .config),
     LongOption("help", "h", .none, key: .help), LongOption("version", nil, .none, key: .version),
   ]
 
   /// What its value may be, for messages.
   var accepted: String {
     switch key {
-    case .limit: "RES=BARRIER[:LIMIT], such as numfile=100:120; RES is one of \(resourceNames(Resource.allCases))"
+    case .limit:
+      "RES=BARRIER[:LIMIT], such as numfile=100:120; RES is one of \(resourceNames(Resource.allCases))"
     case .memory, .memoryReservation: Amount.accepted(.pages)
     case .pidsLimit: Amount.accepted(.items)
     case .config: "a file: an OpenVZ container configuration or TOML"
@@ -100,12 +104,15 @@ package func resourceNames(_ resources: [Resource]) -> String {
 package func nearest(to word: String, among candidates: [String]) -> String? {
   let word = word.lowercased()
   let allowed = max(2, word.utf8.count / 3)
-  let best = candidates.map { (name: $0, distance: editDistance(word, $0)) }.min { $0.distance < $1.distance }
+  let best = candidates.map { (name: $0, distance: editDistance(word, $0)) }.min {
+    $0.distance < $1.distance
+  }
   guard let best, best.distance <= allowed, best.distance < best.name.utf8.count else { return nil }
   return best.name
 }
 
-/// Levenshtein's distance. Long words are cut, for the cost is quadratic and the answer would be "far" anyway.
+/// Levenshtein's distance. Long words are cut, for the cost is quadratic and the answer would be
+/// "far" anyway.
 private func editDistance(_ first: String, _ second: String) -> Int {
   let a = Array(first.utf8.prefix(64))
   let b = Array(second.utf8.prefix(64))

@@ -35,15 +35,15 @@ public struct Options: Sendable {
   /// … of which this run is one.
   public var tortureRound: TortureRound?
   public var command: [String] = []
-  /// Where `command` begins in the arguments that were parsed. A String cannot hold bytes that are not UTF-8: who
-  /// execs takes the words from argv itself, from here on.
+  /// Where `command` begins in the arguments that were parsed. A String cannot hold bytes that are
+  /// not UTF-8: who execs takes the words from argv itself, from here on.
   public var commandStart = 0
 
   var steps: [Step] = []
   var origins: [Resource: Origin] = [:]
 
-  /// The files of `--config`, in the order given. When there are any, `bcctl bounds` has to read them before the bounds
-  /// mean anything: `read(configured:source:)`, then `checkEnforced()`.
+  /// The files of `--config`, in the order given. When there are any, `bcctl bounds` has to read
+  /// them before the bounds mean anything: `read(configured:source:)`, then `checkEnforced()`.
   public var configFiles: [String] {
     steps.compactMap { if case .file(let path) = $0 { path } else { nil } }
   }

@@ -7,8 +7,9 @@ public enum Parsed: Sendable {
   case version
 }
 
-/// Reads the options of `bcrun`. `arguments` are those after the program's name. Reads everything before anything
-/// runs; the error says which option is wrong and what it accepts (bcrun exits 125).
+/// Reads the options of `bcrun`. `arguments` are those after the program's name. Reads everything
+/// before anything runs; the error says which option is wrong and what it accepts (bcrun exits
+/// 125).
 ///
 ///     guard case .run(var options) = try parseOptions(words of argv) else { … }
 ///     if !options.configFiles.isEmpty { try options.read(configured: …, source: "bcctl bounds") }
@@ -28,7 +29,9 @@ public func parseOptions(_ arguments: [Bytes]) throws(UsageError) -> Parsed {
   var options = reader.options
   if let round = options.tortureRound {
     if case .charge(nil, _) = round, options.torture.count != 1 {
-      throw UsageError("--torture-round: a number alone only together with --torture of one resource; else RES@N, such as numfile@3")
+      throw UsageError(
+        "--torture-round: a number alone only together with --torture of one resource; else RES@N, such as numfile@3"
+      )
     }
     if let (resource, rule) = round.rule(options.torture) { options.failures[resource] = rule }
   }
@@ -39,7 +42,8 @@ public func parseOptions(_ arguments: [Bytes]) throws(UsageError) -> Parsed {
   options.commandStart = getopt.position
   options.command = arguments.dropFirst(options.commandStart).map(\.text)
   guard !options.command.isEmpty else {
-    throw UsageError("no COMMAND given; accepted: bcrun [options] [--] COMMAND [ARG…], see bcrun --help")
+    throw UsageError(
+      "no COMMAND given; accepted: bcrun [options] [--] COMMAND [ARG…], see bcrun --help")
   }
   return .run(options)
 }
@@ -61,7 +65,9 @@ private struct OptionReader {
     case .memory:
       let limit = try amount(found, value, unit: .pages)
       // Whichever of the two options comes first.
-      change(.privvmpages, BoundsChange(barrier: reserved ? nil : limit, limit: limit), option: found.spelling)
+      change(
+        .privvmpages, BoundsChange(barrier: reserved ? nil : limit, limit: limit),
+        option: found.spelling)
     case .memoryReservation:
       reserved = true
       let barrier = try amount(found, value, unit: .pages)
@@ -85,7 +91,8 @@ private struct OptionReader {
       guard !value.isEmpty else { throw unreadable(found) }
       options.server = value
     case .environment:
-      guard let word = found.word, let equals = word.bytes.firstIndex(of: UInt8(ascii: "=")), equals != word.bytes.startIndex
+      guard let word = found.word, let equals = word.bytes.firstIndex(of: UInt8(ascii: "=")),
+        equals != word.bytes.startIndex
       else { throw unreadable(found) }
       options.environment.append(word)
     case .workdir:
@@ -101,7 +108,9 @@ private struct OptionReader {
       guard let event = Options.FailOn(rawValue: value) else { throw unreadable(found) }
       if !options.failOn.contains(event) { options.failOn.append(event) }
     case .fail:
-      guard let (resource, rule) = Injection.read(value), TortureRound.resources.contains(resource), rule != .survey else { throw unreadable(found) }
+      guard let (resource, rule) = Injection.read(value), TortureRound.resources.contains(resource),
+        rule != .survey
+      else { throw unreadable(found) }
       options.failures[resource] = rule
     case .torture:
       guard let resources = TortureRound.read(resources: value) else { throw unreadable(found) }
@@ -110,7 +119,8 @@ private struct OptionReader {
     case .tortureRound:
       guard let round = TortureRound.read(value) else { throw unreadable(found) }
       options.tortureRound = round
-    case .onServerLoss: set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
+    case .onServerLoss:
+      set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
     case .errno: set(Configured(openvzErrno: try choice(found, no: "posix", yes: "openvz")))
     case .meminfo: options.meminfo = true
     case .quiet: options.quiet = true
@@ -124,14 +134,19 @@ private struct OptionReader {
     guard let equals = value.utf8.firstIndex(of: UInt8(ascii: "=")) else { throw unreadable(found) }
     let name = String(value[..<equals])
     guard let resource = Resource(name: name) else {
-      let near = nearest(to: name, among: Resource.allCases.map(\.name)).map { "; did you mean \($0)?" } ?? ";"
-      throw UsageError("\(found.spelling): no resource \(quoted(name))\(near) accepted: \(found.option.accepted)")
+      let near =
+        nearest(to: name, among: Resource.allCases.map(\.name)).map { "; did you mean \($0)?" }
+        ?? ";"
+      throw UsageError(
+        "\(found.spelling): no resource \(quoted(name))\(near) accepted: \(found.option.accepted)")
     }
     let amounts = String(value[value.utf8.index(after: equals)...])
     try bound(resource, amounts, option: "\(found.spelling) \(name)")
   }
 
-  private mutating func bound(_ resource: Resource, _ value: String, option: String) throws(UsageError) {
+  private mutating func bound(_ resource: Resource, _ value: String, option: String)
+    throws(UsageError)
+  {
     change(resource, try BoundsChange(value, of: resource, option: option), option: option)
   }
 
@@ -145,12 +160,18 @@ private struct OptionReader {
 
   private func unknownProfile(_ found: Getopt.Found) -> UsageError {
     let name = found.value ?? ""
-    let near = nearest(to: name, among: Profile.allCases.map(\.rawValue)).map { "; did you mean \($0)?" } ?? ";"
-    return UsageError("\(found.spelling): no profile \(quoted(name))\(near) accepted: \(found.option.accepted)")
+    let near =
+      nearest(to: name, among: Profile.allCases.map(\.rawValue)).map { "; did you mean \($0)?" }
+      ?? ";"
+    return UsageError(
+      "\(found.spelling): no profile \(quoted(name))\(near) accepted: \(found.option.accepted)")
   }
 
-  private func amount(_ found: Getopt.Found, _ value: String, unit: Resource.Unit) throws(UsageError) -> Int64 {
-    try readAmount(value, in: value, unit: unit, option: found.spelling, accepted: found.option.accepted)
+  private func amount(_ found: Getopt.Found, _ value: String, unit: Resource.Unit)
+    throws(UsageError) -> Int64
+  {
+    try readAmount(
+      value, in: value, unit: unit, option: found.spelling, accepted: found.option.accepted)
   }
 
   private func choice(_ found: Getopt.Found, no: String, yes: String) throws(UsageError) -> Bool {

@@ -8,9 +8,9 @@ extension Report {
   /// The most frames of a denial.
   static let mostFrames = 4
 
-  /// The report for people: a line on how COMMAND ended, a table, and what went wrong. Ends with a newline. Without
-  /// `verbose`, at most 20 lines and only the rows with a bound, a denial or any use; of those that are only seen, the
-  /// use of physpages alone. `color` marks denials in red.
+  /// The report for people: a line on how COMMAND ended, a table, and what went wrong. Ends with a
+  /// newline. Without `verbose`, at most 20 lines and only the rows with a bound, a denial or any
+  /// use; of those that are only seen, the use of physpages alone. `color` marks denials in red.
   public func text(verbose: Bool, color: Bool = false) -> String {
     var shown = Shown(rows: rows, denials: denials[...])
     if !verbose {
@@ -21,15 +21,20 @@ extension Report {
       shown.fit(Report.mostLines - 1 - (uncovered.isEmpty ? 0 : 1) - (remaining > 0 ? 1 : 0))
     }
     var lines = [headline]
-    if !shown.rows.isEmpty { lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"])) }
+    if !shown.rows.isEmpty {
+      lines.append("  " + columns(["RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "FAILCNT"]))
+    }
     lines += shown.rows.map { line(for: $0, color: color) }
     lines += shown.denials.map { red("  " + line(for: $0), color) }
-    if !uncovered.isEmpty { lines.append("  uncovered: \(plural(uncovered.count, "process")) (\(list(verbose)))") }
+    if !uncovered.isEmpty {
+      lines.append("  uncovered: \(plural(uncovered.count, "process")) (\(list(verbose)))")
+    }
     if remaining > 0 { lines.append("  still running: \(plural(remaining, "process"))") }
     if verbose {
       lines.append(
         "  server: \(plural(server.requests, "request")), \(plural(server.recalls, "recall")), "
-          + "\(plural(server.recounts, "recount")), \(server.toSlow) to slow, \(server.toFast) to fast")
+          + "\(plural(server.recounts, "recount")), \(server.toSlow) to slow, \(server.toFast) to fast"
+      )
     }
     if shown.hidden > 0 { lines.append("  … \(shown.hidden) more (-v shows all)") }
     return lines.joined(separator: "\n") + "\n"
@@ -41,10 +46,13 @@ extension Report {
     var denials: ArraySlice<Denial>
     var hidden = 0
 
-    /// Leaves out rows of which nothing was used, then the last denials, then rows that nothing was refused of, until at most
-    /// `most` lines are left, one for the number of those that are not among them.
+    /// Leaves out rows of which nothing was used, then the last denials, then rows that nothing was
+    /// refused of, until at most `most` lines are left, one for the number of those that are not
+    /// among them.
     mutating func fit(_ most: Int) {
-      func excess() -> Int { (rows.isEmpty ? 0 : 1) + rows.count + denials.count + (hidden > 0 ? 1 : 0) - most }
+      func excess() -> Int {
+        (rows.isEmpty ? 0 : 1) + rows.count + denials.count + (hidden > 0 ? 1 : 0) - most
+      }
       func leaveOut(_ isIdle: (Row) -> Bool) {
         while excess() > 0, let last = rows.lastIndex(where: isIdle) {
           rows.remove(at: last)
@@ -62,9 +70,12 @@ extension Report {
 
   private var headline: String {
     let end =
-      if let signal = exit.signal { "killed by \(signalName(signal))" } else { "exited \(exit.code ?? 0)" }
+      if let signal = exit.signal { "killed by \(signalName(signal))" } else {
+        "exited \(exit.code ?? 0)"
+      }
     return "bcrun: \(visible(name)) \(end) after \(tenths(seconds)) s; "
-      + (denied == 0 ? "no denials" : plural(denied, "denial")) + (injected == 0 ? "" : ", \(injected) injected")
+      + (denied == 0 ? "no denials" : plural(denied, "denial"))
+      + (injected == 0 ? "" : ", \(injected) injected")
   }
 
   /// Injected ones apart: they are not the program's doing.
@@ -84,7 +95,8 @@ extension Report {
     var line =
       "  "
       + columns([
-        row.resource.name, human(row.held, unit), human(row.maxheld, unit), human(row.bounds.barrier, unit),
+        row.resource.name, human(row.held, unit), human(row.maxheld, unit),
+        human(row.bounds.barrier, unit),
         human(row.bounds.limit, unit), String(row.failcnt),
       ])
     if row.status != "exact" { line += "  \(visible(row.status))" }
@@ -95,7 +107,9 @@ extension Report {
   private func line(for denial: Denial) -> String {
     "denied \(denial.resource.name) x\(denial.count) (\(visible(denial.errno))): "
       + denial.who + " " + denial.what + (denial.injected ? " injected" : "")
-      + (denial.frames.isEmpty ? "" : "  " + denial.frames.own.prefix(Report.mostFrames).map(\.brief).joined(separator: " < "))
+      + (denial.frames.isEmpty
+        ? ""
+        : "  " + denial.frames.own.prefix(Report.mostFrames).map(\.brief).joined(separator: " < "))
   }
 
   /// `busybox: static, foo: setuid x3`: equal ones together, and three of them without -v.
@@ -109,7 +123,9 @@ extension Report {
         kinds.append((name, 1))
       }
     }
-    let shown = kinds.prefix(verbose ? kinds.count : 3).map { $0.count > 1 ? "\($0.name) x\($0.count)" : $0.name }
+    let shown = kinds.prefix(verbose ? kinds.count : 3).map {
+      $0.count > 1 ? "\($0.name) x\($0.count)" : $0.name
+    }
     return (shown + (shown.count < kinds.count ? ["…"] : [])).joined(separator: ", ")
   }
 }
@@ -117,17 +133,22 @@ extension Report {
 extension Report.Denial {
   /// `worker[4711]`; `worker[4711/4713 io-1]` for another thread than the main one.
   package var who: String {
-    let other = thread == pid ? "" : "/\(thread)" + (threadName.isEmpty || threadName == comm ? "" : " \(visible(threadName))")
+    let other =
+      thread == pid
+      ? ""
+      : "/\(thread)" + (threadName.isEmpty || threadName == comm ? "" : " \(visible(threadName))")
     return "\(visible(comm))[\(pid)\(other)]"
   }
 
   /// `open("/etc/passwd")`, `mmap(NULL, 1048576)`.
-  package var what: String { "\(visible(call))(\(detail.isEmpty ? visible(arguments) : quoted(detail)))" }
+  package var what: String {
+    "\(visible(call))(\(detail.isEmpty ? visible(arguments) : quoted(detail)))"
+  }
 }
 
 extension [Frame] {
-  /// Without what a C library calls main and threads with, and what Rust's own library does for a program, where something
-  /// else is known.
+  /// Without what a C library calls main and threads with, and what Rust's own library does for a
+  /// program, where something else is known.
   package var own: ArraySlice<Frame> {
     let outer: Set = ["_start", "start_thread", "clone", "clone3", "__clone3", "__clone"]
     let last = lastIndex { frame in
@@ -145,10 +166,12 @@ extension Frame {
   /// Of Rust: its sources are known by the paths that they were compiled under.
   fileprivate var isOfStandardLibrary: Bool {
     guard let file else { return false }
-    return file.hasPrefix("/rustc/") || file.hasPrefix("library/std/") || file.hasPrefix("library/core/") || file.hasPrefix("library/alloc/")
+    return file.hasPrefix("/rustc/") || file.hasPrefix("library/std/")
+      || file.hasPrefix("library/core/") || file.hasPrefix("library/alloc/")
   }
 
-  /// `cache_load cache.c:88`; without debug information `cache_load libcache.so+0x1000`, or that alone.
+  /// `cache_load cache.c:88`; without debug information `cache_load libcache.so+0x1000`, or that
+  /// alone.
   package var brief: String {
     let most = 60  // a name of C++ can fill a screen
     let name = visible(function ?? "")

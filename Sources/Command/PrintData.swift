@@ -1,11 +1,12 @@
 import Beancounters
 package import Witness
 
-// The two formats for programs carry the same, in the same order; keys may be added at the end, none is renamed.
+// The two formats for programs carry the same, in the same order; keys may be added at the end,
+// none is renamed.
 
 extension Report {
-  /// The report as one JSON object on one line, ended by a newline. Amounts are in the resource's own unit, `null` is
-  /// unlimited.
+  /// The report as one JSON object on one line, ended by a newline. Amounts are in the resource's
+  /// own unit, `null` is unlimited.
   public func json() -> String {
     let exit = #""exit":{"code":\#(orNull(exit.code)),"signal":\#(orNull(exit.signal))}"#
     let fields = [
@@ -44,9 +45,11 @@ extension Report {
 
   package static func object(_ frame: Frame) -> String {
     func text(_ value: String?) -> String { value.map(jsonString) ?? "null" }
-    return #"{"function":\#(text(frame.function)),"file":\#(text(frame.file)),"line":\#(frame.line.map { String($0) } ?? "null"),"#
+    return
+      #"{"function":\#(text(frame.function)),"file":\#(text(frame.file)),"line":\#(frame.line.map { String($0) } ?? "null"),"#
       + #""module":\#(text(frame.module)),"offset":\#(frame.offset)"#
-      + (frame.inlined ? #","inlined":true"# : "") + (frame.guessed ? #","guessed":true"# : "") + "}"
+      + (frame.inlined ? #","inlined":true"# : "") + (frame.guessed ? #","guessed":true"# : "")
+      + "}"
   }
 
   package static func object(_ process: Uncovered) -> String {
@@ -65,8 +68,9 @@ extension Report {
     "[" + items.joined(separator: ",") + "]"
   }
 
-  /// The report as `key=value` lines. Values are escaped as `\n`, `\t`, `\\` and `\u{1b}`, so that each is one line;
-  /// `command` is shell words instead. `exit.code` or `exit.signal` is empty, as JSON has null.
+  /// The report as `key=value` lines. Values are escaped as `\n`, `\t`, `\\` and `\u{1b}`, so that
+  /// each is one line; `command` is shell words instead. `exit.code` or `exit.signal` is empty, as
+  /// JSON has null.
   public func kv() -> String {
     var lines: [String] = []
     func put(_ key: String, _ value: some CustomStringConvertible) {
@@ -83,8 +87,12 @@ extension Report {
       put(name + ".unit", row.resource.unit.rawValue)
       put(name + ".held", row.held)
       put(name + ".maxheld", row.maxheld)
-      put(name + ".barrier", row.bounds.barrier == Bounds.unlimited ? "unlimited" : String(row.bounds.barrier))
-      put(name + ".limit", row.bounds.limit == Bounds.unlimited ? "unlimited" : String(row.bounds.limit))
+      put(
+        name + ".barrier",
+        row.bounds.barrier == Bounds.unlimited ? "unlimited" : String(row.bounds.barrier))
+      put(
+        name + ".limit",
+        row.bounds.limit == Bounds.unlimited ? "unlimited" : String(row.bounds.limit))
       put(name + ".failcnt", row.failcnt)
       put(name + ".status", row.status)
     }
@@ -131,7 +139,9 @@ extension Report {
     put("server.microseconds.switches", server.switching / 1000)
     put("remaining", remaining)
     put("left_open", leftOpen)
-    if !firstOfPlaces.isEmpty { put("survey", firstOfPlaces.map(String.init).joined(separator: ",")) }
+    if !firstOfPlaces.isEmpty {
+      put("survey", firstOfPlaces.map(String.init).joined(separator: ","))
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 }

@@ -12,7 +12,10 @@ public struct Report: Sendable {
     /// `exact`, `estimate`, `view` or `unseen`.
     public var status: String
 
-    public init(resource: Resource, held: Int64, maxheld: Int64, bounds: Bounds, failcnt: Int64, status: String) {
+    public init(
+      resource: Resource, held: Int64, maxheld: Int64, bounds: Bounds, failcnt: Int64,
+      status: String
+    ) {
       self.resource = resource
       self.held = held
       self.maxheld = maxheld
@@ -22,8 +25,8 @@ public struct Report: Sendable {
     }
   }
 
-  /// Denials of one resource to one process through one call, and from one place in the program as far as stacks are known,
-  /// counted together.
+  /// Denials of one resource to one process through one call, and from one place in the program as
+  /// far as stacks are known, counted together.
   public struct Denial: Sendable {
     public var resource: Resource
     public var count: Int64
@@ -34,7 +37,8 @@ public struct Report: Sendable {
     public var call: String
     /// The path or name that the first of them was given; empty when the call takes none.
     public var detail: String
-    /// Other arguments of the first of them in words (`AF_INET, SOCK_STREAM`); empty when there is a path.
+    /// Other arguments of the first of them in words (`AF_INET, SOCK_STREAM`); empty when there is
+    /// a path.
     public var arguments: String
     public var amount: Int64
     /// The thread that was refused first, `pid` for the main one, and what another is called.
@@ -42,14 +46,18 @@ public struct Report: Sendable {
     public var threadName: String
     /// Where it was refused, innermost first; empty when the stack is not known.
     public var frames: [Frame]
-    /// Of `count`, those whose stack was read and is this one; the others got their share of those that were not.
+    /// Of `count`, those whose stack was read and is this one; the others got their share of those
+    /// that were not.
     public var witnessed: Int64
-    /// Refused because a test asked for it (`--fail`): there was room, and failcnt does not count it.
+    /// Refused because a test asked for it (`--fail`): there was room, and failcnt does not count
+    /// it.
     public var injected: Bool
 
     public init(
-      resource: Resource, count: Int64, errno: String, pid: Int32, comm: String, call: String, detail: String,
-      arguments: String = "", amount: Int64, thread: Int32? = nil, threadName: String = "", frames: [Frame] = [], witnessed: Int64 = 0, injected: Bool = false
+      resource: Resource, count: Int64, errno: String, pid: Int32, comm: String, call: String,
+      detail: String,
+      arguments: String = "", amount: Int64, thread: Int32? = nil, threadName: String = "",
+      frames: [Frame] = [], witnessed: Int64 = 0, injected: Bool = false
     ) {
       self.resource = resource
       self.count = count
@@ -116,13 +124,15 @@ public struct Report: Sendable {
   /// Processes of the beancounter that outlive COMMAND.
   public var remaining: Int
   public var server: Work
-  /// Descriptors that processes had open when they ended, of those charged to them: an upper estimate.
+  /// Descriptors that processes had open when they ended, of those charged to them: an upper
+  /// estimate.
   public var leftOpen: Int64 = 0
   /// Of a survey: which charges, by their number, were the first of a place in the program.
   public var firstOfPlaces: [Int64] = []
 
   public init(
-    id: Int, name: String, command: [String], exit: Exit, seconds: Double, rows: [Row], denials: [Denial],
+    id: Int, name: String, command: [String], exit: Exit, seconds: Double, rows: [Row],
+    denials: [Denial],
     uncovered: [Uncovered], remaining: Int, server: Work
   ) {
     self.id = id
@@ -144,8 +154,11 @@ extension Report {
     var happened: [Options.FailOn] = []
     if denials.contains(where: { !$0.injected }) { happened.append(.denial) }
     if rows.contains(where: {
-      $0.failcnt > 0 || $0.maxheld > $0.bounds.barrier && !Resource.withoutBarrier.contains($0.resource)
-    }) { happened.append(.barrier) }
+      $0.failcnt > 0
+        || $0.maxheld > $0.bounds.barrier && !Resource.withoutBarrier.contains($0.resource)
+    }) {
+      happened.append(.barrier)
+    }
     if !uncovered.isEmpty { happened.append(.uncovered) }
     return happened
   }

@@ -16,7 +16,8 @@ public enum ParsedServer: Sendable {
   case version
 }
 
-/// Reads the options of `bcd`, as `parseOptions` those of `bcrun`. Throws with what is accepted (bcd exits 2).
+/// Reads the options of `bcd`, as `parseOptions` those of `bcrun`. Throws with what is accepted
+/// (bcd exits 2).
 public func parseServerOptions(_ arguments: [String]) throws(UsageError) -> ParsedServer {
   let getopt = Getopt(arguments.map { Bytes($0) }, program: "bcd", table: LongOption.ofServer)
   var options = ServerOptions()
@@ -25,15 +26,19 @@ public func parseServerOptions(_ arguments: [String]) throws(UsageError) -> Pars
     switch found.option.key {
     case .help: return .help
     case .version: return .version
-    case _ where value.isEmpty: throw .unreadable(found.spelling, value, accepted: found.option.accepted)
-    case .socket where value.utf8.count > 107: throw .unreadable(found.spelling, value, accepted: found.option.accepted)
+    case _ where value.isEmpty:
+      throw .unreadable(found.spelling, value, accepted: found.option.accepted)
+    case .socket where value.utf8.count > 107:
+      throw .unreadable(found.spelling, value, accepted: found.option.accepted)
     case .socket: options.socket = value
     case .state: options.state = value
     default: options.configFiles.append(value)
     }
   }
   guard getopt.position == arguments.count else {
-    throw UsageError("\(quoted(arguments[getopt.position])) is no option of bcd; a command is run by bcrun --server")
+    throw UsageError(
+      "\(quoted(arguments[getopt.position])) is no option of bcd; a command is run by bcrun --server"
+    )
   }
   return .serve(options)
 }

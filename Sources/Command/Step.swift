@@ -1,7 +1,8 @@
 import Beancounters
 
-/// One thing on the command line that sets bounds, or what a configuration file may set besides. Kept in the order
-/// given, for a later one wins, and a file can be read only after the options are.
+/// One thing on the command line that sets bounds, or what a configuration file may set besides.
+/// Kept in the order given, for a later one wins, and a file can be read only after the options
+/// are.
 enum Step: Equatable, Sendable {
   /// Bounds of a resource, asked for by `option`.
   case bounds(Resource, BoundsChange, option: String)
@@ -18,17 +19,21 @@ struct Origin: Equatable, Sendable {
 }
 
 extension Options {
-  /// Reads what `bcctl bounds FILE…` printed for `configFiles`, and puts each in its place among the other options:
-  /// whatever comes later on the command line wins. `source` is what an error names.
+  /// Reads what `bcctl bounds FILE…` printed for `configFiles`, and puts each in its place among
+  /// the other options: whatever comes later on the command line wins. `source` is what an error
+  /// names.
   public mutating func read(configured lines: String, source: String) throws(UsageError) {
     let files = try Configured.parse(lines: lines, source: source)
     guard files.count == configFiles.count else {
-      throw UsageError("\(source): bounds of \(files.count) files came back, and \(configFiles.count) were asked for")
+      throw UsageError(
+        "\(source): bounds of \(files.count) files came back, and \(configFiles.count) were asked for"
+      )
     }
     resolve(files)
   }
 
-  /// Applies the steps in order to a beancounter without bounds, `files` for those that `--config` names.
+  /// Applies the steps in order to a beancounter without bounds, `files` for those that `--config`
+  /// names.
   mutating func resolve(_ files: [Configured]) {
     bounds = [:]
     origins = [:]
@@ -36,7 +41,8 @@ extension Options {
     var rest = files[...]
     for step in steps {
       switch step {
-      case .bounds(let resource, let change, let option): apply(change, to: resource, option: option)
+      case .bounds(let resource, let change, let option):
+        apply(change, to: resource, option: option)
       case .configured(let configured): apply(configured)
       case .file: if let configured = rest.popFirst() { apply(configured) }
       }

@@ -1,18 +1,21 @@
 internal import Beancounters
 
-/// The kernels' files of beancounters, byte for byte as a 64-bit kernel printed them (OpenVZ 2.6.18,
-/// kernel/ub/ub_proc.c: `%10s  %-12s %20lu %20lu %20lu %20lu %20lu`).
+/// The kernels' files of beancounters, byte for byte as a 64-bit kernel printed them (OpenVZ
+/// 2.6.18, kernel/ub/ub_proc.c: `%10s %-12s %20lu %20lu %20lu %20lu %20lu`).
 ///
-/// Amounts are in each resource's own unit; `Bounds.unlimited` is LONG_MAX and printed as that number. A resource that
-/// `rows` lacks is printed as nothing held under no bound. Ids should have at most 8 digits: a ninth fills the column, and
-/// readers that expect blanks before the id lose the beancounter.
+/// Amounts are in each resource's own unit; `Bounds.unlimited` is LONG_MAX and printed as that
+/// number. A resource that `rows` lacks is printed as nothing held under no bound. Ids should have
+/// at most 8 digits: a ninth fills the column, and readers that expect blanks before the id lose
+/// the beancounter.
 ///
 ///     UserBeancounters.text([(id: 101, rows: report.rows)])
 public enum UserBeancounters {
-  /// `/proc/user_beancounters`, Version 2.5: 24 rows for each beancounter, four of them dummies, without swappages. The
-  /// kernel lists the newest first, and none that has a parent: the order and the choice are the caller's.
+  /// `/proc/user_beancounters`, Version 2.5: 24 rows for each beancounter, four of them dummies,
+  /// without swappages. The kernel lists the newest first, and none that has a parent: the order
+  /// and the choice are the caller's.
   ///
-  /// `dummyBound` is the barrier and the limit of the dummies: 0 in containers of 2.6.18, LONG_MAX since 2.6.32-042.
+  /// `dummyBound` is the barrier and the limit of the dummies: 0 in containers of 2.6.18, LONG_MAX
+  /// since 2.6.32-042.
   public static func text(_ all: [(id: Int, rows: [Report.Row])], dummyBound: Int64 = 0) -> String {
     heading
       + all.map { one in
@@ -41,10 +44,12 @@ public enum UserBeancounters {
 
   /// `/proc/bc/<id>/vmaux` as 2.6.18 has it: pages, and counts of pages swapped in and unmapped.
   public static func vmaux(
-    unusedPrivvmpages: Int64, tmpfsRespages: Int64, swapPages: Int64, rss: Int64, swapin: Int64, unmap: Int64
+    unusedPrivvmpages: Int64, tmpfsRespages: Int64, swapPages: Int64, rss: Int64, swapin: Int64,
+    unmap: Int64
   ) -> String {
     auxiliary([
-      ("unused_privvmpages", unusedPrivvmpages), ("tmpfs_respages", tmpfsRespages), ("swap_pages", swapPages),
+      ("unused_privvmpages", unusedPrivvmpages), ("tmpfs_respages", tmpfsRespages),
+      ("swap_pages", swapPages),
       ("rss", rss), ("swapin", swapin), ("unmap", unmap),
     ])
   }
@@ -69,7 +74,8 @@ public enum UserBeancounters {
       return line(uid, resource.name, [0, 0, Bounds.unlimited, Bounds.unlimited, 0])
     }
     return line(
-      uid, resource.name, [row.held, row.maxheld, row.bounds.barrier, row.bounds.limit, row.failcnt])
+      uid, resource.name,
+      [row.held, row.maxheld, row.bounds.barrier, row.bounds.limit, row.failcnt])
   }
 
   private static func line(_ uid: String, _ name: String, _ amounts: [Int64]) -> String {

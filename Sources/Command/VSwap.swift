@@ -1,18 +1,21 @@
 import Beancounters
 
 extension Configured {
-  /// Fills in what a VSwap configuration leaves out, as vzctl does since 4.6 (vzctl(8), "VSwap parameters"): from the
-  /// limits of physpages and swappages, ram and swap,
+  /// Fills in what a VSwap configuration leaves out, as vzctl does since 4.6 (vzctl(8), "VSwap
+  /// parameters"): from the limits of physpages and swappages, ram and swap,
   ///
   /// - lockedpages and oomguarpages get the barrier ram and no limit,
   /// - vmguarpages gets ram + swap, barrier and limit,
-  /// - privvmpages gets (ram + swap) · overcommit, or none where the configuration names no VM_OVERCOMMIT,
+  /// - privvmpages gets (ram + swap) · overcommit, or none where the configuration names no
+  ///   VM_OVERCOMMIT,
   /// - every other row has no bound.
   ///
-  /// Nothing changes unless both limits are set and ram is not unlimited: a VSwap configuration is told by that
-  /// (vzcfgvalidate(8)). Rows that are set stay.
+  /// Nothing changes unless both limits are set and ram is not unlimited: a VSwap configuration is
+  /// told by that (vzcfgvalidate(8)). Rows that are set stay.
   package func filledVSwap(overcommit: Overcommit? = nil) -> Configured {
-    guard isVSwap, let ram = bounds[.physpages]?.limit, let swap = bounds[.swappages]?.limit else { return self }
+    guard isVSwap, let ram = bounds[.physpages]?.limit, let swap = bounds[.swappages]?.limit else {
+      return self
+    }
     let total = ram.addingReportingOverflow(swap)
     let both = total.overflow ? Bounds.unlimited : total.partialValue
     let memory = overcommit.map { $0.times(both) } ?? Bounds.unlimited
@@ -24,14 +27,17 @@ extension Configured {
     ]
     var filled = self
     for resource in Resource.allCases where resource != .numinotify && bounds[resource] == nil {
-      filled.bounds[resource] = derived[resource] ?? BoundsChange(barrier: Bounds.unlimited, limit: Bounds.unlimited)
+      filled.bounds[resource] =
+        derived[resource] ?? BoundsChange(barrier: Bounds.unlimited, limit: Bounds.unlimited)
     }
     return filled
   }
 
   /// Whether physical memory is bounded, and swap with it.
   package var isVSwap: Bool {
-    guard let ram = bounds[.physpages]?.limit, bounds[.swappages]?.limit != nil else { return false }
+    guard let ram = bounds[.physpages]?.limit, bounds[.swappages]?.limit != nil else {
+      return false
+    }
     return ram != Bounds.unlimited
   }
 }
@@ -43,9 +49,12 @@ package struct Overcommit: Equatable, Sendable {
 
   /// `1.5`, or nil for anything that is no positive decimal number below a million.
   package init?(_ text: some StringProtocol) {
-    let parts = text.utf8.split(separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
+    let parts = text.utf8.split(
+      separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
     let fraction = parts.count == 2 ? parts[1].count : 0
-    guard let whole = parts.first, (1...6).contains(whole.count), parts.count == 1 || (1...9).contains(fraction) else {
+    guard let whole = parts.first, (1...6).contains(whole.count),
+      parts.count == 1 || (1...9).contains(fraction)
+    else {
       return nil
     }
     var digits: UInt64 = 0
@@ -58,7 +67,8 @@ package struct Overcommit: Equatable, Sendable {
     denominator = (0..<fraction).reduce(1) { power, _ in power * 10 }
   }
 
-  /// Rounded down to whole pages; unlimited stays so, and so does what would pass the largest amount.
+  /// Rounded down to whole pages; unlimited stays so, and so does what would pass the largest
+  /// amount.
   func times(_ pages: Int64) -> Int64 {
     guard pages != Bounds.unlimited else { return Bounds.unlimited }
     let (high, low) = numerator.multipliedFullWidth(by: UInt64(pages))

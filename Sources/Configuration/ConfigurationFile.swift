@@ -11,7 +11,8 @@ package struct ConfigurationFile: Equatable, Sendable {
   /// One beancounter of the file.
   package struct Section: Equatable, Sendable {
     package var configured = Configured()
-    /// The expected average number of processes (AVNUMPROC): no bound, but the consistency rules ask for it.
+    /// The expected average number of processes (AVNUMPROC): no bound, but the consistency rules
+    /// ask for it.
     package var averageProcesses: Int64?
 
     /// Nothing is set.
@@ -38,9 +39,9 @@ package struct ConfigurationFile: Equatable, Sendable {
 
   /// Reads `bytes`; `path` gives the extension, and the name in messages.
   ///
-  /// `.conf` and `.conf-sample` are OpenVZ's and `.toml` is TOML. Any other file is told by its first line that is
-  /// neither empty nor a comment: `NAME=…` with a capital name and no space before the `=`, or `export NAME=…`, is
-  /// OpenVZ's; all else is TOML.
+  /// `.conf` and `.conf-sample` are OpenVZ's and `.toml` is TOML. Any other file is told by its
+  /// first line that is neither empty nor a comment: `NAME=…` with a capital name and no space
+  /// before the `=`, or `export NAME=…`, is OpenVZ's; all else is TOML.
   package init(_ bytes: [UInt8], path: String) throws(ConfigurationError) {
     self.path = path
     format = ConfigurationFile.format(of: bytes, path: path)
@@ -55,15 +56,22 @@ package struct ConfigurationFile: Equatable, Sendable {
     }
   }
 
-  /// Every beancounter of the file, the named ones after what stands at the top, if that says anything.
+  /// Every beancounter of the file, the named ones after what stands at the top, if that says
+  /// anything.
   package var sections: [Section] { named.isEmpty || !top.isEmpty ? [top] + named : named }
 
   /// The one beancounter of the file, for bcrun.
   package func single() throws(ConfigurationError) -> Section {
     guard named.isEmpty else {
-      let names = named.compactMap(\.configured.name).map { "[beancounter.\(shown($0))]" }.joined(separator: ", ")
+      let names = named.compactMap(\.configured.name).map { "[beancounter.\(shown($0))]" }.joined(
+        separator: ", ")
       throw ConfigurationError(
-        path, [Problem(message: "has \(names), which are for bcd --config; bcrun takes the bounds under [bounds]")])
+        path,
+        [
+          Problem(
+            message:
+              "has \(names), which are for bcd --config; bcrun takes the bounds under [bounds]")
+        ])
     }
     return top
   }
@@ -76,9 +84,11 @@ package struct ConfigurationFile: Equatable, Sendable {
       if rest.isEmpty || rest.first == UInt8(ascii: "#") { continue }
       rest = OpenVZReader.withoutExport(rest)
       let name = rest.prefix {
-        (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) || Line.isDigit($0) || $0 == UInt8(ascii: "_")
+        (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) || Line.isDigit($0)
+          || $0 == UInt8(ascii: "_")
       }
-      return !name.isEmpty && rest.dropFirst(name.count).first == UInt8(ascii: "=") ? .openvz : .toml
+      return !name.isEmpty && rest.dropFirst(name.count).first == UInt8(ascii: "=")
+        ? .openvz : .toml
     }
     return .toml
   }
@@ -97,14 +107,18 @@ private let largest = 1 << 20
 
 private func contents(of path: String) throws(Problem) -> [UInt8] {
   let file = open(path, O_RDONLY | O_CLOEXEC)
-  guard file >= 0 else { throw Problem(message: "cannot be opened: \(String(cString: strerror(errno)))") }
+  guard file >= 0 else {
+    throw Problem(message: "cannot be opened: \(String(cString: strerror(errno)))")
+  }
   defer { close(file) }
   var bytes: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 65536)
   while bytes.count <= largest {
     let n = read(file, &buffer, buffer.count)
     if n < 0, errno == EINTR { continue }
-    guard n >= 0 else { throw Problem(message: "cannot be read: \(String(cString: strerror(errno)))") }
+    guard n >= 0 else {
+      throw Problem(message: "cannot be read: \(String(cString: strerror(errno)))")
+    }
     if n == 0 { return bytes }
     bytes += buffer[..<n]
   }

@@ -1,7 +1,8 @@
-/// On which line of a TOML document each key stands: TOMLKit knows that only of what it cannot parse.
+/// On which line of a TOML document each key stands: TOMLKit knows that only of what it cannot
+/// parse.
 ///
-/// Walks over a document that has been parsed already, so that it need not judge, only skip. What it does not follow
-/// (a key with escapes in it) is placed at the table it stands in.
+/// Walks over a document that has been parsed already, so that it need not judge, only skip. What
+/// it does not follow (a key with escapes in it) is placed at the table it stands in.
 struct KeyLines {
   private var lines: [[String]: Int] = [:]
   private let bytes: [UInt8]
@@ -26,7 +27,9 @@ struct KeyLines {
 
   private var byte: UInt8? { at < bytes.count ? bytes[at] : nil }
 
-  private func isAt(_ text: String) -> Bool { bytes[min(at, bytes.count)...].starts(with: text.utf8) }
+  private func isAt(_ text: String) -> Bool {
+    bytes[min(at, bytes.count)...].starts(with: text.utf8)
+  }
 
   private mutating func step() {
     if byte == UInt8(ascii: "\n") { line += 1 }
@@ -66,7 +69,9 @@ struct KeyLines {
         let start = at + 1
         skipString()
         path.append(
-          String(decoding: bytes[min(start, bytes.count)..<max(start, min(at - 1, bytes.count))], as: UTF8.self))
+          String(
+            decoding: bytes[min(start, bytes.count)..<max(start, min(at - 1, bytes.count))],
+            as: UTF8.self))
       case UInt8(ascii: "."), UInt8(ascii: " "), UInt8(ascii: "\t"):
         step()
         continue
@@ -95,7 +100,8 @@ struct KeyLines {
       while let next = byte, next != UInt8(ascii: "]") {
         switch next {
         case UInt8(ascii: "#"): skipComment()
-        case UInt8(ascii: "{"), UInt8(ascii: "["), UInt8(ascii: "\""), UInt8(ascii: "'"): skipValue(path)
+        case UInt8(ascii: "{"), UInt8(ascii: "["), UInt8(ascii: "\""), UInt8(ascii: "'"):
+          skipValue(path)
         default: step()
         }
       }

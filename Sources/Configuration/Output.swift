@@ -21,7 +21,8 @@ package struct Verdict: Sendable {
   package let path: String
   /// Why the file cannot be read; nil when it can.
   package let unreadable: ConfigurationError?
-  /// The rules that each beancounter breaks; the name is nil for what stands at the top of the file.
+  /// The rules that each beancounter breaks; the name is nil for what stands at the top of the
+  /// file.
   package let findings: [(beancounter: String?, finding: Finding)]
 
   package init(path: String) {
@@ -29,7 +30,9 @@ package struct Verdict: Sendable {
     do {
       let file = try ConfigurationFile(path: path)
       unreadable = nil
-      findings = file.sections.flatMap { section in section.findings.map { (section.configured.name, $0) } }
+      findings = file.sections.flatMap { section in
+        section.findings.map { (section.configured.name, $0) }
+      }
     } catch {
       unreadable = error
       findings = []
@@ -37,7 +40,9 @@ package struct Verdict: Sendable {
   }
 
   /// Whether there is an error in it, not only advice.
-  package var failed: Bool { unreadable != nil || findings.contains { $0.finding.severity == .error } }
+  package var failed: Bool {
+    unreadable != nil || findings.contains { $0.finding.severity == .error }
+  }
 
   /// Lines for people, one for each finding; what is in order says so too.
   package var text: String {

@@ -27,6 +27,7 @@ package struct ConfigurationError: Error, Equatable, Sendable, CustomStringConve
 
   private func located(_ problem: Problem) -> String {
     let place = shown(path)
-    return problem.line.map { "\(place):\($0): \(problem.message)" } ?? "\(place): \(problem.message)"
+    return problem.line.map { "\(place):\($0): \(problem.message)" }
+      ?? "\(place): \(problem.message)"
   }
 }

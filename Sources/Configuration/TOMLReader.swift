@@ -11,7 +11,7 @@ import TOMLKit
 ///
 ///     [bounds]
 ///     numproc = 240                                     # barrier and limit
-///     numfile = "100:120"                               # as every option has it; "100:" and ":120" are one alone
+///     numfile = "100:120" # as every option has it; "100:" and ":120" are one alone
 ///     privvmpages = { barrier = "64M", limit = "80M" }  # either may be left out
 ///
 /// and, for `bcd --config`, any number of beancounters, with the rows right in their tables:
@@ -22,8 +22,8 @@ import TOMLKit
 ///     parent = "site"
 ///     numfile = "100:120"
 ///
-/// Amounts are read as options read them: a number is in the resource's own unit, -1 is no bound. A key that is not
-/// known is an error, for a bound with a slip in its name would bound nothing.
+/// Amounts are read as options read them: a number is in the resource's own unit, -1 is no bound. A
+/// key that is not known is an error, for a bound with a slip in its name would bound nothing.
 struct TOMLReader {
   private var problems: [Problem] = []
   private let lines: KeyLines
@@ -45,18 +45,22 @@ struct TOMLReader {
 
   private init(lines: KeyLines) { self.lines = lines }
 
-  /// What TOMLKit would not tell us: it takes a C string, gives C strings back, and ends the program (an assertion in toml++'s
-  /// parse_key) where the name of a table begins with what no name begins with.
+  /// What TOMLKit would not tell us: it takes a C string, gives C strings back, and ends the
+  /// program (an assertion in toml++'s parse_key) where the name of a table begins with what no
+  /// name begins with.
   private static func unfit(_ bytes: [UInt8]) -> Problem? {
     for (number, line) in Line.all(bytes) {
       let text = String(decoding: line, as: UTF8.self)
       if line.contains(0) || text.contains("\\u0000") || text.contains("\\U00000000") {
-        return Problem(line: number, message: "has a NUL character, which no name and no amount has")
+        return Problem(
+          line: number, message: "has a NUL character, which no name and no amount has")
       }
       if !text.utf8.elementsEqual(line) {
         return Problem(line: number, message: "\(quoted(text)) is not UTF-8, which TOML is")
       }
-      if hasNoName(line) { return Problem(line: number, message: "\(quoted(text)) names no table; accepted: [NAME]") }
+      if hasNoName(line) {
+        return Problem(line: number, message: "\(quoted(text)) names no table; accepted: [NAME]")
+      }
     }
     return nil
   }
@@ -71,8 +75,11 @@ struct TOMLReader {
   }
 
   private static func problem(_ error: any Error) -> Problem {
-    guard let error = error as? TOMLParseError else { return Problem(message: "is not TOML: \(shown("\(error)"))") }
-    return Problem(line: error.source.begin.line, message: "is not TOML: \(shown(error.description))")
+    guard let error = error as? TOMLParseError else {
+      return Problem(message: "is not TOML: \(shown("\(error)"))")
+    }
+    return Problem(
+      line: error.source.begin.line, message: "is not TOML: \(shown(error.description))")
   }
 
   // MARK: Tables
@@ -88,11 +95,16 @@ struct TOMLReader {
       switch key {
       case "bounds":
         guard let table = table(value, [key], "a table: [bounds]") else { continue }
-        for (row, amount) in table { readRow(row, amount, ["bounds", row], among: [], into: &top.configured) }
+        for (row, amount) in table {
+          readRow(row, amount, ["bounds", row], among: [], into: &top.configured)
+        }
       case "beancounter":
         guard let table = table(value, [key], "tables: [beancounter.NAME]") else { continue }
-        for (name, value) in table { if let found = readBeancounter(name, value) { named.append(found) } }
-      case _ where TOMLReader.settings.contains(key): readSetting(key, value, [key], into: &top.configured)
+        for (name, value) in table {
+          if let found = readBeancounter(name, value) { named.append(found) }
+        }
+      case _ where TOMLReader.settings.contains(key):
+        readSetting(key, value, [key], into: &top.configured)
       case _ where Resource(name: key) != nil: report([key], "\(key) belongs under [bounds]")
       default: reportUnknown([key], among: ["bounds", "beancounter"] + TOMLReader.settings)
       }
@@ -100,9 +112,12 @@ struct TOMLReader {
     return (top, parentsFirst(named))
   }
 
-  /// Each beancounter after the one it is nested under, so that whoever makes them in this order finds the parent there.
-  /// A parent that is not in the file may be anywhere else; one that is under its own child is nowhere.
-  private mutating func parentsFirst(_ named: [ConfigurationFile.Section]) -> [ConfigurationFile.Section] {
+  /// Each beancounter after the one it is nested under, so that whoever makes them in this order
+  /// finds the parent there. A parent that is not in the file may be anywhere else; one that is
+  /// under its own child is nowhere.
+  private mutating func parentsFirst(_ named: [ConfigurationFile.Section]) -> [ConfigurationFile
+    .Section]
+  {
     var ordered: [ConfigurationFile.Section] = []
     var rest = named
     while !rest.isEmpty {
@@ -111,7 +126,8 @@ struct TOMLReader {
       guard !ready.isEmpty else {
         for case let name? in rest.map(\.configured.name) {
           report(
-            ["beancounter", name, "parent"], "\(dotted(["beancounter", name])) is nested under itself; accepted: a tree"
+            ["beancounter", name, "parent"],
+            "\(dotted(["beancounter", name])) is nested under itself; accepted: a tree"
           )
         }
         return named
@@ -122,14 +138,18 @@ struct TOMLReader {
     return ordered
   }
 
-  private mutating func readBeancounter(_ name: String, _ value: any TOMLValueConvertible) -> ConfigurationFile.Section?
+  private mutating func readBeancounter(_ name: String, _ value: any TOMLValueConvertible)
+    -> ConfigurationFile.Section?
   {
     let path = ["beancounter", name]
     guard isBeancounterName(name) else {
-      report(path, "cannot read \(quoted(name)) as a beancounter's name; accepted: \(acceptedNames)")
+      report(
+        path, "cannot read \(quoted(name)) as a beancounter's name; accepted: \(acceptedNames)")
       return nil
     }
-    guard let table = table(value, path, "a table: [beancounter.\(shown(name))]") else { return nil }
+    guard let table = table(value, path, "a table: [beancounter.\(shown(name))]") else {
+      return nil
+    }
     var section = ConfigurationFile.Section(configured: Configured(name: name))
     let settings = TOMLReader.settings.filter { $0 != "name" }  // the table has it
     for (key, value) in table {
@@ -145,14 +165,16 @@ struct TOMLReader {
   // MARK: Values
 
   private mutating func readSetting(
-    _ key: String, _ value: any TOMLValueConvertible, _ path: [String], into configured: inout Configured
+    _ key: String, _ value: any TOMLValueConvertible, _ path: [String],
+    into configured: inout Configured
   ) {
     let text = value.string
     switch (key, text) {
     case ("name", let name?) where isBeancounterName(name): configured.name = name
     case ("parent", let name?) where isBeancounterName(name): configured.parent = name
     case ("errno", "posix"), ("errno", "openvz"): configured.openvzErrno = text == "openvz"
-    case ("on-server-loss", "deny"), ("on-server-loss", "allow"): configured.allowOnServerLoss = text == "allow"
+    case ("on-server-loss", "deny"), ("on-server-loss", "allow"):
+      configured.allowOnServerLoss = text == "allow"
     case ("errno", _): reportUnreadable(path, value, accepted: "\"posix\" or \"openvz\"")
     case ("on-server-loss", _): reportUnreadable(path, value, accepted: "\"deny\" or \"allow\"")
     default: reportUnreadable(path, value, accepted: "a string of \(acceptedNames)")
@@ -183,7 +205,9 @@ struct TOMLReader {
   }
 
   /// `{ barrier = …, limit = … }`
-  private mutating func readParts(_ table: TOMLTable, of resource: Resource, _ path: [String]) -> BoundsChange? {
+  private mutating func readParts(_ table: TOMLTable, of resource: Resource, _ path: [String])
+    -> BoundsChange?
+  {
     var change = BoundsChange()
     for (part, value) in table {
       let path = path + [part]
@@ -199,7 +223,8 @@ struct TOMLReader {
       if part == "barrier" { change.barrier = amount } else { change.limit = amount }
     }
     guard !table.isEmpty else {
-      report(path, "\(dotted(path)): an empty table bounds nothing; accepted: barrier, limit or both")
+      report(
+        path, "\(dotted(path)): an empty table bounds nothing; accepted: barrier, limit or both")
       return nil
     }
     return change
@@ -208,7 +233,8 @@ struct TOMLReader {
   private mutating func amount(_ text: String, _ resource: Resource, _ path: [String]) -> Int64? {
     let accepted = Amount.accepted(resource.unit)
     do {
-      return try readAmount(text, in: text, unit: resource.unit, option: dotted(path), accepted: accepted)
+      return try readAmount(
+        text, in: text, unit: resource.unit, option: dotted(path), accepted: accepted)
     } catch {
       report(path, error.message)
       return nil
@@ -221,7 +247,9 @@ struct TOMLReader {
 
   // MARK: Problems
 
-  private mutating func table(_ value: any TOMLValueConvertible, _ path: [String], _ accepted: String) -> TOMLTable? {
+  private mutating func table(
+    _ value: any TOMLValueConvertible, _ path: [String], _ accepted: String
+  ) -> TOMLTable? {
     if value.table == nil { reportUnreadable(path, value, accepted: accepted) }
     return value.table
   }
@@ -230,8 +258,11 @@ struct TOMLReader {
     problems.append(Problem(line: lines.line(of: path), message: message))
   }
 
-  private mutating func reportUnreadable(_ path: [String], _ value: any TOMLValueConvertible, accepted: String) {
-    let read = value.string.map(quoted) ?? value.int.map { "\($0)" } ?? "a value of type \(value.type)"
+  private mutating func reportUnreadable(
+    _ path: [String], _ value: any TOMLValueConvertible, accepted: String
+  ) {
+    let read =
+      value.string.map(quoted) ?? value.int.map { "\($0)" } ?? "a value of type \(value.type)"
     report(path, "\(dotted(path)): cannot read \(read); accepted: \(accepted)")
   }
 

@@ -4,16 +4,19 @@ import Command
 extension ConfigurationFile.Section {
   /// The rules that these bounds break, errors first.
   package var findings: [Finding] {
-    Validation(bounds: configured.resolved, averageProcesses: averageProcesses, isVSwap: configured.isVSwap).findings
+    Validation(
+      bounds: configured.resolved, averageProcesses: averageProcesses, isVSwap: configured.isVSwap
+    ).findings
   }
 }
 
-/// OpenVZ's consistency rules for bounds (wiki, "UBC consistency check"; vzcfgvalidate). The kernel checks none of them,
-/// and no more does this project: a rule that is broken is advice.
+/// OpenVZ's consistency rules for bounds (wiki, "UBC consistency check"; vzcfgvalidate). The kernel
+/// checks none of them, and no more does this project: a rule that is broken is advice.
 ///
-/// A rule is asked about rows that are set only: TOML that bounds one resource breaks none. avnumproc, the expected
-/// average number of processes, is half of numproc where AVNUMPROC does not say it. A VSwap configuration bounds
-/// physpages, and what vzctl derives from it bounds vmguarpages: no unlimited limit is asked of those.
+/// A rule is asked about rows that are set only: TOML that bounds one resource breaks none.
+/// avnumproc, the expected average number of processes, is half of numproc where AVNUMPROC does not
+/// say it. A VSwap configuration bounds physpages, and what vzctl derives from it bounds
+/// vmguarpages: no unlimited limit is asked of those.
 package struct Validation {
   private let bounds: [Resource: Bounds]
   private let averageProcesses: Int64?
@@ -48,7 +51,8 @@ package struct Validation {
         let both = larger == Bounds.unlimited ? min(bounds.barrier, bounds.limit) : larger
         return [
           Finding(
-            severity: .error, rule: "\(name).barrier = \(name).limit", resource: resource, actual: bounds.barrier,
+            severity: .error, rule: "\(name).barrier = \(name).limit", resource: resource,
+            actual: bounds.barrier,
             required: bounds.limit, remedy: "set both to \(amount(both))")
         ]
       }
@@ -64,13 +68,15 @@ package struct Validation {
     if !isVSwap, bounds.limit != Bounds.unlimited {
       found.append(
         Finding(
-          severity: .error, rule: "\(resource.name).limit = unlimited", resource: resource, actual: bounds.limit,
+          severity: .error, rule: "\(resource.name).limit = unlimited", resource: resource,
+          actual: bounds.limit,
           required: Bounds.unlimited, remedy: "set the limit to unlimited"))
     }
     if resource == .physpages, bounds.barrier != 0 {
       found.append(
         Finding(
-          severity: .error, rule: "physpages.barrier = 0", resource: resource, actual: bounds.barrier, required: 0,
+          severity: .error, rule: "physpages.barrier = 0", resource: resource,
+          actual: bounds.barrier, required: 0,
           remedy: "set the barrier to 0"))
     }
     return found
@@ -83,11 +89,14 @@ package struct Validation {
     var found: [Finding] = []
     if let kernel = bounds[.kmemsize], let cache = bounds[.dcachesize] {
       found += atLeast(
-        .error, "kmemsize.barrier >= 40960 * avnumproc + dcachesize.limit", .kmemsize, kernel.barrier,
+        .error, "kmemsize.barrier >= 40960 * avnumproc + dcachesize.limit", .kmemsize,
+        kernel.barrier,
         sum(product(40960, average), cache.limit))
     }
     if let files = bounds[.numfile] {
-      found += atLeast(.warning, "numfile.barrier >= 32 * avnumproc", .numfile, files.barrier, product(32, average))
+      found += atLeast(
+        .warning, "numfile.barrier >= 32 * avnumproc", .numfile, files.barrier, product(32, average)
+      )
     }
     return found
   }
@@ -96,11 +105,13 @@ package struct Validation {
     var found: [Finding] = []
     if let memory = bounds[.privvmpages], let guaranteed = bounds[.vmguarpages] {
       found += atLeast(
-        .warning, "privvmpages.barrier >= vmguarpages.barrier", .privvmpages, memory.barrier, guaranteed.barrier)
+        .warning, "privvmpages.barrier >= vmguarpages.barrier", .privvmpages, memory.barrier,
+        guaranteed.barrier)
     }
     if let cache = bounds[.dcachesize], let files = bounds[.numfile] {
       found += atLeast(
-        .warning, "dcachesize.limit >= 384 * numfile.barrier", .dcachesize, cache.limit, product(384, files.barrier))
+        .warning, "dcachesize.limit >= 384 * numfile.barrier", .dcachesize, cache.limit,
+        product(384, files.barrier))
     }
     return found
   }
@@ -113,22 +124,31 @@ package struct Validation {
   }
 
   /// Between barrier and limit every socket has room for 2.5 KiB.
-  private func spread(_ severity: Finding.Severity, _ buffer: Resource, _ count: Resource) -> [Finding] {
+  private func spread(_ severity: Finding.Severity, _ buffer: Resource, _ count: Resource)
+    -> [Finding]
+  {
     guard let bytes = bounds[buffer], let sockets = bounds[count] else { return [] }
     let room = bytes.limit == Bounds.unlimited ? Bounds.unlimited : bytes.limit - bytes.barrier
     return atLeast(
-      severity, "\(buffer.name).limit - \(buffer.name).barrier >= 2560 * \(count.name).barrier", buffer, room,
+      severity, "\(buffer.name).limit - \(buffer.name).barrier >= 2560 * \(count.name).barrier",
+      buffer, room,
       product(2560, sockets.barrier),
-      remedy: "raise the limit to at least \(amount(sum(bytes.barrier, product(2560, sockets.barrier))))")
+      remedy:
+        "raise the limit to at least \(amount(sum(bytes.barrier, product(2560, sockets.barrier))))")
   }
 
-  private func least(_ severity: Finding.Severity, _ buffer: Resource, _ kibibytes: Int64) -> [Finding] {
+  private func least(_ severity: Finding.Severity, _ buffer: Resource, _ kibibytes: Int64)
+    -> [Finding]
+  {
     guard let bytes = bounds[buffer] else { return [] }
-    return atLeast(severity, "\(buffer.name).barrier >= \(kibibytes * 1024)", buffer, bytes.barrier, kibibytes * 1024)
+    return atLeast(
+      severity, "\(buffer.name).barrier >= \(kibibytes * 1024)", buffer, bytes.barrier,
+      kibibytes * 1024)
   }
 
   private func atLeast(
-    _ severity: Finding.Severity, _ rule: String, _ resource: Resource, _ actual: Int64, _ required: Int64,
+    _ severity: Finding.Severity, _ rule: String, _ resource: Resource, _ actual: Int64,
+    _ required: Int64,
     remedy: String? = nil
   ) -> [Finding] {
     guard actual < required else { return [] }

@@ -1,6 +1,7 @@
 private import CLinux
 
-/// The open file descriptions of a group of processes, each counted once however many descriptors name it.
+/// The open file descriptions of a group of processes, each counted once however many descriptors
+/// name it.
 public struct Descriptions: Sendable {
   public struct Count: Equatable, Sendable {
     public var files: Int64 = 0
@@ -24,7 +25,8 @@ public struct Descriptions: Sendable {
 
   /// For each process asked about, in order, those found there first.
   public var perProcess: [Count] = []
-  /// Whether some of what was counted there is held by another of them too: it stays when this one dies.
+  /// Whether some of what was counted there is held by another of them too: it stays when this one
+  /// dies.
   public var shares: [Bool] = []
   /// Whether everything there is known to be its own alone, or was open outside.
   public var isAlone: [Bool] = []
@@ -48,13 +50,17 @@ public enum Descriptors {
     Procfs.list("/proc/\(pid)/fd").compactMap { Int32($0) }
   }
 
-  /// Each descriptor with what it is: a path, `socket:[inode]`, `pipe:[inode]`, `anon_inode:[eventfd]`.
+  /// Each descriptor with what it is: a path, `socket:[inode]`, `pipe:[inode]`,
+  /// `anon_inode:[eventfd]`.
   public static func named(_ pid: Int32) -> [(fd: Int32, name: String)] {
-    open(of: pid).sorted().compactMap { fd in Procfs.link("/proc/\(pid)/fd/\(fd)").map { (fd, $0) } }
+    open(of: pid).sorted().compactMap { fd in Procfs.link("/proc/\(pid)/fd/\(fd)").map { (fd, $0) }
+    }
   }
 
   /// What one descriptor is, as `named` has it; nil when it is not open.
-  public static func name(_ pid: Int32, _ fd: Int32) -> String? { fd < 0 ? nil : Procfs.link("/proc/\(pid)/fd/\(fd)") }
+  public static func name(_ pid: Int32, _ fd: Int32) -> String? {
+    fd < 0 ? nil : Procfs.link("/proc/\(pid)/fd/\(fd)")
+  }
 
   /// Which file a descriptor is of; nil when it is closed.
   public struct Identity: Hashable, Sendable {
@@ -71,7 +77,8 @@ public enum Descriptors {
     Procfs.link("/proc/\(pid)/fd/\(fd)") != nil
   }
 
-  /// How many descriptors the process has: exact and cheap from Linux 6.2 on (fs/proc/fd.c proc_fd_getattr), else counted.
+  /// How many descriptors the process has: exact and cheap from Linux 6.2 on (fs/proc/fd.c
+  /// proc_fd_getattr), else counted.
   public static func number(_ pid: Int32) -> Int64? {
     var info = CLinux.stat()
     guard clinux_stat("/proc/\(pid)/fd", &info) == 0 else { return nil }
@@ -97,7 +104,10 @@ public enum Descriptors {
     public var without: () -> [Int32]
     public var known: (Int32) -> Known
 
-    public init(pid: Int32, known: @escaping (Int32) -> Known = { _ in .nothing }, without: @escaping () -> [Int32]) {
+    public init(
+      pid: Int32, known: @escaping (Int32) -> Known = { _ in .nothing },
+      without: @escaping () -> [Int32]
+    ) {
       self.pid = pid
       self.known = known
       self.without = without
@@ -112,15 +122,19 @@ public enum Descriptors {
     while let entry = readdir(directory) {
       let first = entry.pointee.d_name.0
       guard first >= 48, first <= 57 else { continue }
-      found.append(withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { Int32(truncatingIfNeeded: atol($0)) }
-      })
+      found.append(
+        withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+            Int32(truncatingIfNeeded: atol($0))
+          }
+        })
     }
     return found
   }
 
   static func entries(
-    _ one: Process, process: Int, only: [Int32]? = nil, own: (Kind) -> Void = { _ in }, pause: () -> Void = {}
+    _ one: Process, process: Int, only: [Int32]? = nil, own: (Kind) -> Void = { _ in },
+    pause: () -> Void = {}
   ) -> [Entry] {
     let pid = one.pid
     var found: [Entry] = []
@@ -135,24 +149,29 @@ public enum Descriptors {
       guard clinux_stat("/proc/\(pid)/fd/\(fd)", &info) == 0 else {
         // Closed since; or it cannot be looked at, and is one of its own.
         if Procfs.link("/proc/\(pid)/fd/\(fd)") != nil {
-          found.append(Entry(process: process, pid: pid, fd: fd, device: .max, inode: 0, isSocket: false))
+          found.append(
+            Entry(process: process, pid: pid, fd: fd, device: .max, inode: 0, isSocket: false))
         }
         continue
       }
       found.append(
         Entry(
-          process: process, pid: pid, fd: fd, device: UInt64(info.st_dev), inode: UInt64(info.st_ino),
+          process: process, pid: pid, fd: fd, device: UInt64(info.st_dev),
+          inode: UInt64(info.st_ino),
           isSocket: clinux_is_socket(info.st_mode),
-          isMaster: info.st_mode & mode_t(S_IFMT) == mode_t(S_IFCHR) && info.st_rdev == masterDevice,
+          isMaster: info.st_mode & mode_t(S_IFMT) == mode_t(S_IFCHR)
+            && info.st_rdev == masterDevice,
           isAnonymous: info.st_mode & mode_t(S_IFMT) == 0, isMade: known == .made))
     }
     let not = one.without()
-    // A socket that has gone meanwhile was a question of the shim's, which is quick, or is closed anyway.
+    // A socket that has gone meanwhile was a question of the shim's, which is quick, or is closed
+    // anyway.
     return found.filter { entry in
       guard !not.contains(entry.fd) else { return false }
       guard entry.isSocket, process >= 0 else { return true }
       var now = CLinux.stat()
-      return clinux_stat("/proc/\(pid)/fd/\(entry.fd)", &now) == 0 && UInt64(now.st_ino) == entry.inode
+      return clinux_stat("/proc/\(pid)/fd/\(entry.fd)", &now) == 0
+        && UInt64(now.st_ino) == entry.inode
     }
   }
 
@@ -166,9 +185,9 @@ public enum Descriptors {
 
   static func same(_ a: Entry, _ b: Entry) -> Bool { compare(a, b) == 0 }
 
-  /// By the kernel's own order of descriptions (kcmp(2): 1 less, 2 greater), so that equal ones are neighbours after
-  /// n log n comparisons; among equals the first process leads. What is closed meanwhile has no place in that order: it
-  /// goes, and the rest is sorted again.
+  /// By the kernel's own order of descriptions (kcmp(2): 1 less, 2 greater), so that equal ones are
+  /// neighbours after n log n comparisons; among equals the first process leads. What is closed
+  /// meanwhile has no place in that order: it goes, and the rest is sorted again.
   private static func sortedByDescription(_ entries: ArraySlice<Entry>) -> [Entry] {
     var entries = Array(entries)
     for _ in 0..<4 {
@@ -189,22 +208,28 @@ public enum Descriptors {
     return entries
   }
 
-  /// `sockfs` names the protocol: no descriptor of another process has to be borrowed to ask. TCP, TCPv6, MPTCP, …
+  /// `sockfs` names the protocol: no descriptor of another process has to be borrowed to ask. TCP,
+  /// TCPv6, MPTCP, …
   private static func isTCP(_ entry: Entry) -> Bool {
     var name = [CChar](repeating: 0, count: 32)
-    let n = getxattr("/proc/\(entry.pid)/fd/\(entry.fd)", "system.sockprotoname", &name, name.count - 1)
+    let n = getxattr(
+      "/proc/\(entry.pid)/fd/\(entry.fd)", "system.sockprotoname", &name, name.count - 1)
     guard n > 0 else { return false }
-    let text = String(decoding: name[..<n].prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let text = String(
+      decoding: name[..<n].prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     return text.hasPrefix("TCP") || text.hasPrefix("MPTCP")
   }
 
   /// Of the same number; what is none of them takes its place in the order of all.
   private static let mostTried = 4
 
-  /// Each description of one inode once, as the first of `entries` that is it; `again` is told of each further one. What a
-  /// process made is different from all else that it made, and what a fork copied has its number still: for those, one
-  /// comparison is enough.
-  private static func distinct(_ entries: ArraySlice<Entry>, _ pause: () -> Void, _ again: (_ first: Entry, _ other: Entry) -> Void)
+  /// Each description of one inode once, as the first of `entries` that is it; `again` is told of
+  /// each further one. What a process made is different from all else that it made, and what a fork
+  /// copied has its number still: for those, one comparison is enough.
+  private static func distinct(
+    _ entries: ArraySlice<Entry>, _ pause: () -> Void,
+    _ again: (_ first: Entry, _ other: Entry) -> Void
+  )
     -> [Entry]
   {
     guard entries.count > 1 else { return Array(entries) }
@@ -218,7 +243,8 @@ public enum Descriptors {
     for (i, entry) in entries.enumerated() {
       if i & 63 == 63 { pause() }
       var isKnown = false, isGone = false
-      for at in (byNumber[entry.fd] ?? []).prefix(mostTried) where first[at].process != entry.process {
+      for at in (byNumber[entry.fd] ?? []).prefix(mostTried)
+      where first[at].process != entry.process {
         switch compare(first[at], entry) {
         case 0:
           again(first[at], entry)
@@ -239,18 +265,24 @@ public enum Descriptors {
       first.append(entry)
     }
     // Made by one process, all of them: different. Else they are put in the kernel's order.
-    guard first.count > 1, !first.allSatisfy({ $0.isMade && $0.process == first[0].process }) else { return first }
+    guard first.count > 1, !first.allSatisfy({ $0.isMade && $0.process == first[0].process }) else {
+      return first
+    }
     let sorted = sortedByDescription(first[...])
     first = []
     for entry in sorted {
-      if let last = first.last, same(last, entry) { again(last, entry) } else { first.append(entry) }
+      if let last = first.last, same(last, entry) {
+        again(last, entry)
+      } else {
+        first.append(entry)
+      }
     }
     return first
   }
 
-  /// Counts what the processes hold, without what those outside hold as the given descriptors: who opened it pays.
-  /// `pause` is called now and then. `alone` is told of each descriptor that is its process's own and no other's, though it
-  /// was not known to be.
+  /// Counts what the processes hold, without what those outside hold as the given descriptors: who
+  /// opened it pays. `pause` is called now and then. `alone` is told of each descriptor that is its
+  /// process's own and no other's, though it was not known to be.
   public static func count(
     _ processes: [Process], outside: [(pid: Int32, fds: [Int32])], pause: () -> Void = {},
     alone: (_ process: Int, _ fd: Int32, _ kind: Kind) -> Void = { _, _, _ in }
@@ -258,17 +290,20 @@ public enum Descriptors {
     var all = outside.flatMap { entries(Process(pid: $0.pid) { [] }, process: -1, only: $0.fds) }
     var result = Descriptions(
       perProcess: Array(repeating: .init(), count: processes.count),
-      shares: Array(repeating: false, count: processes.count), isAlone: Array(repeating: true, count: processes.count))
+      shares: Array(repeating: false, count: processes.count),
+      isAlone: Array(repeating: true, count: processes.count))
     for (index, one) in processes.enumerated() {
       pause()
       all += entries(one, process: index, own: { result.perProcess[index].add($0) }, pause: pause)
     }
-    // Only descriptors of one inode can be one description, so only those are compared: kcmp is 1.6 µs.
+    // Only descriptors of one inode can be one description, so only those are compared: kcmp is 1.6
+    // µs.
     all.sort { ($0.device, $0.inode, $0.process, $0.fd) < ($1.device, $1.inode, $1.process, $1.fd) }
     var start = 0
     while start < all.count {
       var end = start + 1
-      while end < all.count, all[end].device == all[start].device, all[end].inode == all[start].inode,
+      while end < all.count, all[end].device == all[start].device,
+        all[end].inode == all[start].inode,
         all[start].device != .max
       { end += 1 }
       let group = all[start..<end]
@@ -284,7 +319,11 @@ public enum Descriptors {
       for entry in first where entry.process >= 0 {
         let kind = kind(entry)
         result.perProcess[entry.process].add(kind)
-        if entry.isMade, !others.contains(place(entry)) { alone(entry.process, entry.fd, kind) } else { result.isAlone[entry.process] = false }
+        if entry.isMade, !others.contains(place(entry)) {
+          alone(entry.process, entry.fd, kind)
+        } else {
+          result.isAlone[entry.process] = false
+        }
       }
     }
     return result
@@ -293,7 +332,8 @@ public enum Descriptors {
   private static func kind(_ entry: Entry) -> Kind {
     if entry.isMaster { return .terminal }
     if entry.isSocket { return isTCP(entry) ? .tcpSocket : .otherSocket }
-    return entry.isAnonymous && Procfs.link("/proc/\(entry.pid)/fd/\(entry.fd)") == "anon_inode:inotify" ? .inotify : .file
+    return entry.isAnonymous
+      && Procfs.link("/proc/\(entry.pid)/fd/\(entry.fd)") == "anon_inode:inotify" ? .inotify : .file
   }
 
   /// How many of its descriptors are, under the same number, the ones that were open outside.

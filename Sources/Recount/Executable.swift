@@ -4,12 +4,15 @@ private import CLinux
 public enum Executable {
   /// nil: nothing in the file says that it cannot.
   public static func reasonUncovered(_ path: String) -> String? {
-    // The name comes from a program: what is no file is not opened, for a pipe or a device might never answer.
+    // The name comes from a program: what is no file is not opened, for a pipe or a device might
+    // never answer.
     let named = clinux_open(path, O_PATH | O_CLOEXEC)
     guard named >= 0 else { return nil }
     defer { close(named) }
     var info = CLinux.stat()
-    guard clinux_fstat(named, &info) == 0, info.st_mode & mode_t(S_IFMT) == mode_t(S_IFREG) else { return nil }
+    guard clinux_fstat(named, &info) == 0, info.st_mode & mode_t(S_IFMT) == mode_t(S_IFREG) else {
+      return nil
+    }
     if clinux_is_setid(info.st_mode) { return "setuid" }
     let fd = clinux_open("/proc/self/fd/\(named)", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard fd >= 0 else { return nil }
@@ -22,7 +25,9 @@ public enum Executable {
   /// The same from the first bytes of the file, which may be anything.
   static func reasonUncovered(head: ArraySlice<UInt8>) -> String? {
     let n = head.count
-    guard n >= 64, head[0] == 0x7f, head[1] == 0x45, head[2] == 0x4c, head[3] == 0x46 else { return nil }
+    guard n >= 64, head[0] == 0x7f, head[1] == 0x45, head[2] == 0x4c, head[3] == 0x46 else {
+      return nil
+    }
     guard head[4] == 2 else { return "32-bit" }
     func word(_ at: Int, _ bytes: Int) -> Int {
       guard at >= 0, at <= n - bytes else { return 0 }
@@ -55,7 +60,8 @@ extension Executable {
     return nil
   }
 
-  /// The same as a process finds it, whose root and working directory need not be ours: a path that we can open.
+  /// The same as a process finds it, whose root and working directory need not be ours: a path that
+  /// we can open.
   public static func resolve(_ name: String, of pid: Int32) -> String? {
     guard let found = resolve(name) else { return nil }
     if found.hasPrefix("/proc/self/") { return "/proc/\(pid)/" + found.dropFirst(11) }

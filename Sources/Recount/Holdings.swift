@@ -1,7 +1,8 @@
 private import CLinux
 
-/// What a group of processes has open, as far as its kernel memory goes: one walk over /proc/PID/fd serves the socket
-/// buffers, kmemsize and dcachesize. What several of them have is put down to the first.
+/// What a group of processes has open, as far as its kernel memory goes: one walk over /proc/PID/fd
+/// serves the socket buffers, kmemsize and dcachesize. What several of them have is put down to the
+/// first.
 public struct Holdings: Sendable {
   public struct Socket: Sendable {
     public var holder: Int  // index of the process
@@ -21,7 +22,9 @@ public struct Holdings: Sendable {
   public var readable: [Bool] = []
 
   /// `outside`: descriptors whose sockets and pipes somebody else pays for.
-  public static func of(_ processes: [Descriptors.Process], outside: [(pid: Int32, fds: [Int32])]) -> Holdings {
+  public static func of(_ processes: [Descriptors.Process], outside: [(pid: Int32, fds: [Int32])])
+    -> Holdings
+  {
     var result = Holdings()
     var notOurs: Set<UInt64> = []
     for (pid, fds) in outside {
@@ -46,8 +49,12 @@ public struct Holdings: Sendable {
         }
       }
       let without = process.without()
-      for (fd, inode, kind) in found where !without.contains(fd) { result.sockets[inode] = Socket(holder: index, kind: kind) }
-      for place in ["cwd", "root", "exe"] { own.names += note(Procfs.link("/proc/\(process.pid)/\(place)"), &names) }
+      for (fd, inode, kind) in found where !without.contains(fd) {
+        result.sockets[inode] = Socket(holder: index, kind: kind)
+      }
+      for place in ["cwd", "root", "exe"] {
+        own.names += note(Procfs.link("/proc/\(process.pid)/\(place)"), &names)
+      }
       var last: Substring.UTF8View?
       for line in maps.utf8.split(separator: UInt8(ascii: "\n")) {
         own.mappings += 1
@@ -59,7 +66,8 @@ public struct Holdings: Sendable {
       result.pipes.append(own.pipes)
       result.names.append(own.names)
       result.mappings.append(own.mappings)
-      result.readable.append(access("/proc/\(process.pid)/fd", R_OK) == 0 || Procfs.stat(process.pid)?.state == "Z")
+      result.readable.append(
+        access("/proc/\(process.pid)/fd", R_OK) == 0 || Procfs.stat(process.pid)?.state == "Z")
     }
     return result
   }
@@ -71,7 +79,9 @@ public struct Holdings: Sendable {
     var rest = Substring(path)
     while !rest.isEmpty, names.insert(String(rest)).inserted {
       new += 1
-      guard rest.utf8.count > 1, let slash = rest.utf8.lastIndex(of: UInt8(ascii: "/")) else { break }
+      guard rest.utf8.count > 1, let slash = rest.utf8.lastIndex(of: UInt8(ascii: "/")) else {
+        break
+      }
       rest = slash == rest.startIndex ? "/" : rest[..<slash]
     }
     return new
@@ -101,6 +111,8 @@ public struct Holdings: Sendable {
     var name = [CChar](repeating: 0, count: 32)
     let n = getxattr("/proc/\(pid)/fd/\(fd)", "system.sockprotoname", &name, name.count - 1)
     guard n > 0 else { return nil }
-    return .init(protocolName: String(decoding: name[..<n].prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+    return .init(
+      protocolName: String(
+        decoding: name[..<n].prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
   }
 }

@@ -1,14 +1,16 @@
 private import CLinux
 
-/// kmemsize and dcachesize, estimated: so many objects of each kind as can be counted from outside, by their sizes. Objects
-/// that nothing shows (timers, locks' records, poll tables, TIME_WAIT sockets, unread data of pipes) are left out, so
-/// the figure of kmemsize is a little low.
+/// kmemsize and dcachesize, estimated: so many objects of each kind as can be counted from outside,
+/// by their sizes. Objects that nothing shows (timers, locks' records, poll tables, TIME_WAIT
+/// sockets, unread data of pipes) are left out, so the figure of kmemsize is a little low.
 public enum KernelMemory {
   /// Bytes of one object of each kind.
   public struct Sizes: Sendable {
-    /// Of a task: `task_struct`, its stack, `struct pid`. THREAD_SIZE is 16 KiB on x86-64 (arch/x86/include/asm/page_64_types.h).
+    /// Of a task: `task_struct`, its stack, `struct pid`. THREAD_SIZE is 16 KiB on x86-64
+    /// (arch/x86/include/asm/page_64_types.h).
     public var task: Int64
-    /// Of a process beyond that: `mm_struct`, `files_struct`, `fs_struct`, `signal_struct`, `sighand_struct`.
+    /// Of a process beyond that: `mm_struct`, `files_struct`, `fs_struct`, `signal_struct`,
+    /// `sighand_struct`.
     public var process: Int64
     /// Of a mapping: `vm_area_struct`, and for most an `anon_vma` and its link.
     public var mapping: Int64
@@ -24,7 +26,8 @@ public enum KernelMemory {
     /// From this kernel's own table, not from `mainline`.
     public var isMeasured = false
 
-    /// Slab sizes of mainline Linux 6.18, x86-64, in the configuration that distributions build, as its /proc/slabinfo shows them.
+    /// Slab sizes of mainline Linux 6.18, x86-64, in the configuration that distributions build, as
+    /// its /proc/slabinfo shows them.
     public static let mainline = Sizes { _ in nil }
 
     /// This kernel's own, where /proc/slabinfo may be read (by root, slabinfo(5)).
@@ -41,21 +44,28 @@ public enum KernelMemory {
       return sizes
     }()
 
-    /// A kind that the table does not have (merged with others of its size, or a module not loaded) has its mainline size.
+    /// A kind that the table does not have (merged with others of its size, or a module not loaded)
+    /// has its mainline size.
     private init(_ size: (Substring) -> Int64?) {
       func of(_ name: Substring, _ mainline: Int64) -> Int64 { size(name) ?? mainline }
       task = of("task_struct", 5888) + 16384 + of("pid", 192)
       process =
-        of("mm_struct", 1600) + of("files_cache", 704) + of("fs_cache", 64) + of("signal_cache", 1152)
+        of("mm_struct", 1600) + of("files_cache", 704) + of("fs_cache", 64)
+        + of("signal_cache", 1152)
         + of("sighand_cache", 2112)
       mapping = of("vm_area_struct", 192) + of("anon_vma", 104) + of("anon_vma_chain", 64)
       file = of("filp", 192)
-      tcp = max(of("TCP", 2368), of("TCPv6", 2496)) + of("sock_inode_cache", 832) + of("dentry", 192)
-      socket = max(of("UNIX", 1152), of("UDPv6", 1472)) + of("sock_inode_cache", 832) + of("dentry", 192)
-      pipe = of("kmalloc-cg-256", 256) + of("kmalloc-cg-1k", 1024) + of("inode_cache", 624) + of("dentry", 192)
+      tcp =
+        max(of("TCP", 2368), of("TCPv6", 2496)) + of("sock_inode_cache", 832) + of("dentry", 192)
+      socket =
+        max(of("UNIX", 1152), of("UDPv6", 1472)) + of("sock_inode_cache", 832) + of("dentry", 192)
+      pipe =
+        of("kmalloc-cg-256", 256) + of("kmalloc-cg-1k", 1024) + of("inode_cache", 624)
+        + of("dentry", 192)
       dentry = of("dentry", 192)
       inode = max(
-        of("ext4_inode_cache", 1128), of("xfs_inode", 1024), of("btrfs_inode", 1016), of("shmem_inode_cache", 752))
+        of("ext4_inode_cache", 1128), of("xfs_inode", 1024), of("btrfs_inode", 1016),
+        of("shmem_inode_cache", 752))
     }
   }
 
@@ -74,15 +84,17 @@ public enum KernelMemory {
 
     public init() {}
 
-    /// dcachesize: bytes of the directory entries and inodes that open files, mapped files, working directories and programs
-    /// keep in memory, with all directories above them. Those that others keep too are not split with them: never too low
-    /// for those names.
+    /// dcachesize: bytes of the directory entries and inodes that open files, mapped files, working
+    /// directories and programs keep in memory, with all directories above them. Those that others
+    /// keep too are not split with them: never too low for those names.
     public func names(_ sizes: Sizes) -> Int64 { names * (sizes.dentry + sizes.inode) }
 
     /// kmemsize: bytes, those of names included, as OpenVZ charged them to both.
     public func bytes(_ sizes: Sizes) -> Int64 {
-      let tasksAndMemory = tasks * sizes.task + processes * sizes.process + mappings * sizes.mapping + pageTables
-      return tasksAndMemory + files * sizes.file + tcpSockets * sizes.tcp + otherSockets * sizes.socket + pipes * sizes.pipe
+      let tasksAndMemory =
+        tasks * sizes.task + processes * sizes.process + mappings * sizes.mapping + pageTables
+      return tasksAndMemory + files * sizes.file + tcpSockets * sizes.tcp + otherSockets
+        * sizes.socket + pipes * sizes.pipe
         + names(sizes)
     }
   }

@@ -6,9 +6,12 @@ public enum LockedMemory {
     return kilobytes * 1024 / Procfs.pageSize
   }
 
-  /// Of each process, in order, with the System V segments it made that are locked (shmctl(2) SHM_LOCK), which no VmLck
-  /// counts. `orphans`: locked segments that `known` names and whose creator is not among the processes.
-  public static func count(_ pids: [Int32], known: Set<Kept> = []) -> (perProcess: [Int64], orphans: [Kept: Int64]) {
+  /// Of each process, in order, with the System V segments it made that are locked (shmctl(2)
+  /// SHM_LOCK), which no VmLck counts. `orphans`: locked segments that `known` names and whose
+  /// creator is not among the processes.
+  public static func count(_ pids: [Int32], known: Set<Kept> = []) -> (
+    perProcess: [Int64], orphans: [Kept: Int64]
+  ) {
     var perProcess = pids.map { pages($0) ?? 0 }
     var orphans: [Kept: Int64] = [:]
     for segment in SharedMemory.segments() ?? [] where segment.isLocked {

@@ -1,7 +1,7 @@
 private import CLinux
 
-/// `oom_score_adj` of a process (proc(5)): thousandths of the machine's memory that are added to its badness when the kernel
-/// has to kill.
+/// `oom_score_adj` of a process (proc(5)): thousandths of the machine's memory that are added to
+/// its badness when the kernel has to kill.
 public enum OomScore {
   public static let most = 1000
   /// The process is never killed for memory.
@@ -12,7 +12,8 @@ public enum OomScore {
     Procfs.read("/proc/\(pid)/oom_score_adj").flatMap { Int($0.prefix { $0 != "\n" }) }
   }
 
-  /// False when it may not be: EACCES below the least that a process with CAP_SYS_RESOURCE set, and of another user's process.
+  /// False when it may not be: EACCES below the least that a process with CAP_SYS_RESOURCE set, and
+  /// of another user's process.
   public static func write(_ pid: Int32, _ value: Int) -> Bool {
     let fd = clinux_open("/proc/\(pid)/oom_score_adj", O_WRONLY | O_CLOEXEC)
     guard fd >= 0 else { return false }

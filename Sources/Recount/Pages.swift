@@ -1,11 +1,11 @@
 private import CLinux
 
-/// The resident pages of one process by what they are: pages of files and of shared memory by file and place in it, the
-/// process's own as a number. Read from its page table, without root for a process of one's own user; page frame numbers,
-/// which the kernel hides, are not needed.
+/// The resident pages of one process by what they are: pages of files and of shared memory by file
+/// and place in it, the process's own as a number. Read from its page table, without root for a
+/// process of one's own user; page frame numbers, which the kernel hides, are not needed.
 public enum Pages {
-  /// Pages of one file, side by side: `count` of them from page `first` on. Shared memory without a name is a file too:
-  /// every mapping of one has the same inode in /proc/PID/maps.
+  /// Pages of one file, side by side: `count` of them from page `first` on. Shared memory without a
+  /// name is a file too: every mapping of one has the same inode in /proc/PID/maps.
   public struct Run: Hashable, Sendable {
     /// As /proc/PID/maps has it: major << 32 | minor. Not always stat(2)'s (btrfs, overlayfs).
     public var device: UInt64
@@ -22,14 +22,16 @@ public enum Pages {
 
     var end: UInt64 { first + count }
     func isSameFile(_ other: Run) -> Bool { device == other.device && inode == other.inode }
-    func precedes(_ other: Run) -> Bool { (device, inode, first) < (other.device, other.inode, other.first) }
+    func precedes(_ other: Run) -> Bool {
+      (device, inode, first) < (other.device, other.inode, other.first)
+    }
   }
 
   public struct Resident: Equatable, Sendable {
     /// In order, none touching the next: a page that is mapped twice is there once.
     public var shared: [Run] = []
-    /// Anonymous pages, and the process's own copies of private file pages. Where the kernel has no PAGEMAP_SCAN, the
-    /// zero page counts here for each time it is mapped; it is nobody's.
+    /// Anonymous pages, and the process's own copies of private file pages. Where the kernel has no
+    /// PAGEMAP_SCAN, the zero page counts here for each time it is mapped; it is nobody's.
     public var own: UInt64 = 0
 
     public var sharedCount: UInt64 { shared.reduce(0) { $0 + $1.count } }
@@ -37,7 +39,8 @@ public enum Pages {
   }
 
   public enum Way: Sendable, CaseIterable {
-    /// The PAGEMAP_SCAN ioctl (Linux 6.7, fs/proc/task_mmu.c): the kernel finds the runs and skips what is not there.
+    /// The PAGEMAP_SCAN ioctl (Linux 6.7, fs/proc/task_mmu.c): the kernel finds the runs and skips
+    /// what is not there.
     case scan
     /// 8 bytes read for each page of address space, present or not.
     case read
@@ -52,7 +55,8 @@ public enum Pages {
     return scanner.next(0, 0) != nil ? .scan : .read
   }()
 
-  /// nil when the process has gone, is a zombie, or may not be looked at (ptrace(2), PTRACE_MODE_READ).
+  /// nil when the process has gone, is a zombie, or may not be looked at (ptrace(2),
+  /// PTRACE_MODE_READ).
   public static func resident(_ pid: Int32, by way: Way = best) -> Resident? {
     guard let mappings = Mapping.all(pid) else { return nil }
     let fd = clinux_open("/proc/\(pid)/pagemap", O_RDONLY | O_CLOEXEC)
@@ -69,8 +73,8 @@ public enum Pages {
     return found
   }
 
-  /// Resident pages in all (statm, field 2): cheap, not told apart, and since Linux 6.2 off by up to 32 pages for each
-  /// processor and kind (percpu counters of mm_struct).
+  /// Resident pages in all (statm, field 2): cheap, not told apart, and since Linux 6.2 off by up
+  /// to 32 pages for each processor and kind (percpu counters of mm_struct).
   public static func count(_ pid: Int32) -> UInt64? {
     guard let text = Procfs.read("/proc/\(pid)/statm", limit: 256) else { return nil }
     let fields = text.split(separator: " ")
@@ -78,7 +82,8 @@ public enum Pages {
   }
 
   /// What came and what went between two looks, as runs.
-  public static func changes(from old: Resident, to new: Resident) -> (arrived: [Run], gone: [Run]) {
+  public static func changes(from old: Resident, to new: Resident) -> (arrived: [Run], gone: [Run])
+  {
     (minus(new.shared, old.shared), minus(old.shared, new.shared))
   }
 
@@ -102,23 +107,30 @@ public enum Pages {
     var i = 0
     for run in a {
       var from = run.first
-      while i < b.count, !b[i].isSameFile(run) ? b[i].precedes(run) : b[i].end <= run.first { i += 1 }
+      while i < b.count, !b[i].isSameFile(run) ? b[i].precedes(run) : b[i].end <= run.first {
+        i += 1
+      }
       var j = i
       while j < b.count, b[j].isSameFile(run), b[j].first < run.end {
         if b[j].first > from {
-          left.append(Run(device: run.device, inode: run.inode, first: from, count: b[j].first - from))
+          left.append(
+            Run(device: run.device, inode: run.inode, first: from, count: b[j].first - from))
         }
         from = max(from, b[j].end)
         j += 1
       }
-      if from < run.end { left.append(Run(device: run.device, inode: run.inode, first: from, count: run.end - from)) }
+      if from < run.end {
+        left.append(Run(device: run.device, inode: run.inode, first: from, count: run.end - from))
+      }
     }
     return left
   }
 
   // MARK: The page table
 
-  private static func note(_ mapping: Mapping, _ start: UInt64, _ end: UInt64, isShared: Bool, into found: inout Resident) {
+  private static func note(
+    _ mapping: Mapping, _ start: UInt64, _ end: UInt64, isShared: Bool, into found: inout Resident
+  ) {
     guard isShared, mapping.inode != 0 else {
       found.own += (end - start) >> 12
       return
@@ -136,7 +148,8 @@ public enum Pages {
     while at < last.end {
       guard let (regions, walked) = scanner.next(at, last.end), walked > at else { return false }
       at = walked
-      // One region may reach over several mappings, and a process that runs may have unmapped one since.
+      // One region may reach over several mappings, and a process that runs may have unmapped one
+      // since.
       for region in regions {
         while i < mappings.count, mappings[i].end <= region.start { i += 1 }
         var j = i
@@ -169,7 +182,9 @@ public enum Pages {
           let start = i
           repeat { i += 1 } while i < n / 8 && words[i] >> 61 & 0b101 == kind
           guard kind & 0b100 != 0 else { continue }
-          note(mapping, (page + UInt64(start)) << 12, (page + UInt64(i)) << 12, isShared: kind & 1 != 0, into: &found)
+          note(
+            mapping, (page + UInt64(start)) << 12, (page + UInt64(i)) << 12,
+            isShared: kind & 1 != 0, into: &found)
         }
         page += UInt64(n / 8)
       }

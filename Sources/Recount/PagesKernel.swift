@@ -8,7 +8,8 @@ struct Mapping {
   var device: UInt64
   var inode: UInt64
 
-  /// In order of address, without the kernel's own ([vdso], [vvar], [vsyscall]); nil when there are none to be seen.
+  /// In order of address, without the kernel's own ([vdso], [vvar], [vsyscall]); nil when there are
+  /// none to be seen.
   static func all(_ pid: Int32) -> [Mapping]? {
     let fd = clinux_open("/proc/\(pid)/maps", O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return nil }
@@ -29,7 +30,8 @@ struct Mapping {
     return found
   }
 
-  /// `start-end perms offset major:minor inode  path`, all numbers but the inode hexadecimal (proc(5)).
+  /// `start-end perms offset major:minor inode path`, all numbers but the inode hexadecimal
+  /// (proc(5)).
   private static func line(_ bytes: [UInt8], _ at: inout Int) -> Mapping? {
     func number(_ base: UInt64, to stop: UInt8) -> UInt64 {
       var value: UInt64 = 0
@@ -52,11 +54,13 @@ struct Mapping {
     while at < bytes.count, bytes[at] != 10 { at += 1 }
     at += 1
     return isKernels || end <= start
-      ? nil : Mapping(start: start, end: end, offset: offset, device: major << 32 | minor, inode: inode)
+      ? nil
+      : Mapping(start: start, end: end, offset: offset, device: major << 32 | minor, inode: inode)
   }
 }
 
-/// PAGEMAP_SCAN, from the kernel's Documentation/admin-guide/mm/pagemap.rst; the headers of older distributions lack it.
+/// PAGEMAP_SCAN, from the kernel's Documentation/admin-guide/mm/pagemap.rst; the headers of older
+/// distributions lack it.
 struct Scanner {
   struct Region {
     var start: UInt64 = 0
@@ -66,7 +70,8 @@ struct Scanner {
   static let isFile: UInt64 = 1 << 2
   private static let isPresent: UInt64 = 1 << 3
   private static let isZero: UInt64 = 1 << 5
-  private static let request = 0xc060_6610  // _IOWR('f', 16, struct pm_scan_arg), which has 96 bytes
+  // _IOWR('f', 16, struct pm_scan_arg), which has 96 bytes
+  private static let request = 0xc060_6610
 
   private struct Argument {
     var size: UInt64 = 96
@@ -95,7 +100,8 @@ struct Scanner {
   mutating func next(_ start: UInt64, _ end: UInt64) -> (ArraySlice<Region>, UInt64)? {
     let (n, walked) = room.withUnsafeMutableBufferPointer { room in
       var argument = Argument(
-        start: start, end: end, vector: UInt64(UInt(bitPattern: room.baseAddress)), vectorLength: UInt64(room.count))
+        start: start, end: end, vector: UInt64(UInt(bitPattern: room.baseAddress)),
+        vectorLength: UInt64(room.count))
       let n = withUnsafeMutablePointer(to: &argument) {
         clinux_syscall(Int(SYS_ioctl), Int(fd), Scanner.request, Int(bitPattern: $0), 0, 0)
       }

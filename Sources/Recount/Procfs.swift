@@ -1,6 +1,7 @@
 private import CLinux
 
-/// The kernel's own figures of a process, from /proc. Every function answers nil when the process has gone.
+/// The kernel's own figures of a process, from /proc. Every function answers nil when the process
+/// has gone.
 public enum Procfs {
   public static let pageSize: Int64 = 4096
 
@@ -30,36 +31,44 @@ public enum Procfs {
   /// One number of /proc/PID/status, in the file's own unit (kB for Vm rows).
   static func status(_ pid: Int32, _ key: String) -> Int64? {
     guard let text = read("/proc/\(pid)/status") else { return nil }
-    for line in text.split(separator: "\n") where line.hasPrefix(key) && line.dropFirst(key.count).first == ":" {
-      let digits = line.dropFirst(key.count + 1).drop { $0 == "\t" || $0 == " " }.prefix { $0.isNumber }
+    for line in text.split(separator: "\n")
+    where line.hasPrefix(key) && line.dropFirst(key.count).first == ":" {
+      let digits = line.dropFirst(key.count + 1).drop { $0 == "\t" || $0 == " " }.prefix {
+        $0.isNumber
+      }
       return Int64(digits)
     }
     return nil
   }
 
-  /// Length of private writable mappings without the stack, in pages: `mm->data_vm`, the figure that RLIMIT_DATA bounds
-  /// (Linux 4.7, mm/mmap.c may_expand_vm). nil for a zombie too, whose memory has gone.
+  /// Length of private writable mappings without the stack, in pages: `mm->data_vm`, the figure
+  /// that RLIMIT_DATA bounds (Linux 4.7, mm/mmap.c may_expand_vm). nil for a zombie too, whose
+  /// memory has gone.
   public static func dataPages(_ pid: Int32) -> Int64? {
     status(pid, "VmData").map { $0 * 1024 / pageSize }
   }
 
-  /// Pages of address space that a process has mapped, of all kinds, and those in RAM, shared ones in full (proc(5) statm). Since
-  /// Linux 6.2 the second may be off by some 32 pages for each processor and kind (percpu counters). nil when it has gone.
+  /// Pages of address space that a process has mapped, of all kinds, and those in RAM, shared ones
+  /// in full (proc(5) statm). Since Linux 6.2 the second may be off by some 32 pages for each
+  /// processor and kind (percpu counters). nil when it has gone.
   public static func pagesMapped(_ pid: Int32) -> (all: Int64, resident: Int64)? {
-    guard let fields = read("/proc/\(pid)/statm", limit: 256)?.split(separator: " "), fields.count > 1, let all = Int64(fields[0]),
+    guard let fields = read("/proc/\(pid)/statm", limit: 256)?.split(separator: " "),
+      fields.count > 1, let all = Int64(fields[0]),
       let resident = Int64(fields[1])
     else { return nil }
     return (all, resident)
   }
 
-  /// Pages of a process in memory, and swapped out (proc(5) status: RssAnon, RssFile, RssShmem, VmSwap).
+  /// Pages of a process in memory, and swapped out (proc(5) status: RssAnon, RssFile, RssShmem,
+  /// VmSwap).
   public struct Resident: Sendable {
     public var anonymous, file, shared, swapped: Int64
   }
 
   public static func resident(_ pid: Int32) -> Resident? {
     func pages(_ key: String) -> Int64? { status(pid, key).map { $0 * 1024 / pageSize } }
-    guard let anonymous = pages("RssAnon"), let file = pages("RssFile"), let shared = pages("RssShmem"),
+    guard let anonymous = pages("RssAnon"), let file = pages("RssFile"),
+      let shared = pages("RssShmem"),
       let swapped = pages("VmSwap")
     else { return nil }
     return Resident(anonymous: anonymous, file: file, shared: shared, swapped: swapped)
@@ -76,14 +85,17 @@ public enum Procfs {
     public var startTime: Int64
   }
 
-  public static func stat(_ pid: Int32) -> Stat? { bytes("/proc/\(pid)/stat").flatMap(Stat.init(bytes:)) }
+  public static func stat(_ pid: Int32) -> Stat? {
+    bytes("/proc/\(pid)/stat").flatMap(Stat.init(bytes:))
+  }
 
   /// What a thread is called (pthread_setname_np), which need not be what its process is.
   public static func threadName(_ pid: Int32, _ thread: Int32) -> String? {
     read("/proc/\(pid)/task/\(thread)/comm").map { String($0.prefix { $0 != "\n" }) }
   }
 
-  /// Tasks of the process as the kernel counts them for numproc: its threads, and 1 for a zombie until it is reaped.
+  /// Tasks of the process as the kernel counts them for numproc: its threads, and 1 for a zombie
+  /// until it is reaped.
   public static func tasks(_ pid: Int32) -> Int64? {
     guard let stat = stat(pid) else { return nil }
     return stat.state == "Z" ? max(1, stat.threads) : stat.threads
@@ -147,7 +159,8 @@ public enum Procfs {
     }
   }
 
-  /// The process behind a pidfd of another one (proc(5) fdinfo, Linux 5.3); nil for other descriptors.
+  /// The process behind a pidfd of another one (proc(5) fdinfo, Linux 5.3); nil for other
+  /// descriptors.
   public static func processBehind(_ pid: Int32, _ fd: Int64) -> Int32? {
     guard let text = read("/proc/\(pid)/fdinfo/\(fd)") else { return nil }
     let line = text.split(separator: "\n").first { $0.hasPrefix("Pid:") }
@@ -158,7 +171,8 @@ public enum Procfs {
 
   public static func executable(_ pid: Int32) -> String? { link("/proc/\(pid)/exe") }
 
-  /// Bytes of private writable mappings made with MAP_NORESERVE (`nr` in VmFlags of smaps, proc(5)).
+  /// Bytes of private writable mappings made with MAP_NORESERVE (`nr` in VmFlags of smaps,
+  /// proc(5)).
   public static func noReservePages(_ pid: Int32) -> Int64? {
     guard let text = read("/proc/\(pid)/smaps", limit: 16 << 20) else { return nil }
     var total: Int64 = 0
@@ -168,7 +182,9 @@ public enum Procfs {
         size = Int64(line.dropFirst(5).drop { $0 == " " }.prefix { $0.isNumber }) ?? 0
       } else if line.hasPrefix("VmFlags:") {
         let flags = line.dropFirst(8).split(separator: " ")
-        if flags.contains("nr"), flags.contains("wr"), !flags.contains("sh") { total += size * 1024 / pageSize }
+        if flags.contains("nr"), flags.contains("wr"), !flags.contains("sh") {
+          total += size * 1024 / pageSize
+        }
       }
     }
     return total
@@ -196,18 +212,21 @@ public enum Procfs {
 }
 
 extension Procfs.Stat {
-  /// proc(5) /proc/PID/stat: comm is in brackets and may hold any bytes, brackets too, and such as make one character with a
-  /// bracket before them.
+  /// proc(5) /proc/PID/stat: comm is in brackets and may hold any bytes, brackets too, and such as
+  /// make one character with a bracket before them.
   init?(bytes: ArraySlice<UInt8>) {
-    guard let open = bytes.firstIndex(of: UInt8(ascii: "(")), let end = bytes.lastIndex(of: UInt8(ascii: ")")), open < end
+    guard let open = bytes.firstIndex(of: UInt8(ascii: "(")),
+      let end = bytes.lastIndex(of: UInt8(ascii: ")")), open < end
     else { return nil }
     let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
     func number(_ i: Int) -> Int64? { Int64(String(decoding: fields[i], as: UTF8.self)) }
-    guard fields.count > 19, let letter = fields[0].first, let parent = number(1).flatMap({ Int32(exactly: $0) }),
+    guard fields.count > 19, let letter = fields[0].first,
+      let parent = number(1).flatMap({ Int32(exactly: $0) }),
       let threads = number(17), let start = number(19)
     else { return nil }
     self.init(
-      comm: String(decoding: bytes[(open + 1)..<end], as: UTF8.self), state: Character(Unicode.Scalar(letter)), parent: parent,
+      comm: String(decoding: bytes[(open + 1)..<end], as: UTF8.self),
+      state: Character(Unicode.Scalar(letter)), parent: parent,
       threads: threads, startTime: start)
   }
 }

@@ -6,7 +6,8 @@ public struct SocketBuffers: Equatable, Sendable {
   public var tcpSend: Int64 = 0
   /// tcprcvbuf: TCP, received and not read.
   public var tcpReceive: Int64 = 0
-  /// othersockbuf: what UNIX sockets sent and nobody has read, what other sockets send, netlink both ways.
+  /// othersockbuf: what UNIX sockets sent and nobody has read, what other sockets send, netlink
+  /// both ways.
   public var other: Int64 = 0
   /// dgramrcvbuf: UDP, raw and packet sockets, received and not read.
   public var datagramReceive: Int64 = 0
@@ -21,21 +22,25 @@ public struct SocketBuffers: Equatable, Sendable {
     case .udp, .udp6, .raw, .raw6, .packet:
       other += socket.send
       datagramReceive += socket.receive
-    case .local: other += socket.send  // the reader's queue is the sender's memory (net/unix/af_unix.c)
+    // The reader's queue is the sender's memory (net/unix/af_unix.c)
+    case .local: other += socket.send
     case .netlink: other += socket.send + socket.receive
     }
   }
 
-  /// The most that setsockopt(2) takes for SO_RCVBUF or SO_SNDBUF, before the kernel doubles it (socket(7)).
+  /// The most that setsockopt(2) takes for SO_RCVBUF or SO_SNDBUF, before the kernel doubles it
+  /// (socket(7)).
   public static func most(received: Bool) -> Int64 {
-    let text = Procfs.read("/proc/sys/net/core/\(received ? "rmem_max" : "wmem_max")", limit: 64) ?? ""
+    let text =
+      Procfs.read("/proc/sys/net/core/\(received ? "rmem_max" : "wmem_max")", limit: 64) ?? ""
     return Int64(text.split(separator: "\n").first ?? "") ?? Int64(Int32.max / 2)
   }
 
   public struct Held: Sendable {
     /// Of each process, in order.
     public var perProcess: [SocketBuffers]
-    /// Sockets that are not in the figures: of another network namespace, of a protocol that sock_diag does not know.
+    /// Sockets that are not in the figures: of another network namespace, of a protocol that
+    /// sock_diag does not know.
     public var hidden: Int
   }
 
@@ -47,7 +52,9 @@ public struct SocketBuffers: Equatable, Sendable {
     for (inode, socket) in holdings.sockets {
       if let found = memory[inode] {
         held.perProcess[socket.holder].add(found)
-      } else if socket.kind.map(refused.contains) ?? true || Procfs.link("/proc/\(pids[socket.holder])/ns/net") != here {
+      } else if socket.kind.map(refused.contains) ?? true
+        || Procfs.link("/proc/\(pids[socket.holder])/ns/net") != here
+      {
         held.hidden += 1
       }
     }

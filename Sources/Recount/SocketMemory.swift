@@ -5,7 +5,8 @@ public struct SocketMemory: Equatable, Sendable {
   public enum Kind: Hashable, Sendable, CaseIterable {
     case tcp, tcp6, udp, udp6, raw, raw6, local, netlink, packet
 
-    /// From the name that sockfs has for the protocol (`system.sockprotoname`); nil for what sock_diag does not show.
+    /// From the name that sockfs has for the protocol (`system.sockprotoname`); nil for what
+    /// sock_diag does not show.
     init?(protocolName name: some StringProtocol) {
       switch name {
       case "TCP": self = .tcp
@@ -30,26 +31,35 @@ public struct SocketMemory: Equatable, Sendable {
   /// TCP: to be sent, or to be acknowledged (`sk_wmem_queued`).
   public var queued: Int64
 
-  /// Sockets of some kinds in the network namespace of this process, by inode number: all, or those of `inodes` alone. `refused` are
-  /// kinds that the kernel would not show. Needs no privilege: any user sees the buffers of all sockets. Sockets of another network namespace are
-  /// not there, nor TCP and UDP sockets that have never been bound or connected, which have no buffers.
-  public static func all(_ kinds: Set<Kind>, only inodes: Set<UInt64>? = nil) -> (sockets: [UInt64: SocketMemory], refused: Set<Kind>) {
+  /// Sockets of some kinds in the network namespace of this process, by inode number: all, or those
+  /// of `inodes` alone. `refused` are kinds that the kernel would not show. Needs no privilege: any
+  /// user sees the buffers of all sockets. Sockets of another network namespace are not there, nor
+  /// TCP and UDP sockets that have never been bound or connected, which have no buffers.
+  public static func all(_ kinds: Set<Kind>, only inodes: Set<UInt64>? = nil) -> (
+    sockets: [UInt64: SocketMemory], refused: Set<Kind>
+  ) {
     var sockets: [UInt64: SocketMemory] = [:]
     guard !kinds.isEmpty else { return (sockets, []) }
-    let fd = socket(AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), NETLINK_SOCK_DIAG)
+    let fd = socket(
+      AF_NETLINK, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), NETLINK_SOCK_DIAG)
     guard fd >= 0 else { return (sockets, kinds) }
     defer { close(fd) }
     let refused = kinds.filter { kind in
-      !dump(fd, question(kind)) { if let (inode, memory) = read($0, kind, inodes) { sockets[inode] = memory } }
+      !dump(fd, question(kind)) {
+        if let (inode, memory) = read($0, kind, inodes) { sockets[inode] = memory }
+      }
     }
     return (sockets, refused)
   }
 
-  /// Asks for all sockets of one kind, and hands over what the kernel says of each. False when it has no answer (a module
-  /// that is missing, ENOENT).
-  static func dump(_ fd: Int32, _ question: [UInt8], _ found: (UnsafeRawBufferPointer) -> Void) -> Bool {
+  /// Asks for all sockets of one kind, and hands over what the kernel says of each. False when it
+  /// has no answer (a module that is missing, ENOENT).
+  static func dump(_ fd: Int32, _ question: [UInt8], _ found: (UnsafeRawBufferPointer) -> Void)
+    -> Bool
+  {
     guard send(question, fd) else { return false }
-    // The kernel fills what the first recvmsg(2) offers, up to 32 KiB (net/netlink/af_netlink.c netlink_dump).
+    // The kernel fills what the first recvmsg(2) offers, up to 32 KiB (net/netlink/af_netlink.c
+    // netlink_dump).
     var bytes = [UInt8](repeating: 0, count: 32768)
     while true {
       let n = recv(fd, &bytes, bytes.count, 0)
@@ -63,7 +73,8 @@ public struct SocketMemory: Equatable, Sendable {
           guard length >= MemoryLayout<nlmsghdr>.size, at + length <= n else { return false }
           if header.nlmsg_type == NLMSG_DONE { return true }
           if header.nlmsg_type == NLMSG_ERROR { return false }
-          let body = UnsafeRawBufferPointer(rebasing: all[(at + MemoryLayout<nlmsghdr>.size)..<(at + length)])
+          let body = UnsafeRawBufferPointer(
+            rebasing: all[(at + MemoryLayout<nlmsghdr>.size)..<(at + length)])
           found(body)
           at += (length + 3) & ~3
         }
@@ -119,20 +130,30 @@ public struct SocketMemory: Equatable, Sendable {
   }
 
   /// One socket of an answer: which it is, and its attribute with SK_MEMINFO.
-  private static func read(_ body: UnsafeRawBufferPointer, _ kind: Kind, _ inodes: Set<UInt64>?) -> (UInt64, SocketMemory)? {
+  private static func read(_ body: UnsafeRawBufferPointer, _ kind: Kind, _ inodes: Set<UInt64>?)
+    -> (UInt64, SocketMemory)?
+  {
     let inodeAt: Int, size: Int, attribute: UInt16
     switch kind {
     case .local:
-      (inodeAt, size) = (MemoryLayout<unix_diag_msg>.offset(of: \.udiag_ino)!, MemoryLayout<unix_diag_msg>.size)
+      (inodeAt, size) = (
+        MemoryLayout<unix_diag_msg>.offset(of: \.udiag_ino)!, MemoryLayout<unix_diag_msg>.size
+      )
       attribute = UInt16(UNIX_DIAG_MEMINFO)
     case .netlink:
-      (inodeAt, size) = (MemoryLayout<netlink_diag_msg>.offset(of: \.ndiag_ino)!, MemoryLayout<netlink_diag_msg>.size)
+      (inodeAt, size) = (
+        MemoryLayout<netlink_diag_msg>.offset(of: \.ndiag_ino)!, MemoryLayout<netlink_diag_msg>.size
+      )
       attribute = UInt16(NETLINK_DIAG_MEMINFO)
     case .packet:
-      (inodeAt, size) = (MemoryLayout<packet_diag_msg>.offset(of: \.pdiag_ino)!, MemoryLayout<packet_diag_msg>.size)
+      (inodeAt, size) = (
+        MemoryLayout<packet_diag_msg>.offset(of: \.pdiag_ino)!, MemoryLayout<packet_diag_msg>.size
+      )
       attribute = UInt16(PACKET_DIAG_MEMINFO)
     default:
-      (inodeAt, size) = (MemoryLayout<inet_diag_msg>.offset(of: \.idiag_inode)!, MemoryLayout<inet_diag_msg>.size)
+      (inodeAt, size) = (
+        MemoryLayout<inet_diag_msg>.offset(of: \.idiag_inode)!, MemoryLayout<inet_diag_msg>.size
+      )
       attribute = UInt16(INET_DIAG_SKMEMINFO)
     }
     guard body.count >= size else { return nil }
@@ -146,7 +167,8 @@ public struct SocketMemory: Equatable, Sendable {
       if type == attribute, inode != 0 {
         func figure(_ index: Int) -> Int64 {
           let place = at + 4 + index * 4
-          return place + 4 <= at + length ? Int64(body.loadUnaligned(fromByteOffset: place, as: UInt32.self)) : 0
+          return place + 4 <= at + length
+            ? Int64(body.loadUnaligned(fromByteOffset: place, as: UInt32.self)) : 0
         }
         return (
           inode,

@@ -4,9 +4,9 @@ public import Command
 internal import Recount
 internal import Wire
 
-/// One beancounter at work: its ledger, its members, its place in the tree. Decisions are in Decide.swift, the kernel's
-/// figures come in through Recounts.swift. I/O is limited to the members' pages and to what Recount reads; the sockets are
-/// Server's.
+/// One beancounter at work: its ledger, its members, its place in the tree. Decisions are in
+/// Decide.swift, the kernel's figures come in through Recounts.swift. I/O is limited to the
+/// members' pages and to what Recount reads; the sockets are Server's.
 public final class Accounting {
   public let id: Int
   public let name: String
@@ -32,11 +32,13 @@ public final class Accounting {
 
   unowned let host: Host
   var hasReported = false
-  /// Keys of images that the head room is enough for, and the pages they took: of the whole tree, so the root has them.
+  /// Keys of images that the head room is enough for, and the pages they took: of the whole tree,
+  /// so the root has them.
   var known: [UInt64: Int64] = [:]
   var knownKeys: [UInt64] = []
   var members: [Int32: Member] = [:]
-  /// Units whose holder died while others may go on holding them: an upper estimate until the next recount.
+  /// Units whose holder died while others may go on holding them: an upper estimate until the next
+  /// recount.
   let estate: Ledger.Slot
   public internal(set) var outside: [Outside]
   /// Shared memory that members made, also those that have ended: it keeps the beancounter.
@@ -53,8 +55,9 @@ public final class Accounting {
   var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   var maximaRest = Rest()
   var doubtRests: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
-  /// To read /proc/locks takes the kernel a grace period of RCU, some 6 ms (fs/locks.c, percpu_down_write in locks_start): it is
-  /// done for whoever would be refused, and now and then at a tick for a maximum, while nobody waits.
+  /// To read /proc/locks takes the kernel a grace period of RCU, some 6 ms (fs/locks.c,
+  /// percpu_down_write in locks_start): it is done for whoever would be refused, and now and then
+  /// at a tick for a maximum, while nobody waits.
   var locksRest = Rest()
   var memoryRest = Rest()
   var physical = PhysicalLimit()
@@ -78,7 +81,8 @@ public final class Accounting {
 
   /// In one message: pages of all the bytes that 64 bits can name.
   static let mostAsked: Int64 = 1 << 53
-  /// What one message may say that a member has, whatever the bounds: SCM_RIGHTS brings 253 descriptors at most.
+  /// What one message may say that a member has, whatever the bounds: SCM_RIGHTS brings 253
+  /// descriptors at most.
   static let mostForced: Int64 = 1024
 
   /// Units granted ahead. None of pages: they are asked for exactly.
@@ -92,11 +96,17 @@ public final class Accounting {
     }
   }
   /// Rows that are charged through cells.
-  static let things: [Resource] = [.numproc] + descriptions + [.numflock, .numsiginfo, .shmpages, .lockedpages]
+  static let things: [Resource] =
+    [.numproc] + descriptions + [.numflock, .numsiginfo, .shmpages, .lockedpages]
   /// … of them, those that one look at the descriptors of all members counts.
-  static let descriptions: [Resource] = [.numtcpsock, .numothersock, .numfile, .numpty, .numinotify]
+  static let descriptions: [Resource] = [
+    .numtcpsock, .numothersock, .numfile, .numpty, .numinotify,
+  ]
 
-  init(id: Int, name: String, token: Token, settings: Settings, outside: [Outside], host: Host, parent: Accounting?) {
+  init(
+    id: Int, name: String, token: Token, settings: Settings, outside: [Outside], host: Host,
+    parent: Accounting?
+  ) {
     self.id = id
     self.name = name
     self.token = token
@@ -123,7 +133,9 @@ public final class Accounting {
   // MARK: The tree
 
   /// This one, then those above it: a charge goes this way.
-  var upwards: UnfoldSequence<Accounting, (Accounting?, Bool)> { sequence(first: self) { $0.parent } }
+  var upwards: UnfoldSequence<Accounting, (Accounting?, Bool)> {
+    sequence(first: self) { $0.parent }
+  }
   var root: Accounting { parent?.root ?? self }
   /// This one and all below it.
   var subtree: [Accounting] { children.isEmpty ? [self] : [self] + children.flatMap(\.subtree) }
@@ -157,7 +169,8 @@ public final class Accounting {
 
   /// What could still be charged here, and at every level above.
   func room(_ resource: Resource, _ severity: Severity) -> Int64 {
-    // A lease has a number also where physpages alone is bounded, and none grows by more than that at once.
+    // A lease has a number also where physpages alone is bounded, and none grows by more than that
+    // at once.
     let most = resource == .privvmpages ? physicalMost ?? Accounting.mostLeased : Bounds.unlimited
     return upwards.reduce(most) { min($0, $1.ledger.room(resource, severity)) }
   }
@@ -194,7 +207,8 @@ public final class Accounting {
 
   private func isUnsure(_ resource: Resource) -> Bool {
     subtree.contains { one in
-      one.ledger.granted(one.estate, resource) > 0 || one.members.values.contains { $0.isUnsure(resource) }
+      one.ledger.granted(one.estate, resource) > 0
+        || one.members.values.contains { $0.isUnsure(resource) }
     }
   }
 
@@ -203,22 +217,29 @@ public final class Accounting {
 
   /// Before a maximum rests on them: estimates become counts.
   func makeSure(_ resource: Resource) {
-    guard !host.isSettling, isPeakDue(resource), upwards.contains(where: { level in
-      level.ledger[resource].granted > level.ledger[resource].maxheld && level.usedTotal(resource) > level.ledger[resource].maxheld
-    }) else { return }
+    guard !host.isSettling, isPeakDue(resource),
+      upwards.contains(where: { level in
+        level.ledger[resource].granted > level.ledger[resource].maxheld
+          && level.usedTotal(resource) > level.ledger[resource].maxheld
+      })
+    else { return }
     if resource == .numproc { settleTasks() }
-    guard resource != .numsiginfo, resource != .numflock, root.doubtRests[resource.rawValue].isOver, certain(resource) == nil else { return }
+    guard resource != .numsiginfo, resource != .numflock, root.doubtRests[resource.rawValue].isOver,
+      certain(resource) == nil
+    else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
     restIfVain(resource)
   }
 
-  /// After a count that left something unsure, for it is on its way all the time (a handler asks in the midst of a call): for a
-  /// maximum it is not counted again at once.
+  /// After a count that left something unsure, for it is on its way all the time (a handler asks in
+  /// the midst of a call): for a maximum it is not counted again at once.
   func restIfVain(_ resource: Resource) {
     guard isModal(resource) else { return }
-    let isVain = subtree.contains { one in one.members.values.contains { pendingNow($0, resource) > 0 || $0.isUnsure(resource) } }
+    let isVain = subtree.contains { one in
+      one.members.values.contains { pendingNow($0, resource) > 0 || $0.isUnsure(resource) }
+    }
     if isVain { root.doubtRests[resource.rawValue].begin(afterVain: root.recountTook) }
   }
 
@@ -229,7 +250,8 @@ public final class Accounting {
     host.state?.touch(self)
   }
 
-  /// What the kernel counted, by beancounter: moves maxheld here and below, and above where all of it was counted.
+  /// What the kernel counted, by beancounter: moves maxheld here and below, and above where all of
+  /// it was counted.
   func observe(_ resource: Resource, counted: [ObjectIdentifier: Int64]) {
     @discardableResult func total(_ one: Accounting) -> Int64 {
       let sum = one.children.reduce(counted[ObjectIdentifier(one)] ?? 0) { $0 + total($1) }
@@ -239,37 +261,51 @@ public final class Accounting {
     total(self)
   }
 
-  /// maxheld from what one member's cell shows of its peak since the last look. What the others had in use at that moment is
-  /// not known: they count with the least of what they had at their own last look and have now, for no figure is invented.
-  /// `gone`: it has ended, so what the others have now may have come after.
-  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false) {
-    if member.hasInherited, Accounting.descriptions.contains(resource) { return }  // a recount tells what of it is its own
+  /// maxheld from what one member's cell shows of its peak since the last look. What the others had
+  /// in use at that moment is not known: they count with the least of what they had at their own
+  /// last look and have now, for no figure is invented. `gone`: it has ended, so what the others
+  /// have now may have come after.
+  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false)
+  {
+    // A recount tells what of it is its own
+    if member.hasInherited, Accounting.descriptions.contains(resource) { return }
     let peak = member.peak(resource, granted: grantedBefore)
     let now = member.used(resource, granted: grantedBefore)
-    for level in upwards where isPeakDue(resource) && level.ledger[resource].granted > level.ledger[resource].maxheld {
+    for level in upwards
+    where isPeakDue(resource) && level.ledger[resource].granted > level.ledger[resource].maxheld {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       // Children may have been reaped that are still in the books: observeTasks looks closer.
       let sum = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
-      let total = level.isUnsure(resource) ? 0 : sum  // in this order: what is charged twice was unsure before
-      // Others that let go and took again in between were not at this sum, but nobody ever is above the bounds by a charge.
-      let then = min(level.leastUsed(resource, since: member) + peak, level.ledger[resource].bounds.ceiling(.soft))
+      // In this order: what is charged twice was unsure before
+      let total = level.isUnsure(resource) ? 0 : sum
+      // Others that let go and took again in between were not at this sum, but nobody ever is above
+      // the bounds by a charge.
+      let then = min(
+        level.leastUsed(resource, since: member) + peak,
+        level.ledger[resource].bounds.ceiling(.soft))
       level.saw(resource, held: min(max(total, then), level.ledger[resource].granted))
     }
     root.peaksRest[resource.rawValue].begin(root.inTree, few: Accounting.few, microsecondsEach: 0.3)
     members[member.pid]?.past[resource.rawValue].lastUsed = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
-      if let cell = member.cell(.numproc) { members[member.pid]?.startPeak(.numproc, from: bc_load(&cell.pointee.credit)) }
+      if let cell = member.cell(.numproc) {
+        members[member.pid]?.startPeak(.numproc, from: bc_load(&cell.pointee.credit))
+      }
     }
   }
 
-  /// What keeps below the known maxima makes no new one, however unsure it is: the member is not to ask about that. Other threads
-  /// may be busy all the time, or one waits in the kernel, so that it is never sure for long.
+  /// What keeps below the known maxima makes no new one, however unsure it is: the member is not to
+  /// ask about that. Other threads may be busy all the time, or one waits in the kernel, so that it
+  /// is never sure for long.
   func allowBelowMaximum(_ pid: Int32, _ resource: Resource, after n: Int64) {
-    guard let cell = members[pid]?.cell(resource), bc_load(&cell.pointee.low) < Member.unknownLow else { return }
+    guard let cell = members[pid]?.cell(resource), bc_load(&cell.pointee.low) < Member.unknownLow
+    else { return }
     let room = upwards.reduce(Int64.max) { least, level in
       let members = level.subtree.reduce(0) { $0 + $1.members.count }
-      return min(least, (level.ledger[resource].maxheld - level.usedTotal(resource)) / Int64(max(1, members)))
+      return min(
+        least, (level.ledger[resource].maxheld - level.usedTotal(resource)) / Int64(max(1, members))
+      )
     }
     let credit = bc_load(&cell.pointee.credit)
     if room > 0, credit > 0 { members[pid]?.startPeak(resource, below: max(0, credit - n - room)) }
@@ -280,7 +316,9 @@ public final class Accounting {
   /// `forced`: what it is for may be in the books of somebody else too, and makes no maximum.
   func addCredit(_ pid: Int32, _ resource: Resource, _ amount: Int64, forced: Bool = false) {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
-    if !forced { observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount) }
+    if !forced {
+      observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount)
+    }
     let before = bc_add(&cell.pointee.credit, amount)
     members[pid]?.startPeak(resource, from: max(0, before) &+ amount)  // the word may be anything
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))

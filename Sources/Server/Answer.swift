@@ -4,10 +4,14 @@ internal import Command
 internal import Recount
 internal import Wire
 
-/// From a question to an answer. No byte of the question is trusted beyond its length and its token.
+/// From a question to an answer. No byte of the question is trusted beyond its length and its
+/// token.
 extension Accounting {
-  /// The answer, and a descriptor to send with it or −1. `page`: where the question came from, if not through a socket.
-  func answer(_ request: bc_request, from pid: Int32, in page: UnsafeMutablePointer<bc_page>? = nil) -> (bc_answer, Int32) {
+  /// The answer, and a descriptor to send with it or −1. `page`: where the question came from, if
+  /// not through a socket.
+  func answer(_ request: bc_request, from pid: Int32, in page: UnsafeMutablePointer<bc_page>? = nil)
+    -> (bc_answer, Int32)
+  {
     var answer = bc_answer()
     answer.magic = BC_WIRE_MAGIC
     answer.own_limit = -1
@@ -15,7 +19,10 @@ extension Accounting {
     let asked = Asked(request)
     let call = asked.call, detail = asked.detail
     // A filter may keep a member from knowing its own number.
-    let foreign = request.thread <= 0 ? members[pid]?.isForeign == true : request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
+    let foreign =
+      request.thread <= 0
+      ? members[pid]?.isForeign == true
+      : request.thread != pid && access("/proc/\(pid)/task/\(request.thread)", F_OK) != 0
     if members[pid] == nil {
       let parent = !foreign && members[request.parent] != nil ? request.parent : parent(of: pid)
       takeNotes(of: parent)  // it may be noted already
@@ -45,33 +52,46 @@ extension Accounting {
     case BC_CHARGE where members[pid]?.page == nil, BC_VERIFY where members[pid]?.page == nil:
       answer.flags |= UInt32(BC_ANSWER_REJOIN)
     case BC_CHARGE:
-      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource),
+      guard let resource = Resource(rawValue: Int(request.resource)),
+        Accounting.things.contains(resource),
         let severity = Severity(rawValue: Int(request.severity)), request.amount > 0,
         request.amount <= (severity == .force ? Accounting.mostForced : Accounting.mostAsked)
       else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
-      if resource == .shmpages, call.contains("truncate") || call.contains("fallocate") { noteShared(pid) }
+      if resource == .shmpages, call.contains("truncate") || call.contains("fallocate") {
+        noteShared(pid)
+      }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer)
+      {
+        break
+      }
       switch charge(pid, resource, request.amount, severity) {
       case .credited:
-        if isOver(resource) { answer.flags |= UInt32(BC_ANSWER_SURE) }  // SOFT or FORCE: the cell says of every charge to ask, not of this one
+        // SOFT or FORCE: the cell says of every charge to ask, not of this one
+        if isOver(resource) { answer.flags |= UInt32(BC_ANSWER_SURE) }
       case .taken: answer.flags |= UInt32(BC_ANSWER_TAKEN)
-      case .refused(let level) where level.isMoving(resource, again: request.again): answer.flags |= UInt32(BC_ANSWER_LATER)
+      case .refused(let level) where level.isMoving(resource, again: request.again):
+        answer.flags |= UInt32(BC_ANSWER_LATER)
       case .refused(let level):
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
       }
       if resource == .numfile, watch.isArmed(pid) { answer.flags |= UInt32(BC_ANSWER_SURE) }
     case BC_VERIFY:
-      guard let resource = Resource(rawValue: Int(request.resource)), Accounting.things.contains(resource) else {
+      guard let resource = Resource(rawValue: Int(request.resource)),
+        Accounting.things.contains(resource)
+      else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
       }
       let error = request.child > 0 && request.child < 134 ? request.child : EAGAIN
-      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer)
+      {
+        break
+      }
       if injects(resource) { break }  // the credit is there
       if resource == .numfile, watch.isArmed(pid), !isOver(resource) {
         settleWatch(pid)
@@ -89,15 +109,21 @@ extension Accounting {
       restIfVain(resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       // Its credit went with the recall.
-      if case .taken = charge(pid, resource, request.amount, .hard) { answer.flags |= UInt32(BC_ANSWER_TAKEN) }
+      if case .taken = charge(pid, resource, request.amount, .hard) {
+        answer.flags |= UInt32(BC_ANSWER_TAKEN)
+      }
       if members[pid]?.isUnsure(resource) == true { answer.flags |= UInt32(BC_ANSWER_SURE) }
       allowBelowMaximum(pid, resource, after: request.amount)
     case BC_BUFFER:
-      guard let resource = Resource(rawValue: Int(request.resource)), Resource.buffers.contains(resource),
+      guard let resource = Resource(rawValue: Int(request.resource)),
+        Resource.buffers.contains(resource),
         0..<(1 << 40) ~= request.amount, 0..<(1 << 40) ~= request.want
       else { break }
       let error = request.child > 0 && request.child < 134 ? request.child : ENOBUFS
-      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer) { break }
+      if inject(resource, request, from: pid, asked, amount: request.amount, error: error, &answer)
+      {
+        break
+      }
       let forced = Int32(request.flags) & Int32(BC_FLAG_FORCED) != 0
       if let level = refusesBuffer(resource, request.amount, used: request.want, forced: forced) {
         answer.error = error
@@ -106,12 +132,16 @@ extension Accounting {
     case BC_MEMORY:
       let pages = { (bytes: Int64) in (min(max(0, bytes), 1 << 60) + 4095) / 4096 }
       if Int32(request.flags) & Int32(BC_FLAG_INTENT) != 0 {
-        _ = inject(.privvmpages, request, from: pid, asked, amount: pages(request.amount), error: ENOMEM, &answer)
+        _ = inject(
+          .privvmpages, request, from: pid, asked, amount: pages(request.amount), error: ENOMEM,
+          &answer)
         break
       }
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
       let severity = Severity(rawValue: Int(request.severity)) ?? .hard
-      switch memory(pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve, severity) {
+      switch memory(
+        pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve, severity
+      ) {
       case .granted: break
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .unchanged: answer.flags |= UInt32(BC_ANSWER_UNCHANGED)
@@ -121,29 +151,35 @@ extension Accounting {
       case .denied:
         answer.error = ENOMEM
         observeMemory()
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages(request.amount))
+        deny(
+          .privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked,
+          amount: pages(request.amount))
       }
     case BC_FORK:
       let isImage = request.birth == UInt16(BC_IMAGE.rawValue)
       // A child of vfork is known to be about to ask by itself.
-      let need = isMuted(pid) ? nil : detail.isEmpty ? 0 : root.known[UInt64(bitPattern: request.want)]
+      let need =
+        isMuted(pid) ? nil : detail.isEmpty ? 0 : root.known[UInt64(bitPattern: request.want)]
       switch isImage ? reserveImage(pid, known: need) : reserveCopy(pid) {
       case .granted, .unchanged, .full: offerBirths(pid)
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .denied:
         answer.error = ENOMEM
         let pages = members[pid].map { dataPages($0) } ?? 0
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
+        deny(
+          .privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
       }
     case BC_FORKED:
-      noted(pid, child: request.child, path: detail.isEmpty ? nil : detail, isBooked: request.want == 1)
+      noted(
+        pid, child: request.child, path: detail.isEmpty ? nil : detail, isBooked: request.want == 1)
     case BC_EXEC:
       switch raiseForImage(pid, known: root.known[UInt64(bitPattern: request.want)]) {
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .denied:
         answer.error = ENOMEM
         let pages = root.known[UInt64(bitPattern: request.want)] ?? 0
-        deny(.privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
+        deny(
+          .privvmpages, by: tightest(.privvmpages), pid: pid, error: ENOMEM, asked, amount: pages)
       default: members[pid]?.execPath = detail
       }
     case BC_EXEC_FAILED:
@@ -155,7 +191,9 @@ extension Accounting {
       answer.granted = leaseToSet(pid)
       return (answer, file)
     case BC_BORROW:
-      if let whose = Procfs.processBehind(pid, request.amount) { host.owner[whose]?.lend(whose, request.want) }
+      if let whose = Procfs.processBehind(pid, request.amount) {
+        host.owner[whose]?.lend(whose, request.want)
+      }
     case BC_SEALED:
       becomeSealed(pid)
       keepAhead()
@@ -170,7 +208,8 @@ extension Accounting {
 
   /// A descriptor of a member is about to be another process's too.
   private func lend(_ pid: Int32, _ fd: Int64) {
-    guard let member = members[pid], member.spare == nil, let page = member.page, let fd = Int32(exactly: fd),
+    guard let member = members[pid], member.spare == nil, let page = member.page,
+      let fd = Int32(exactly: fd),
       let word = bc_page_word(page, fd)
     else { return }
     bc_exchange32(bc_page_alone(page), 0)

@@ -4,15 +4,19 @@ internal import Command
 internal import Wire
 internal import Witness
 
-/// The charge that needs no thought: there is room at every level, nobody wants a stack or a failure, and no new maximum rests on
-/// more than this one member. It is granted from flat memory, without an object, an allocation or a lock; what is not as simple
-/// goes the whole way (Answer.swift), which grants by the same books. Benchmarks/run counts the calls.
+/// The charge that needs no thought: there is room at every level, nobody wants a stack or a
+/// failure, and no new maximum rests on more than this one member. It is granted from flat memory,
+/// without an object, an allocation or a lock; what is not as simple goes the whole way
+/// (Answer.swift), which grants by the same books. Benchmarks/run counts the calls.
 extension Seats {
   /// Whether the question of this process has been answered: its units are in its cell.
   func grantAtOnce(_ question: UnsafePointer<bc_request>, from pid: Int32) -> Bool {
-    guard question.pointee.kind == UInt16(BC_CHARGE.rawValue), question.pointee.severity == UInt8(BC_HARD.rawValue),
-      question.pointee.flags & ~UInt16(BC_FLAG_NUMBERS) == 0, question.pointee.amount > 0, question.pointee.amount < 1 << 40,
-      let resource = Resource(rawValue: Int(question.pointee.resource)), Seats.isSimple(resource), let seat = self[pid],
+    guard question.pointee.kind == UInt16(BC_CHARGE.rawValue),
+      question.pointee.severity == UInt8(BC_HARD.rawValue),
+      question.pointee.flags & ~UInt16(BC_FLAG_NUMBERS) == 0, question.pointee.amount > 0,
+      question.pointee.amount < 1 << 40,
+      let resource = Resource(rawValue: Int(question.pointee.resource)), Seats.isSimple(resource),
+      let seat = self[pid],
       seat.pointee.token == Token(question.pointee.token.0, question.pointee.token.1),
       question.pointee.thread == pid || isThread(question.pointee.thread, of: pid)
     else { return false }
@@ -21,7 +25,9 @@ extension Seats {
 
   /// A member of another process namespace names its threads otherwise.
   private func isThread(_ thread: Int32, of pid: Int32) -> Bool {
-    thread > 0 && (clinux_syscall(Int(SYS_tgkill), Int(pid), Int(thread), 0, 0, 0) == 0 || clinux_errno() == EPERM)
+    thread > 0
+      && (clinux_syscall(Int(SYS_tgkill), Int(pid), Int(thread), 0, 0, 0) == 0
+        || clinux_errno() == EPERM)
   }
 
   /// numproc has children that only notes tell of; pages are charged by the thousand.
@@ -34,22 +40,28 @@ extension Seats {
 }
 
 extension Seat {
-  /// The levels above are visited leaf to root four times: for bounds, for room, for maxima, and to book.
+  /// The levels above are visited leaf to root four times: for bounds, for room, for maxima, and to
+  /// book.
   func grant(_ resource: Resource, _ n: Int64, newMaximum: Bool) -> Bool {
     guard resource != .numfile || !isWatched else { return false }
     let cell = bc_page_cell(page, UInt32(resource.rawValue))!
     let n = resource == .numfile ? Accounting.shortfall(cell, n) : n
     let had = level.pointee.ledger.granted(slot, resource)
-    guard let batch = batch(resource, n, had), let amount = offer(resource, n, n + batch) else { return false }
+    guard let batch = batch(resource, n, had), let amount = offer(resource, n, n + batch) else {
+      return false
+    }
     let use = Use(cell, granted: had, peakUpTo: past[resource.rawValue].peakUpTo)
     let maximum = maximum(resource, use, amount)
-    guard maximum == .old || (maximum == .own && newMaximum && isSure(cell, resource)) else { return false }
+    guard maximum == .old || (maximum == .own && newMaximum && isSure(cell, resource)) else {
+      return false
+    }
     guard passesPoints(resource, had + amount) else { return false }
     book(resource, amount, maximum == .own ? use : nil)
     past[resource.rawValue].lastUsed = use.now
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, max(0, before) &+ amount)
-    past[resource.rawValue].peakUpTo = bc_load32(&cell.pointee.uncertain) == Int32(BC_UNSURE.rawValue) ? .min : .max
+    past[resource.rawValue].peakUpTo =
+      bc_load32(&cell.pointee.uncertain) == Int32(BC_UNSURE.rawValue) ? .min : .max
     bc_store(&cell.pointee.granted, had + amount)
     level.pointee.work.requests += 1
     return true
@@ -115,10 +127,14 @@ extension Seat {
     return found
   }
 
-  /// Whether what its cell says is the truth: as Recounts.isCertain has it, for one that is asking and so is alive.
+  /// Whether what its cell says is the truth: as Recounts.isCertain has it, for one that is asking
+  /// and so is alive.
   private func isSure(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) -> Bool {
-    guard resource != .numflock, resource != .numsiginfo, page.pointee.raw_calls == 0 else { return false }
-    return bc_load32(&cell.pointee.pending) == 0 && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
+    guard resource != .numflock, resource != .numsiginfo, page.pointee.raw_calls == 0 else {
+      return false
+    }
+    return bc_load32(&cell.pointee.pending) == 0
+      && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
       && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue)
   }
 
@@ -148,10 +164,13 @@ extension Seat {
     var below = slot
     var next: UnsafeMutablePointer<Level>? = level
     while let level = next {
-      level.pointee.ledger.set(below, resource, to: level.pointee.ledger.granted(below, resource) + amount)
+      level.pointee.ledger.set(
+        below, resource, to: level.pointee.ledger.granted(below, resource) + amount)
       if let own {
         let account = level.pointee.ledger[resource]
-        level.pointee.ledger.observe(resource, held: min(max(own.now, min(own.peak, account.bounds.ceiling(.soft))), account.granted))
+        level.pointee.ledger.observe(
+          resource,
+          held: min(max(own.now, min(own.peak, account.bounds.ceiling(.soft))), account.granted))
       }
       (below, next) = (level.pointee.place, level.pointee.parent)
     }

@@ -4,8 +4,9 @@ internal import Command
 internal import Recount
 internal import Wire
 
-/// What is looked at without anybody asking: every 20 ms, once around all beancounters and members, or as far as one
-/// millisecond goes; then the rest of them next time. However many there are, questions do not wait longer for it.
+/// What is looked at without anybody asking: every 20 ms, once around all beancounters and members,
+/// or as far as one millisecond goes; then the rest of them next time. However many there are,
+/// questions do not wait longer for it.
 final class Audit {
   private static let milliseconds = 1.0
 
@@ -29,13 +30,15 @@ final class Audit {
   }
 }
 
-/// Looks that cost more the more members there are, and keep away for as long as makes them a small part of the time.
+/// Looks that cost more the more members there are, and keep away for as long as makes them a small
+/// part of the time.
 struct Rest {
   private var until: Int64 = 0
 
   var isOver: Bool { until == 0 || Clock.milliseconds() >= until }
 
-  /// Counted, not timed: what is exact must not depend on how busy the machine is. `few` cost nothing worth a rest.
+  /// Counted, not timed: what is exact must not depend on how busy the machine is. `few` cost
+  /// nothing worth a rest.
   mutating func begin(_ members: Int, few: Int, microsecondsEach: Double) {
     guard members > few else { return until = 0 }
     until = Clock.milliseconds() + Int64(Double(members) * microsecondsEach * Rest.factor / 1000)
@@ -43,7 +46,8 @@ struct Rest {
 
   /// … or timed, where it is the kernel that makes each look wait.
   mutating func begin(after milliseconds: Double) {
-    until = milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.longFactor)
+    until =
+      milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.longFactor)
   }
 
   /// … or where a look found nothing that another one would not find as well.
@@ -57,8 +61,8 @@ struct Rest {
 }
 
 extension Accounting {
-  /// The audit of all of this beancounter: finds children that nobody announced and images that never said hello, keeps those
-  /// ahead that cannot ask.
+  /// The audit of all of this beancounter: finds children that nobody announced and images that
+  /// never said hello, keeps those ahead that cannot ask.
   public func tick() {
     for pid in Array(members.keys) { audit(pid) }
     auditBooks()
@@ -71,12 +75,16 @@ extension Accounting {
       if !Procfs.exists(pid) { reaped(pid) }  // kernels before 6.9 do not say
       return
     }
-    if member.pidfd < 0, Procfs.stat(pid).map({ $0.startTime != member.startTime || "ZX".contains($0.state) }) ?? true {
+    if member.pidfd < 0,
+      Procfs.stat(pid).map({ $0.startTime != member.startTime || "ZX".contains($0.state) }) ?? true
+    {
       return ended(pid)
     }
     for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }
     if let page = members[pid]?.page {
-      if page.pointee.raw_calls != 0, let path = Procfs.executable(pid) { note(pid, path, "raw system calls") }
+      if page.pointee.raw_calls != 0, let path = Procfs.executable(pid) {
+        note(pid, path, "raw system calls")
+      }
       auditPage(pid, page)
     }
     readMail(of: pid)
@@ -110,7 +118,9 @@ extension Accounting {
       guard let cell = bc_page_cell(page, UInt32(r.rawValue)) else { continue }
       let frozen = isModal(r) && isSlow(r) ? bc_frozen() : 0
       let credit = bc_load(&cell.pointee.credit) &- frozen, granted = ledger.granted(member.slot, r)
-      guard credit < -Accounting.mostDrift || credit > granted + Accounting.mostDrift else { continue }
+      guard credit < -Accounting.mostDrift || credit > granted + Accounting.mostDrift else {
+        continue
+      }
       _ = bc_exchange(&cell.pointee.credit, frozen)
       becomeCorrupt(pid, "credit of \(r.name)")
     }
@@ -127,30 +137,41 @@ extension Accounting {
   /// A peak that lasts as long as a tick is not missed.
   private func lookAtMaxima() {
     guard maximaRest.isOver else { return }
-    maximaRest.begin(root.inTree, few: Accounting.few, microsecondsEach: 0.1 * Double(Accounting.descriptions.count))
+    maximaRest.begin(
+      root.inTree, few: Accounting.few,
+      microsecondsEach: 0.1 * Double(Accounting.descriptions.count))
     observeTasks()
     for r in Accounting.descriptions {
-      guard ledger[r].granted > ledger[r].maxheld, usedTotal(r) > ledger[r].maxheld else { continue }
+      guard ledger[r].granted > ledger[r].maxheld, usedTotal(r) > ledger[r].maxheld else {
+        continue
+      }
       makeSure(r)
       guard usedTotal(r) > ledger[r].maxheld, let held = certain(r) else { continue }
       saw(r, held: held)
     }
-    guard root.locksRest.isOver, ledger[.numflock].granted > ledger[.numflock].maxheld else { return }
+    guard root.locksRest.isOver, ledger[.numflock].granted > ledger[.numflock].maxheld else {
+      return
+    }
     if usedTotal(.numflock) > ledger[.numflock].maxheld { recount(.numflock) }
   }
 
-  /// So many members are looked at before each maximum, which is then exact; of more, only now and then.
+  /// So many members are looked at before each maximum, which is then exact; of more, only now and
+  /// then.
   static let few = 256
 
   /// maxheld of numproc, when no note stands for a child that has gone.
   func observeTasks() {
-    guard !host.isSettling, upwards.contains(where: { $0.ledger[.numproc].granted > $0.ledger[.numproc].maxheld }),
+    guard !host.isSettling,
+      upwards.contains(where: { $0.ledger[.numproc].granted > $0.ledger[.numproc].maxheld }),
       root.tasksRest.isOver
     else { return }
     root.tasksRest.begin(root.inTree, few: Accounting.few, microsecondsEach: 1)
-    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else { return }
+    guard upwards.contains(where: { $0.usedTotal(.numproc) > $0.ledger[.numproc].maxheld }) else {
+      return
+    }
     // Threads that have ended are in the books until they are counted.
-    guard !root.subtree.contains(where: { $0.members.values.contains { $0.isUnsure(.numproc) } }) else {
+    guard !root.subtree.contains(where: { $0.members.values.contains { $0.isUnsure(.numproc) } })
+    else {
       host.isSettling = true
       defer { host.isSettling = false }
       return root.recountTasks()
@@ -158,16 +179,20 @@ extension Accounting {
     for _ in 0..<8 {
       settleTasks()
       let totals = upwards.map { ($0, $0.usedTotal(.numproc)) }
-      // Those that are there now were there when the others were read: the sum was true at one moment.
+      // Those that are there now were there when the others were read: the sum was true at one
+      // moment.
       guard root.everyoneIsThere else { continue }
       for (level, total) in totals { level.saw(.numproc, held: total) }
       return
     }
   }
 
-  /// A forked child that charges nothing is silent too: only an image that cannot be entered is uncovered.
+  /// A forked child that charges nothing is silent too: only an image that cannot be entered is
+  /// uncovered.
   private func checkImage(_ pid: Int32) {
-    guard let member = members[pid], !member.isSealed, member.coverage != .joined || member.execPath != nil else { return }
+    guard let member = members[pid], !member.isSealed,
+      member.coverage != .joined || member.execPath != nil
+    else { return }
     guard let path = Procfs.executable(pid), path != member.checkedPath else { return }
     members[pid]?.checkedPath = path
     if let reason = Executable.reasonUncovered(path) {

@@ -2,8 +2,8 @@ internal import Beancounters
 internal import CLinux
 internal import Wire
 
-/// Children that a member may make without asking: for each a lease like its own is booked. Those to spare stand in a word
-/// of its page, and are taken back like credit.
+/// Children that a member may make without asking: for each a lease like its own is booked. Those
+/// to spare stand in a word of its page, and are taken back like credit.
 extension Accounting {
   private static let mostBirths: Int64 = 4
 
@@ -21,16 +21,20 @@ extension Accounting {
     guard let member = members[pid], member.births > 0, let page = member.page else { return }
     // Below 0 so many that are under way have been spent already, and it stays.
     var seen = bc_load32(bc_page_births(page))
-    while seen > 0, !bc_cas32(bc_page_births(page), seen, 0) { seen = bc_load32(bc_page_births(page)) }
+    while seen > 0, !bc_cas32(bc_page_births(page), seen, 0) {
+      seen = bc_load32(bc_page_births(page))
+    }
     // A corrupted word is worth nothing, so it costs only this member.
     guard seen > 0, Int64(seen) <= member.births else { return }
     members[pid]?.births -= Int64(seen)
     settleLease(pid)
   }
 
-  /// Some births ahead, where there is room for them all over the tree, and the lease is enough for an image.
+  /// Some births ahead, where there is room for them all over the tree, and the lease is enough for
+  /// an image.
   func offerBirths(_ pid: Int32) {
-    guard leased, !injects(.privvmpages), let member = members[pid], let page = member.page, !member.isZombie, !member.isLent,
+    guard leased, !injects(.privvmpages), let member = members[pid], let page = member.page,
+      !member.isZombie, !member.isLent,
       member.lease >= Accounting.headRoom, member.execPath == nil
     else { return }
     let each = max(member.lease, member.copied)
@@ -43,11 +47,13 @@ extension Accounting {
     _ = bc_add32(bc_page_births(page), Int32(more))
   }
 
-  /// What one member may have beyond its need without starving the others, at every level (design §4).
+  /// What one member may have beyond its need without starving the others, at every level (design
+  /// §4).
   func share(_ resource: Resource) -> Int64 {
     upwards.reduce(Bounds.unlimited) { least, level in
       let room = level.ledger.room(resource, .hard)
-      return room == Bounds.unlimited ? least : min(least, max(0, room) / Int64(2 * max(level.ledger.members, 1)))
+      return room == Bounds.unlimited
+        ? least : min(least, max(0, room) / Int64(2 * max(level.ledger.members, 1)))
     }
   }
 
@@ -61,10 +67,13 @@ extension Accounting {
     settleLease(pid)
   }
 
-  /// A child is found ahead of its note, and has a lease in the books itself: a birth is spent for it at once, also in the page.
-  /// What comes back with the note, or from it when its parent has reaped the child, is then none (Tests/Model/births.pml).
+  /// A child is found ahead of its note, and has a lease in the books itself: a birth is spent for
+  /// it at once, also in the page. What comes back with the note, or from it when its parent has
+  /// reaped the child, is then none (Tests/Model/births.pml).
   func spendBirth(for child: Int32, of pid: Int32) {
-    guard leased, let member = members[pid], member.births > 0, let page = member.page else { return }
+    guard leased, let member = members[pid], member.births > 0, let page = member.page else {
+      return
+    }
     members[child]?.hasSpentBirth = true
     members[pid]?.births -= 1
     _ = bc_add32(bc_page_births(page), -1)
@@ -86,10 +95,12 @@ extension Accounting {
     for attempt in 0..<2 {
       if attempt == 1 { recallMemory(except: pid) }
       let now = dataPages(member)
-      // The child inherits the lease as it stands: where room is ample it is enough for an image, which then need not ask;
-      // where room is short, it is kept small while the fork lasts.
+      // The child inherits the lease as it stands: where room is ample it is enough for an image,
+      // which then need not ask; where room is short, it is kept small while the fork lasts.
       let ample = leaseShare >= 2 * Accounting.headRoom ? Accounting.headRoom : 0
-      for lease in [max(member.lease, ample), member.lease, min(member.lease, now + Accounting.slack), now] where lease >= now {
+      for lease in [
+        max(member.lease, ample), member.lease, min(member.lease, now + Accounting.slack), now,
+      ] where lease >= now {
         guard fits(member, lease: lease, copied: lease) else { continue }
         var has = lease
         if lease < member.lease {
@@ -107,8 +118,9 @@ extension Accounting {
     return onLoan(toOthersThan: pid) > 0 ? .later : .denied
   }
 
-  /// Before a child that will run a new image: its loader needs room before its constructor can ask. An image that is not
-  /// known may need all there is, and is let have it until it says that it is loaded.
+  /// Before a child that will run a new image: its loader needs room before its constructor can
+  /// ask. An image that is not known may need all there is, and is let have it until it says that
+  /// it is loaded.
   func reserveImage(_ pid: Int32, known need: Int64?) -> MemoryAnswer {
     takeBirths(pid)
     guard leased, let member = members[pid] else { return .granted }
@@ -116,7 +128,9 @@ extension Accounting {
     let goal = need == nil ? Int64.max : max(Accounting.headRoom, member.lease)
     if need == nil || mostToCopy(member, now) < Accounting.headRoom { recallMemory(except: pid) }
     let (most, lent) = (mostToCopy(member, now), onLoan(toOthersThan: pid))
-    if most < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom), lent > 0 { return .later }
+    if most < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom), lent > 0 {
+      return .later
+    }
     if most >= now + Accounting.spawnPages, most >= need ?? 0 {
       members[pid]?.isLent = need == nil
       members[pid]?.saysHello = need == nil
@@ -124,10 +138,12 @@ extension Accounting {
       lend(pid, lease: copied, copied: copied, limit: copied)
       return .granted
     }
-    // The parent has more than half: what is left is the child's, although it copies a higher limit. It is held to its share
-    // as soon as it is seen.
+    // The parent has more than half: what is left is the child's, although it copies a higher
+    // limit. It is held to its share as soon as it is seen.
     let rest = free(member) - now - Accounting.spawnPages
-    guard rest > 0, rest >= need ?? 0, member.births == 0 else { return lent > 0 ? .later : .denied }
+    guard rest > 0, rest >= need ?? 0, member.births == 0 else {
+      return lent > 0 ? .later : .denied
+    }
     members[pid]?.isLent = true
     members[pid]?.saysHello = true
     lend(pid, lease: now + Accounting.spawnPages, copied: rest, limit: now + Accounting.spawnPages)
@@ -137,7 +153,9 @@ extension Accounting {
   /// What posix_spawn itself maps: a stack for its child (sysdeps/unix/sysv/linux/spawni.c).
   private static let spawnPages: Int64 = 64
 
-  private func free(_ member: Member) -> Int64 { room(.privvmpages, .hard) + ledger.granted(member.slot, .privvmpages) }
+  private func free(_ member: Member) -> Int64 {
+    room(.privvmpages, .hard) + ledger.granted(member.slot, .privvmpages)
+  }
 
   /// Whether one more child that copies so much can be booked.
   private func fits(_ member: Member, lease: Int64, copied: Int64) -> Bool {

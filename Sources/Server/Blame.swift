@@ -4,8 +4,8 @@ internal import CLinux
 internal import Recount
 internal import Witness
 
-/// Denials, told apart by who was refused what, and by the stack, as far as it is known. Their counts are those of
-/// failcnt: each denial is in exactly one of them.
+/// Denials, told apart by who was refused what, and by the stack, as far as it is known. Their
+/// counts are those of failcnt: each denial is in exactly one of them.
 struct Blame {
   struct Key: Hashable {
     var resource: Resource
@@ -15,7 +15,8 @@ struct Blame {
     var injected = false
   }
 
-  /// One function of a stack as people tell them apart: not each call of an interpreter's loop is a place of its own.
+  /// One function of a stack as people tell them apart: not each call of an interpreter's loop is a
+  /// place of its own.
   struct Step: Hashable {
     var name: String
     var file: String?
@@ -36,26 +37,31 @@ struct Blame {
     frames.map { Step(name: $0.label, file: $0.file, line: $0.line) }
   }
 
-  /// Where denials of a key are counted, one place for each of its stacks; the first may have none yet.
+  /// Where denials of a key are counted, one place for each of its stacks; the first may have none
+  /// yet.
   var places: [Key: [Int]] = [:]
   var stacks: [Stack: Int] = [:]
   private var seen: [Key: (count: Int64, next: Int64)] = [:]
 
-  /// All of a key that are few; of many, ever fewer: each time the number has about doubled, but at random, for a program
-  /// that repeats itself could run in step with powers of two.
+  /// All of a key that are few; of many, ever fewer: each time the number has about doubled, but at
+  /// random, for a program that repeats itself could run in step with powers of two.
   mutating func isWorthAWitness(_ key: Key) -> Bool {
     var one = seen[key] ?? (0, 1)
     one.count += 1
     defer { seen[key] = one }
     guard one.count >= one.next else { return false }
-    one.next = one.count < 16 ? one.count + 1 : one.count + Int64.random(in: one.count / 2...one.count * 3 / 2)
+    one.next =
+      one.count < 16
+      ? one.count + 1 : one.count + Int64.random(in: one.count / 2...one.count * 3 / 2)
     return true
   }
 
-  mutating func skip(_ key: Key, _ count: Int64) { seen[key] = ((seen[key]?.count ?? 0) + count, (seen[key]?.count ?? 0) + count + 1) }
+  mutating func skip(_ key: Key, _ count: Int64) {
+    seen[key] = ((seen[key]?.count ?? 0) + count, (seen[key]?.count ?? 0) + count + 1)
+  }
 
-  /// Where to count a denial whose stack is not known, or not yet: the stacks get their shares of those by chance, as they
-  /// have of those that were seen.
+  /// Where to count a denial whose stack is not known, or not yet: the stacks get their shares of
+  /// those by chance, as they have of those that were seen.
   func place(_ key: Key, _ witnessed: (Int) -> Int64) -> Int? {
     guard let places = places[key], places.count > 1 else { return self.places[key]?.first }
     let total = places.reduce(0) { $0 + witnessed($1) }
@@ -70,20 +76,27 @@ struct Blame {
 }
 
 extension Accounting {
-  /// Different denials that are told apart; a program that varies more is summed up under its first.
+  /// Different denials that are told apart; a program that varies more is summed up under its
+  /// first.
   private static let mostDenials = 4096
 
   /// A refusal that a program saw: counted where it was decided, told here and there.
   func deny(
-    _ resource: Resource, by level: Accounting, pid: Int32, error: Int32, _ asked: Asked, amount: Int64,
+    _ resource: Resource, by level: Accounting, pid: Int32, error: Int32, _ asked: Asked,
+    amount: Int64,
     injected: Bool = false
   ) {
-    guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else { return }  // nobody sees it
+    guard members[pid]?.isZombie != true, kill(pid, 0) == 0 || clinux_errno() == EPERM else {
+      return
+    }  // nobody sees it
     if !injected { level.ledger.refuse(resource) }
     host.state?.touch(self)
     host.state?.touch(level)
-    host.events.add(.denial, of: level, resource, pid: pid, asked.detail.isEmpty ? asked.call : "\(asked.call) \(asked.detail)")
-    let key = Blame.Key(resource: resource, pid: pid, call: asked.call, error: errnoName(error), injected: injected)
+    host.events.add(
+      .denial, of: level, resource, pid: pid,
+      asked.detail.isEmpty ? asked.call : "\(asked.call) \(asked.detail)")
+    let key = Blame.Key(
+      resource: resource, pid: pid, call: asked.call, error: errnoName(error), injected: injected)
     let comm = blame.places[key]?.first.map { denials[$0].comm } ?? Procfs.stat(pid)?.comm ?? "?"
     let levels = level === self ? [self] : [self, level]
     for level in levels { level.record(key, comm: comm, asked, amount: amount) }
@@ -96,7 +109,10 @@ extension Accounting {
 
   private func record(_ key: Blame.Key, comm: String, _ asked: Asked, amount: Int64) {
     let full = denials.count >= Accounting.mostDenials
-    if let i = blame.place(key, { denials[$0].witnessed }) ?? (full ? denials.firstIndex { $0.resource == key.resource && $0.injected == key.injected } : nil) {
+    if let i = blame.place(key, { denials[$0].witnessed })
+      ?? (full
+        ? denials.firstIndex { $0.resource == key.resource && $0.injected == key.injected } : nil)
+    {
       denials[i].count += 1
       changedDenials.insert(i)
       return
@@ -104,12 +120,16 @@ extension Accounting {
     let thread = asked.thread > 0 ? asked.thread : key.pid  // a filter may keep it from knowing
     add(
       .init(
-        resource: key.resource, count: 1, errno: key.error, pid: key.pid, comm: comm, call: key.call, detail: asked.detail,
-        arguments: asked.arguments(of: key.pid), amount: amount, thread: thread, threadName: threadName(key.pid, thread),
+        resource: key.resource, count: 1, errno: key.error, pid: key.pid, comm: comm,
+        call: key.call, detail: asked.detail,
+        arguments: asked.arguments(of: key.pid), amount: amount, thread: thread,
+        threadName: threadName(key.pid, thread),
         injected: key.injected), key)
   }
 
-  private func threadName(_ pid: Int32, _ thread: Int32) -> String { thread == pid ? "" : Procfs.threadName(pid, thread) ?? "" }
+  private func threadName(_ pid: Int32, _ thread: Int32) -> String {
+    thread == pid ? "" : Procfs.threadName(pid, thread) ?? ""
+  }
 
   @discardableResult private func add(_ denial: Report.Denial, _ key: Blame.Key) -> Int {
     let i = denials.count
@@ -137,7 +157,8 @@ extension Accounting {
     share(key)
   }
 
-  /// Each place of a key has the denials that were seen there, and its share of those that were not.
+  /// Each place of a key has the denials that were seen there, and its share of those that were
+  /// not.
   private func share(_ key: Blame.Key) {
     let places = blame.places[key] ?? []
     let total = places.reduce(0) { $0 + denials[$1].count }
@@ -150,7 +171,9 @@ extension Accounting {
       denials[place].count = denials[place].witnessed + count
       left -= count
     }
-    if let greatest = places.max(by: { denials[$0].witnessed < denials[$1].witnessed }) { denials[greatest].count += left }
+    if let greatest = places.max(by: { denials[$0].witnessed < denials[$1].witnessed }) {
+      denials[greatest].count += left
+    }
     changedDenials.formUnion(places)
     host.state?.touch(self)
   }
@@ -158,7 +181,8 @@ extension Accounting {
   func resume(_ earlier: [Report.Denial]) {
     denials = earlier
     for (i, d) in earlier.enumerated() {
-      let key = Blame.Key(resource: d.resource, pid: d.pid, call: d.call, error: d.errno, injected: d.injected)
+      let key = Blame.Key(
+        resource: d.resource, pid: d.pid, call: d.call, error: d.errno, injected: d.injected)
       blame.places[key, default: []].append(i)
       blame.skip(key, d.count)
       if !d.frames.isEmpty { blame.stacks[Blame.Stack(key, d.frames)] = i }

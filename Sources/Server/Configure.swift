@@ -19,7 +19,8 @@ extension Host {
     }
   }
 
-  /// Makes each, or gives one that is there already the bounds of the file: all of them, or on a refusal nothing.
+  /// Makes each, or gives one that is there already the bounds of the file: all of them, or on a
+  /// refusal nothing.
   package func configure(_ wanted: [Wanted]) throws(Refusal) {
     var known = Set(beancounters.values.map(\.name))
     var files: [String: String] = [:]
@@ -31,15 +32,22 @@ extension Host {
     for one in wanted { try apply(one) }
   }
 
-  private func named(_ name: String) -> Accounting? { beancounters.values.first { $0.name == name } }
+  private func named(_ name: String) -> Accounting? {
+    beancounters.values.first { $0.name == name }
+  }
 
-  private func check(_ one: Wanted, _ known: Set<String>, _ files: [String: String]) throws(Refusal) {
+  private func check(_ one: Wanted, _ known: Set<String>, _ files: [String: String]) throws(Refusal)
+  {
     func refuse(_ text: String) throws(Refusal) -> Never {
       throw Refusal(text: Display.visible("\(one.file): \(one.name) \(text)"))
     }
     if let other = files[one.name] { try refuse("is in \(other) too; name it once") }
-    guard isBeancounterName(one.name) else { try refuse("is no name of a beancounter; accepted: \(acceptedNames)") }
-    if let id = one.id, !(1...Host.greatestId ~= id) { try refuse("cannot be its id; accepted: 1 to \(Host.greatestId)") }
+    guard isBeancounterName(one.name) else {
+      try refuse("is no name of a beancounter; accepted: \(acceptedNames)")
+    }
+    if let id = one.id, !(1...Host.greatestId ~= id) {
+      try refuse("cannot be its id; accepted: 1 to \(Host.greatestId)")
+    }
     if let parent = one.configured.parent, !known.contains(parent) {
       try refuse("is to be in \(parent), which no file before this one names; name it before")
     }
@@ -47,7 +55,9 @@ extension Host {
       if one.configured.parent != nil, there.parent?.name != one.configured.parent {
         try refuse("is in \(there.parent?.name ?? "no other") already; bcctl remove it first")
       }
-      if let id = one.id, there.id != id { try refuse("has the id \(there.id) already; bcctl remove it first") }
+      if let id = one.id, there.id != id {
+        try refuse("has the id \(there.id) already; bcctl remove it first")
+      }
     } else if let id = one.id ?? Int(one.name), let other = beancounters[id] {
       try refuse("has the id of \(other.name); choose another")
     }
@@ -59,13 +69,19 @@ extension Host {
       let settings = Settings(
         bounds: configured.resolved, allowOnServerLoss: configured.allowOnServerLoss ?? false,
         openvzErrno: configured.openvzErrno ?? false)
-      try create(name: one.name, id: one.id ?? Int(one.name), parent: configured.parent.flatMap(named), settings: settings)
+      try create(
+        name: one.name, id: one.id ?? Int(one.name), parent: configured.parent.flatMap(named),
+        settings: settings)
       return
     }
     there.settings.openvzErrno = configured.openvzErrno ?? there.settings.openvzErrno
-    there.settings.allowOnServerLoss = configured.allowOnServerLoss ?? there.settings.allowOnServerLoss
+    there.settings.allowOnServerLoss =
+      configured.allowOnServerLoss ?? there.settings.allowOnServerLoss
     there.setBounds(
-      Dictionary(uniqueKeysWithValues: configured.bounds.map { ($0, $1.applied(to: there.ledger[$0].bounds)) }))
+      Dictionary(
+        uniqueKeysWithValues: configured.bounds.map {
+          ($0, $1.applied(to: there.ledger[$0].bounds))
+        }))
     there.tellMembers()
   }
 }

@@ -15,14 +15,15 @@ struct Connections {
     next += 1
   }
 
-  /// Of the process that has the most, here and among `others`, the older half; those of `others` count as older. Where
-  /// each has but one, the oldest.
+  /// Of the process that has the most, here and among `others`, the older half; those of `others`
+  /// count as older. Where each has but one, the oldest.
   func excess(with others: some Collection<Int32>) -> [Int32] {
     var byPeer: [Int32: [Int32]] = [:]
     for fd in others { byPeer[Connections.peer(fd)?.pid ?? 0, default: []].append(fd) }
     for fd in order.keys { byPeer[Connections.peer(fd)?.pid ?? 0, default: []].append(fd) }
     func age(_ fd: Int32) -> Int { order[fd] ?? -1 }
-    let most = byPeer.values.map { $0.sorted { age($0) < age($1) } }
+    let most =
+      byPeer.values.map { $0.sorted { age($0) < age($1) } }
       .max { ($0.count, -age($0[0])) < ($1.count, -age($1[0])) } ?? []
     return Array(most.prefix((most.count + 1) / 2))
   }

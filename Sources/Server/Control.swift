@@ -3,8 +3,8 @@ internal import CLinux
 internal import Command
 internal import Recount
 
-/// What bcctl and `bcrun --server` ask: words with NUL between them, answered with JSON. The caller is the server's own user
-/// or root.
+/// What bcctl and `bcrun --server` ask: words with NUL between them, answered with JSON. The caller
+/// is the server's own user or root.
 final class Control {
   private let server: Server
   private var host: Host { server.host }
@@ -18,7 +18,9 @@ final class Control {
   }
 
   func reply(to bytes: [UInt8]) -> String {
-    var words = bytes.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+    var words = bytes.split(separator: 0, omittingEmptySubsequences: false).map {
+      String(decoding: $0, as: UTF8.self)
+    }
     guard words.count >= 2, words[0] == "bcctl/1" else {
       return error("this server speaks bcctl/1; use the bcctl of the same version")
     }
@@ -35,13 +37,20 @@ final class Control {
 
   private func perform(_ verb: String, _ words: [String]) throws(Host.Refusal) -> String {
     func first() throws(Host.Refusal) -> Accounting {
-      guard let name = words.first else { throw Host.Refusal(text: "\(verb) needs the name of a beancounter") }
+      guard let name = words.first else {
+        throw Host.Refusal(text: "\(verb) needs the name of a beancounter")
+      }
       return try host.find(name)
     }
     let ok = #"{"ok":true}"# + "\n"
     switch verb {
-    case "list": return #"{"beancounters":\#(Report.array(host.inOrder.map { $0.json(whole: false) }))}"# + "\n"
-    case "show": return #"{"beancounter":\#(try first().json(whole: true, only: try resources(words.dropFirst())))}"# + "\n"
+    case "list":
+      return #"{"beancounters":\#(Report.array(host.inOrder.map { $0.json(whole: false) }))}"#
+        + "\n"
+    case "show":
+      return
+        #"{"beancounter":\#(try first().json(whole: true, only: try resources(words.dropFirst())))}"#
+        + "\n"
     case "set":
       let one = try first()
       one.setBounds(try bounds(words.dropFirst()) { one.ledger[$0].bounds })
@@ -52,31 +61,42 @@ final class Control {
       return ok
     case "enter": return try enter(try first())
     case "membership": return "\(server.path)\n\(try first().token.text)\n\(server.shim)\n"
-    case "denials": return #"{"denials":\#(Report.array(try first().denials.map(Report.object)))}"# + "\n"
+    case "denials":
+      return #"{"denials":\#(Report.array(try first().denials.map(Report.object)))}"# + "\n"
     case "holders":
       let one = try first()
       guard words.count == 2, let resource = Resource(name: words[1]) else {
-        throw Host.Refusal(text: "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))")
+        throw Host.Refusal(
+          text:
+            "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))"
+        )
       }
-      return #"{"reading":\#(one.stacksUnderWay),"holders":\#(Report.array(one.holders(resource)))}"# + "\n"
+      return
+        #"{"reading":\#(one.stacksUnderWay),"holders":\#(Report.array(one.holders(resource)))}"#
+        + "\n"
     case "mark":
       try first().setMark()
       return ok
     case "diff":
       let one = try first()
-      guard let text = one.grownSinceMark() else { throw Host.Refusal(text: "\(one.name) has no mark; set one with mark") }
+      guard let text = one.grownSinceMark() else {
+        throw Host.Refusal(text: "\(one.name) has no mark; set one with mark")
+      }
       return text + "\n"
     case "events", "events-follow":
       let of = words.isEmpty ? nil : try first().name
       follows = verb == "events-follow"
-      return host.events.all.filter { of == nil || $0.beancounter == of }.map { $0.json() + "\n" }.joined()
+      return host.events.all.filter { of == nil || $0.beancounter == of }.map { $0.json() + "\n" }
+        .joined()
     case "user_beancounters":
       // As the kernel's: the newest first, and none that is within another, which pays for it.
-      let shown = words.isEmpty ? host.inOrder.reversed().filter { $0.parent == nil } : [try first()]
+      let shown =
+        words.isEmpty ? host.inOrder.reversed().filter { $0.parent == nil } : [try first()]
       return UserBeancounters.text(shown.map { ($0.id, $0.rows(recount: true)) })
     case "report": return try report(try first(), Array(words.dropFirst()))
     case "ending": return try ending(try first())
-    default: throw Host.Refusal(text: "no verb \(verb); use the bcctl of the same version as the server")
+    default:
+      throw Host.Refusal(text: "no verb \(verb); use the bcctl of the same version as the server")
     }
   }
 
@@ -85,7 +105,10 @@ final class Control {
     var named: [Resource] = []
     for word in words {
       guard let resource = Resource(name: word) else {
-        throw Host.Refusal(text: "\(word) is no resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))")
+        throw Host.Refusal(
+          text:
+            "\(word) is no resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))"
+        )
       }
       named.append(resource)
     }
@@ -94,10 +117,13 @@ final class Control {
 
   // MARK: Making and entering
 
-  private func bounds(_ words: ArraySlice<String>, now: (Resource) -> Bounds = { _ in Bounds() }) throws(Host.Refusal) -> [Resource: Bounds] {
+  private func bounds(_ words: ArraySlice<String>, now: (Resource) -> Bounds = { _ in Bounds() })
+    throws(Host.Refusal) -> [Resource: Bounds]
+  {
     var bounds: [Resource: Bounds] = [:]
     for word in words {
-      guard let equals = word.firstIndex(of: "="), let resource = Resource(name: word[..<equals]) else {
+      guard let equals = word.firstIndex(of: "="), let resource = Resource(name: word[..<equals])
+      else {
         throw Host.Refusal(text: "\(word): accepted: RES=BARRIER:LIMIT")
       }
       var bound = bounds[resource] ?? now(resource)
@@ -121,20 +147,29 @@ final class Control {
     var parent = host.owner[pid]  // a member's beancounters are below its own
     var rest: [String] = []
     for word in words.dropFirst() {
-      if word == "errno=openvz" { settings.openvzErrno = true }
-      else if word == "on-server-loss=allow" { settings.allowOnServerLoss = true }
-      else if word == "meminfo" { settings.meminfo = true }
-      else if word == "of-one-run" { settings.ofOneRun = true }
-      else if word.hasPrefix("fail=") {
+      if word == "errno=openvz" {
+        settings.openvzErrno = true
+      } else if word == "on-server-loss=allow" {
+        settings.allowOnServerLoss = true
+      } else if word == "meminfo" {
+        settings.meminfo = true
+      } else if word == "of-one-run" {
+        settings.ofOneRun = true
+      } else if word.hasPrefix("fail=") {
         guard let (resource, rule) = Injection.read(String(word.dropFirst(5))) else {
           throw Host.Refusal(text: "\(word); accepted: fail=RES@N, fail=RES%P:SEED, fail=RES:stack")
         }
         settings.failures[resource] = rule
-      } else if word.hasPrefix("parent=") { parent = try host.find(word.dropFirst(7)) }
-      else if word.hasPrefix("id=") {
-        guard let n = Int(word.dropFirst(3)) else { throw Host.Refusal(text: "\(word); accepted: 1 to \(Host.greatestId)") }
+      } else if word.hasPrefix("parent=") {
+        parent = try host.find(word.dropFirst(7))
+      } else if word.hasPrefix("id=") {
+        guard let n = Int(word.dropFirst(3)) else {
+          throw Host.Refusal(text: "\(word); accepted: 1 to \(Host.greatestId)")
+        }
         id = n
-      } else { rest.append(word) }
+      } else {
+        rest.append(word)
+      }
     }
     settings.bounds = try bounds(rest[...])
     return try host.create(name: name, id: id, parent: parent, settings: settings)
@@ -150,12 +185,15 @@ final class Control {
 
   // MARK: The end of a run that is served here
 
-  /// `report NAME FORMAT VERBOSE CODE SIGNAL MILLISECONDS COMMAND…`: a line of what happened, then the report. The
-  /// beancounter of the run goes when it is empty.
+  /// `report NAME FORMAT VERBOSE CODE SIGNAL MILLISECONDS COMMAND…`: a line of what happened, then
+  /// the report. The beancounter of the run goes when it is empty.
   private func report(_ one: Accounting, _ words: [String]) throws(Host.Refusal) -> String {
-    guard words.count >= 6, let milliseconds = Double(words[4]) else { throw Host.Refusal(text: "report lacks words") }
+    guard words.count >= 6, let milliseconds = Double(words[4]) else {
+      throw Host.Refusal(text: "report lacks words")
+    }
     let made = one.report(
-      command: Array(words[5...]), exit: Int32(words[3]).map { .init(signal: $0) } ?? .init(code: Int32(words[2])),
+      command: Array(words[5...]),
+      exit: Int32(words[3]).map { .init(signal: $0) } ?? .init(code: Int32(words[2])),
       seconds: milliseconds / 1000)
     one.hasReported = true
     host.removeIfOver(one)

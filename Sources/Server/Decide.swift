@@ -31,12 +31,18 @@ extension Accounting {
     if resource == .numfile { settleWatch(pid) }
     let n = shortfall(pid, resource, n, severity)
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity) {
+    switch obtain(slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity)
+    {
     case .granted(let amount):
       // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
-      if severity == .soft { for level in upwards { level.saw(resource, held: level.usedTotal(resource) - (amount - n)) } }
-      if slow { take(pid, resource, forced: severity == .force) }
-      else { addCredit(pid, resource, amount, forced: severity == .force) }
+      if severity == .soft {
+        for level in upwards { level.saw(resource, held: level.usedTotal(resource) - (amount - n)) }
+      }
+      if slow {
+        take(pid, resource, forced: severity == .force)
+      } else {
+        addCredit(pid, resource, amount, forced: severity == .force)
+      }
       sample(resource, pid, n, had: had)
       passed(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
@@ -47,7 +53,9 @@ extension Accounting {
   }
 
   /// At least n units for one slot of these books, at every level or at none.
-  func obtain(_ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64, _ severity: Severity) -> Outcome {
+  func obtain(
+    _ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64, _ severity: Severity
+  ) -> Outcome {
     var want = n + batch
     var tries: [ObjectIdentifier: Int] = [:]
     while true {
@@ -65,7 +73,8 @@ extension Accounting {
         }
         guard level.ledger.room(resource, severity) < n else { continue }  // given back just now
         level.recount(resource)
-      // A question of another process may have been open during the scan and counted: look once more.
+      // A question of another process may have been open during the scan and counted: look once
+      // more.
       case 2 where level.certain(resource) == nil: level.recount(resource)
       default: return .refused(level)
       }
@@ -77,9 +86,12 @@ extension Accounting {
     return .granted(amount)
   }
 
-  /// What a charge of a file lacks, of what is there already: so that where every charge asks, what is out to a member is what it
-  /// has had at once (Watch). Where even that is refused, all of it is asked for: what is there comes back with the recall.
-  private func shortfall(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Int64 {
+  /// What a charge of a file lacks, of what is there already: so that where every charge asks, what
+  /// is out to a member is what it has had at once (Watch). Where even that is refused, all of it
+  /// is asked for: what is there comes back with the recall.
+  private func shortfall(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity)
+    -> Int64
+  {
     guard resource == .numfile, let cell = members[pid]?.cell(resource) else { return n }
     let lacking = Accounting.shortfall(cell, n)
     return refusing(resource, lacking, severity) == nil ? lacking : n
@@ -95,7 +107,8 @@ extension Accounting {
     upwards.first { $0.ledger.room(resource, severity) < n }
   }
 
-  /// All members' unspent credit of one resource comes back: a memory operation each, whatever state they are in.
+  /// All members' unspent credit of one resource comes back: a memory operation each, whatever
+  /// state they are in.
   func recall(_ resource: Resource) {
     let start = Clock.nanoseconds()
     defer { work.recalling += Clock.nanoseconds() - start }
@@ -124,22 +137,27 @@ extension Accounting {
 
   // MARK: New bounds while it runs
 
-  /// New bounds, also below what is held: what exists stays, new charges fail. Credit that is out beyond the new barrier
-  /// comes back at once.
+  /// New bounds, also below what is held: what exists stays, new charges fail. Credit that is out
+  /// beyond the new barrier comes back at once.
   public func setBounds(_ bounds: [Resource: Bounds]) {
     for (resource, bound) in bounds {
       let wasLeased = leased
       settings.bounds[resource] = bound
       ledger.setBounds(bound, of: resource)
-      host.events.add(.set, of: self, resource, BoundsChange(barrier: bound.barrier, limit: bound.limit).text)
+      host.events.add(
+        .set, of: self, resource, BoundsChange(barrier: bound.barrier, limit: bound.limit).text)
       if Resource.buffers.contains(resource) { for one in subtree { one.tellMembers() } }
       if ledger[resource].granted > bound.ceiling(.hard) {
         if Accounting.things.contains(resource) { recall(resource) }
         if resource == .privvmpages, wasLeased { recallMemory(except: 0) }
       }
-      if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 { recallMemory(except: 0) }
+      if resource == .vmguarpages, leased, ledger.room(.privvmpages, .hard) < 0 {
+        recallMemory(except: 0)
+      }
       if resource == .oomguarpages { observe() }
-      if resource == .privvmpages || resource == .physpages { for one in subtree { one.leasesChanged(were: wasLeased) } }
+      if resource == .privvmpages || resource == .physpages {
+        for one in subtree { one.leasesChanged(were: wasLeased) }
+      }
       tellIfOver(resource)
     }
     host.state?.save(self)

@@ -4,13 +4,15 @@ internal import Command
 internal import Recount
 internal import Wire
 
-/// Descriptors counted by the kernel's figures. A description that members of several beancounters of one tree have is held by
-/// the first of them, so the tree is counted as one. Only those are looked at whose own books may be wrong: who is sure and shares
-/// nothing holds what was charged to it.
+/// Descriptors counted by the kernel's figures. A description that members of several beancounters
+/// of one tree have is held by the first of them, so the tree is counted as one. Only those are
+/// looked at whose own books may be wrong: who is sure and shares nothing holds what was charged to
+/// it.
 extension Accounting {
   private typealias Living = (of: Accounting, member: Member)
 
-  /// `all`: also those that are sure, for what came by without being charged (libc's own files, system calls of its own).
+  /// `all`: also those that are sure, for what came by without being charged (libc's own files,
+  /// system calls of its own).
   func recountDescriptions(all: Bool) {
     work.recounts += 1
     root.knowEveryone()
@@ -20,9 +22,13 @@ extension Accounting {
     var frozen = root.living()
     let unsure = rows.map { freezeToCount(frozen, $0) }
     drain(rows, frozen.map(\.member))
-    let before = Dictionary(uniqueKeysWithValues: frozen.map { m in (m.member.pid, rows.map { pendingNow(m.member, $0) }) })
+    let before = Dictionary(
+      uniqueKeysWithValues: frozen.map { m in (m.member.pid, rows.map { pendingNow(m.member, $0) })
+      })
     let isSkipped = { (one: Living) in
-      !all && one.member.isSteady && one.member.page.map { bc_load32(bc_page_alone($0)) != 0 && $0.pointee.raw_calls == 0 } == true
+      !all && one.member.isSteady
+        && one.member.page.map { bc_load32(bc_page_alone($0)) != 0 && $0.pointee.raw_calls == 0 }
+          == true
         && !unsure.contains { $0.contains(one.member.pid) }
     }
     var looked = frozen.filter { !isSkipped($0) }
@@ -30,7 +36,8 @@ extension Accounting {
     var asked: [Int32: Int64] = [:]
     var found: Descriptions?
     var isSeen = true
-    // Whoever came or went meanwhile may have what one of the others no longer had when it was looked at.
+    // Whoever came or went meanwhile may have what one of the others no longer had when it was
+    // looked at.
     for _ in 0..<4 {
       for (_, member) in looked where pids.insert(member.pid).inserted {
         if let page = member.page { bc_exchange32(bc_page_alone(page), 1) }
@@ -44,7 +51,8 @@ extension Accounting {
       // Who has forked meanwhile is no longer alone.
       let now = root.living().filter { pids.contains($0.member.pid) || !isSkipped($0) }
       let isSame = now.map(\.member.pid) == looked.map(\.member.pid)
-      // One that came or went meanwhile may have been counted: it stays in the books, and makes no maximum.
+      // One that came or went meanwhile may have been counted: it stays in the books, and makes no
+      // maximum.
       let still = root.questions(now)
       asked = asking.reduce(into: [:]) { $0[$1.key] = min($1.value, still[$1.key] ?? 0) }
       isSeen = isCounted && asking == still
@@ -64,7 +72,9 @@ extension Accounting {
     root.put(looked, counts, rows, before, unsure, asked)
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: rows.count)
     for (k, r) in rows.enumerated() {
-      for (i, one) in looked.enumerated() { counted[k][ObjectIdentifier(one.of), default: 0] += counts.perProcess[i].figures[k] }
+      for (i, one) in looked.enumerated() {
+        counted[k][ObjectIdentifier(one.of), default: 0] += counts.perProcess[i].figures[k]
+      }
       for (one, member) in frozen {
         counted[k][ObjectIdentifier(one), default: 0] += one.ledger.granted(member.slot, r)
         one.unfreeze(member, r)
@@ -73,20 +83,25 @@ extension Accounting {
     }
   }
 
-  /// Members of the whole tree, parents first: what a child inherited is put down to whoever opened it.
+  /// Members of the whole tree, parents first: what a child inherited is put down to whoever opened
+  /// it.
   private func living() -> [Living] {
-    subtree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
-      .sorted { $0.member.pid < $1.member.pid }
+    subtree.flatMap { one in
+      one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) }
+    }
+    .sorted { $0.member.pid < $1.member.pid }
   }
 
-  /// A descriptor that its process made, and that a fork made unsure: nobody else was found to have it. It is its process's own
-  /// again, of the generation from before the look, so that a fork since makes it one that may be shared. Not before it is
-  /// known that no child was overlooked.
+  /// A descriptor that its process made, and that a fork made unsure: nobody else was found to have
+  /// it. It is its process's own again, of the generation from before the look, so that a fork
+  /// since makes it one that may be shared. Not before it is known that no child was overlooked.
   private struct Own {
     var word: UnsafeMutablePointer<UInt16>
     var was: UInt16
     var generation: UInt32
-    func restore() { _ = bc_cas16(word, was, UInt16(truncatingIfNeeded: generation << 3) | was & 7) }
+    func restore() {
+      _ = bc_cas16(word, was, UInt16(truncatingIfNeeded: generation << 3) | was & 7)
+    }
   }
 
   /// `isSeen`: not so where the shim's own socket may be among what was counted.
@@ -106,16 +121,21 @@ extension Accounting {
       },
       outside: outsides, pause: host.pause,
       alone: { i, fd, kind in
-        guard let page = looked[i].member.page, looked[i].member.spare == nil, let word = bc_page_word(page, fd) else { return }
+        guard let page = looked[i].member.page, looked[i].member.spare == nil,
+          let word = bc_page_word(page, fd)
+        else { return }
         let was = bc_load16(word)
         guard was != 0, was & 7 != UInt16(BC_OWNED_FLOCKED.rawValue) else { return }
         found.append(Own(word: word, was: was, generation: generations[i]))
       })
   }
 
-  /// What the words of its descriptors say, as far as they can be believed: not once it has made system calls of its own.
+  /// What the words of its descriptors say, as far as they can be believed: not once it has made
+  /// system calls of its own.
   private static func known(_ member: Member) -> (Int32) -> Descriptors.Known {
-    guard let page = member.page, member.spare == nil, page.pointee.raw_calls == 0 else { return { _ in .nothing } }
+    guard let page = member.page, member.spare == nil, page.pointee.raw_calls == 0 else {
+      return { _ in .nothing }
+    }
     return { fd in
       guard let word = bc_page_word(page, fd) else { return .nothing }
       let was = bc_load16(word)
@@ -132,8 +152,8 @@ extension Accounting {
     }
   }
 
-  /// Questions of those that have no page to show them in: sockets that stay while this server does not answer. One that
-  /// comes while they are counted may have been counted or not.
+  /// Questions of those that have no page to show them in: sockets that stay while this server does
+  /// not answer. One that comes while they are counted may have been counted or not.
   private func questions(_ looked: [Living]) -> [Int32: Int64] {
     let silent = Set(looked.filter { $0.member.page == nil }.map(\.member.pid))
     return silent.isEmpty ? [:] : host.questions().filter { silent.contains($0.key) }
@@ -142,12 +162,15 @@ extension Accounting {
   /// Children of those that are making some, before their parents can say so.
   private func findChildren(of looked: [Living]) {
     for (one, member) in looked where one.isForking(member) {
-      for child in Procfs.children(member.pid) where host.owner[child] == nil { one.adopt(child, parent: member.pid) }
+      for child in Procfs.children(member.pid) where host.owner[child] == nil {
+        one.adopt(child, parent: member.pid)
+      }
     }
   }
 
   private func put(
-    _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]], _ unsure: [Set<Int32>],
+    _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]],
+    _ unsure: [Set<Int32>],
     _ questions: [Int32: Int64]
   ) {
     for one in subtree { for r in rows { one.put(one.estate, r, to: 0) } }
@@ -155,7 +178,9 @@ extension Accounting {
       var figures = found.perProcess[i].figures
       // A process with a page shows its questions there, and they were left out.
       if member.page == nil, let asked = questions[member.pid] {
-        for k in rows.indices where rows[k] == .numfile || rows[k] == .numothersock { figures[k] = max(0, figures[k] - asked) }
+        for k in rows.indices where rows[k] == .numfile || rows[k] == .numothersock {
+          figures[k] = max(0, figures[k] - asked)
+        }
       }
       one.members[member.pid]?.holdsShared = found.shares[i]
       one.members[member.pid]?.hasInherited = false
@@ -163,7 +188,8 @@ extension Accounting {
       if let page = member.page, !found.isAlone[i] { bc_exchange32(bc_page_alone(page), 0) }
       for (k, r) in rows.enumerated() {
         one.thaw(
-          member, r, counted: figures[k], pendingBefore: before[member.pid]?[k] ?? pendingNow(member, r),
+          member, r, counted: figures[k],
+          pendingBefore: before[member.pid]?[k] ?? pendingNow(member, r),
           wasSure: before[member.pid] != nil && !unsure[k].contains(member.pid))
       }
     }

@@ -4,7 +4,8 @@ internal import Wire
 
 /// A process that enters brings descriptors with it: whoever opened them pays, or nobody here does.
 extension Accounting {
-  /// What it has at this moment. Its parent, which is outside, may have some of it too, and keep it longer.
+  /// What it has at this moment. Its parent, which is outside, may have some of it too, and keep it
+  /// longer.
   func noteBrought(by pid: Int32) {
     if let parent = Procfs.stat(pid)?.parent, host.owner[parent] == nil {
       let fds = Descriptors.open(of: pid).filter { Descriptors.same(pid, parent, $0) }
@@ -28,7 +29,8 @@ extension Accounting {
     guard let files = brought.files else { return brought.fds }
     let page = members[brought.pid]?.pageWithWords
     return brought.fds.filter { fd in
-      Descriptors.identity(brought.pid, fd) == files[fd] && !(page.map { bc_page_owns($0, fd) } ?? false)
+      Descriptors.identity(brought.pid, fd) == files[fd]
+        && !(page.map { bc_page_owns($0, fd) } ?? false)
     }
   }
 }

@@ -35,23 +35,32 @@ public final class Events {
   private var strangers: (second: Int64, pids: Set<Int32>) = (0, [])
   private static let mostStrangers = 16
 
-  /// Each process is named once a second, and not too many of them, for what they say costs them nothing.
+  /// Each process is named once a second, and not too many of them, for what they say costs them
+  /// nothing.
   func addStranger(_ pid: Int32) {
     let now = Clock.milliseconds() / 1000
     if now != strangers.second { strangers = (now, []) }
-    guard strangers.pids.count < Events.mostStrangers, strangers.pids.insert(pid).inserted else { return }
+    guard strangers.pids.count < Events.mostStrangers, strangers.pids.insert(pid).inserted else {
+      return
+    }
     add(.stranger, named: "-", nil, pid: pid, "no such membership")
   }
 
-  func add(_ kind: Kind, of one: Accounting, _ resource: Resource? = nil, pid: Int32? = nil, _ text: String = "") {
+  func add(
+    _ kind: Kind, of one: Accounting, _ resource: Resource? = nil, pid: Int32? = nil,
+    _ text: String = ""
+  ) {
     add(kind, named: one.name, resource, pid: pid, text)
   }
 
-  private func add(_ kind: Kind, named name: String, _ resource: Resource?, pid: Int32?, _ text: String) {
+  private func add(
+    _ kind: Kind, named name: String, _ resource: Resource?, pid: Int32?, _ text: String
+  ) {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
     let event = Event(
-      seconds: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000, beancounter: name, kind: kind, resource: resource,
+      seconds: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000, beancounter: name, kind: kind,
+      resource: resource,
       pid: pid, text: text)
     if ring.count < Events.kept {
       ring.append(event)

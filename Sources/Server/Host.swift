@@ -22,7 +22,8 @@ public final class Host {
   }
   private(set) var isKept = false
   let seats = Seats()
-  /// How many questions of each process have been put and not answered: sockets that are the shim's.
+  /// How many questions of each process have been put and not answered: sockets that are the
+  /// shim's.
   var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
   let mailboxes = Mailboxes()
@@ -67,25 +68,39 @@ public final class Host {
 
   /// A new beancounter, or an earlier one of the same id come to life again with its counters.
   @discardableResult public func create(
-    name: String, id: Int? = nil, parent: Accounting? = nil, settings: Settings, outside: [Outside] = [],
+    name: String, id: Int? = nil, parent: Accounting? = nil, settings: Settings,
+    outside: [Outside] = [],
     token: Token = Token()
   ) throws(Refusal) -> Accounting {
     if let over = byName[name], over.isOver, over.parent === parent, id == nil || id == over.id {
       over.revive(settings)
       return over
     }
-    // A container is called by its number, as OpenVZ's are: its id is the same, or `find` could mean either of two.
+    // A container is called by its number, as OpenVZ's are: its id is the same, or `find` could
+    // mean either of two.
     let number = name.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(name) ?? .max : nil
-    if let number, let id, number != id { throw Refusal(text: "\(name) is a number, as ids are, and not \(id); give both the same") }
-    let asked = id ?? number
-    if byName[name] != nil { throw Refusal(text: "there is a beancounter \(name) already; choose another name") }
-    if let id = asked {
-      guard 1...Host.greatestId ~= id else { throw Refusal(text: "id \(id); accepted: 1 to \(Host.greatestId)") }
-      if let other = beancounters[id] { throw Refusal(text: "id \(id) is \(other.name)'s; choose another") }
+    if let number, let id, number != id {
+      throw Refusal(text: "\(name) is a number, as ids are, and not \(id); give both the same")
     }
-    if asked == nil { while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 } }
+    let asked = id ?? number
+    if byName[name] != nil {
+      throw Refusal(text: "there is a beancounter \(name) already; choose another name")
+    }
+    if let id = asked {
+      guard 1...Host.greatestId ~= id else {
+        throw Refusal(text: "id \(id); accepted: 1 to \(Host.greatestId)")
+      }
+      if let other = beancounters[id] {
+        throw Refusal(text: "id \(id) is \(other.name)'s; choose another")
+      }
+    }
+    if asked == nil {
+      while beancounters[leastFree] != nil || state?.isKnown(leastFree) == true { leastFree += 1 }
+    }
     let id = asked ?? leastFree
-    let one = Accounting(id: id, name: name, token: token, settings: settings, outside: outside, host: self, parent: parent)
+    let one = Accounting(
+      id: id, name: name, token: token, settings: settings, outside: outside, host: self,
+      parent: parent)
     state?.resume(one)
     beancounters[id] = one
     byName[name] = one
@@ -98,11 +113,21 @@ public final class Host {
 
   /// Forgets a beancounter that nobody is in any more.
   public func remove(_ one: Accounting) throws(Refusal) {
-    if one.memberCount > 0 { throw Refusal(text: "\(one.name) has \(Display.plural(Int64(one.memberCount), "member")); it can be removed when they have ended") }
-    if let child = one.children.first { throw Refusal(text: "\(one.name) is the parent of \(child.name); remove that first") }
+    if one.memberCount > 0 {
+      throw Refusal(
+        text:
+          "\(one.name) has \(Display.plural(Int64(one.memberCount), "member")); it can be removed when they have ended"
+      )
+    }
+    if let child = one.children.first {
+      throw Refusal(text: "\(one.name) is the parent of \(child.name); remove that first")
+    }
     let kept = one.keptNow()
     if kept > 0 {
-      throw Refusal(text: "\(one.name) holds \(kept) pages of shared memory that nobody has removed (\(one.keptNames)); remove that first")
+      throw Refusal(
+        text:
+          "\(one.name) holds \(kept) pages of shared memory that nobody has removed (\(one.keptNames)); remove that first"
+      )
     }
     events.add(.removed, of: one)
     one.leaveParent()
@@ -114,17 +139,24 @@ public final class Host {
     state?.forget(one)
   }
 
-  /// The beancounter of a run goes when its report has been given and the last member has gone; its counters stay known.
+  /// The beancounter of a run goes when its report has been given and the last member has gone; its
+  /// counters stay known.
   func removeIfOver(_ one: Accounting) {
-    guard one.settings.ofOneRun, one.hasReported, one.memberCount == 0, one.children.isEmpty else { return }
+    guard one.settings.ofOneRun, one.hasReported, one.memberCount == 0, one.children.isEmpty else {
+      return
+    }
     try? remove(one)
   }
 
   /// By name, or by numeric id.
   public func find(_ nameOrId: some StringProtocol) throws(Refusal) -> Accounting {
-    if let one = byName[String(nameOrId)] ?? Int(nameOrId).flatMap({ beancounters[$0] }) { return one }
+    if let one = byName[String(nameOrId)] ?? Int(nameOrId).flatMap({ beancounters[$0] }) {
+      return one
+    }
     let known = beancounters.values.map(\.name).sorted().prefix(12).joined(separator: ", ")
-    throw Refusal(text: "no beancounter \(nameOrId)" + (known.isEmpty ? "; there is none yet" : "; there are \(known)"))
+    throw Refusal(
+      text: "no beancounter \(nameOrId)"
+        + (known.isEmpty ? "; there is none yet" : "; there are \(known)"))
   }
 
   func find(_ token: Token) -> Accounting? { byToken[token] }
@@ -137,13 +169,16 @@ public final class Host {
   }
 }
 
-/// Membership: whoever names it, and is let in by the kernel's credentials, belongs to the beancounter.
+/// Membership: whoever names it, and is let in by the kernel's credentials, belongs to the
+/// beancounter.
 public struct Token: Hashable, Sendable {
   let high, low: UInt64
 
   public init() {
     var words: (UInt64, UInt64) = (0, 0)
-    withUnsafeMutableBytes(of: &words) { precondition(getrandom($0.baseAddress!, $0.count, 0) == $0.count) }
+    withUnsafeMutableBytes(of: &words) {
+      precondition(getrandom($0.baseAddress!, $0.count, 0) == $0.count)
+    }
     (high, low) = words
   }
 
@@ -165,8 +200,8 @@ public struct Token: Hashable, Sendable {
   }
 }
 
-/// Descriptors that were open before a beancounter was: who opened them pays for them. Told apart by kcmp with a process
-/// that holds them still.
+/// Descriptors that were open before a beancounter was: who opened them pays for them. Told apart
+/// by kcmp with a process that holds them still.
 public struct Outside: Sendable {
   public var pid: Int32
   public var fds: [Int32]

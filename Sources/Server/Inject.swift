@@ -3,8 +3,8 @@ internal import CLinux
 internal import Command
 internal import Wire
 
-/// Failures that a test asked for, at one resource. No fast path knows of them: while there is a rule, the cells of its
-/// resource say of every charge that the server is to be asked.
+/// Failures that a test asked for, at one resource. No fast path knows of them: while there is a
+/// rule, the cells of its resource say of every charge that the server is to be asked.
 struct Injecting {
   private struct Asker: Hashable { var pid, thread: Int32 }
 
@@ -42,8 +42,12 @@ struct Injecting {
     }
   }
 
-  mutating func isShowing(_ pid: Int32, _ thread: Int32) { stacks[Asker(pid: pid, thread: thread)] = .some(nil) }
-  mutating func shown(_ pid: Int32, _ thread: Int32, _ steps: [Blame.Step]) { stacks[Asker(pid: pid, thread: thread)] = steps }
+  mutating func isShowing(_ pid: Int32, _ thread: Int32) {
+    stacks[Asker(pid: pid, thread: thread)] = .some(nil)
+  }
+  mutating func shown(_ pid: Int32, _ thread: Int32, _ steps: [Blame.Step]) {
+    stacks[Asker(pid: pid, thread: thread)] = steps
+  }
 
   /// SplitMix64 (Steele, Lea, Flood 2014): the same everywhere, from any seed.
   private mutating func random() -> Double {
@@ -64,11 +68,14 @@ extension Accounting {
 
   func injects(_ resource: Resource) -> Bool { upwards.contains { $0.injecting[resource] != nil } }
 
-  /// Every charge of a resource with a rule asks: no credit is sure to be enough. So does every charge of a file while a point
-  /// is to be had (Watch), and every one while more is held than a new charge could have brought it to: what is given back
-  /// meanwhile is credit, and must not be spent as such.
+  /// Every charge of a resource with a rule asks: no credit is sure to be enough. So does every
+  /// charge of a file while a point is to be had (Watch), and every one while more is held than a
+  /// new charge could have brought it to: what is given back meanwhile is credit, and must not be
+  /// spent as such.
   func arm(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) {
-    guard injects(resource) || isOver(resource) || (resource == .numfile && isWatched(cell)) else { return }
+    guard injects(resource) || isOver(resource) || (resource == .numfile && isWatched(cell)) else {
+      return
+    }
     guard injects(resource) || !isOver(resource) else {
       bc_store(&cell.pointee.low, Member.unknownLow)
       _ = bc_exchange32(&cell.pointee.uncertain, Int32(BC_UNSURE.rawValue))
@@ -78,11 +85,17 @@ extension Accounting {
     _ = bc_cas32(&cell.pointee.uncertain, Int32(BC_SURE.rawValue), Int32(BC_ARMED.rawValue))
   }
 
-  /// Bounds were lowered below what is held, or SOFT and FORCE have passed the barrier, here or above.
-  func isOver(_ resource: Resource) -> Bool { upwards.contains { $0.ledger.room(resource, .hard) < 0 } }
+  /// Bounds were lowered below what is held, or SOFT and FORCE have passed the barrier, here or
+  /// above.
+  func isOver(_ resource: Resource) -> Bool {
+    upwards.contains { $0.ledger.room(resource, .hard) < 0 }
+  }
 
-  /// Whether this charge is to fail, or to be asked about again, which the answer then says; true when it is answered.
-  func inject(_ resource: Resource, _ request: bc_request, from pid: Int32, _ asked: Asked, amount: Int64, error: Int32,
+  /// Whether this charge is to fail, or to be asked about again, which the answer then says; true
+  /// when it is answered.
+  func inject(
+    _ resource: Resource, _ request: bc_request, from pid: Int32, _ asked: Asked, amount: Int64,
+    error: Int32,
     _ answer: inout bc_answer
   ) -> Bool {
     guard let level = upwards.first(where: { $0.injecting[resource] != nil }) else { return false }

@@ -2,7 +2,8 @@ internal import Beancounters
 internal import CLinux
 internal import Recount
 
-/// Shared memory outlives who made it. Its maker's beancounter pays for it until it is removed, and lives as long.
+/// Shared memory outlives who made it. Its maker's beancounter pays for it until it is removed, and
+/// lives as long.
 extension Accounting {
   var keptBelow: Set<Kept> { subtree.reduce(into: []) { $0.formUnion($1.kept) } }
 
@@ -14,7 +15,9 @@ extension Accounting {
     for other in host.beancounters.values where other.root !== root {
       for case .file(_, let inode) in other.kept { without.insert(inode) }
     }
-    guard let held = SharedMemory.count(pids, known: known, without: without, born: born) else { return ([], [:]) }
+    guard let held = SharedMemory.count(pids, known: known, without: without, born: born) else {
+      return ([], [:])
+    }
     for (one, i) in held.kept where !known.contains(one) { host.owner[pids[i]]?.keep(one) }
     for gone in known where held.kept[gone] == nil && held.orphans[gone] == nil {
       for one in subtree where one.kept.remove(gone) != nil { host.state?.saveKept(one) }
@@ -27,7 +30,8 @@ extension Accounting {
     host.state?.saveKept(self)
   }
 
-  /// While a call makes such memory it shows in /proc/PID; when its process has ended, nothing says whose it was.
+  /// While a call makes such memory it shows in /proc/PID; when its process has ended, nothing says
+  /// whose it was.
   func noteShared(_ pid: Int32) {
     guard let held = SharedMemory.count([pid], born: born) else { return }
     for (one, _) in held.kept where !root.keptBelow.contains(one) { keep(one) }
@@ -51,7 +55,8 @@ extension Accounting {
     }.sorted().prefix(4).joined(separator: ", ")
   }
 
-  /// Nobody is in it, and nobody waits for its report: what is left of a run is what it left in memory.
+  /// Nobody is in it, and nobody waits for its report: what is left of a run is what it left in
+  /// memory.
   var isOver: Bool { settings.ofOneRun && hasReported && memberCount == 0 && children.isEmpty }
 
   /// The same beancounter runs another command: it counts on.

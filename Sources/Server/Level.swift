@@ -2,8 +2,8 @@ internal import Beancounters
 internal import Command
 internal import Wire
 
-/// What charges change of one beancounter, laid flat and at a place of its own, so that a charge goes from the leaf to the root
-/// without an object on its way.
+/// What charges change of one beancounter, laid flat and at a place of its own, so that a charge
+/// goes from the leaf to the root without an object on its way.
 struct Level: ~Copyable {
   var ledger: Ledger
   var work = Report.Work()

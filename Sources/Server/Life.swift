@@ -8,7 +8,9 @@ internal import Wire
 extension Accounting {
   /// A process becomes a member: COMMAND, a child somebody announced, or one that just says hello.
   /// `noted`: its parent has charged a unit for it.
-  @discardableResult public func adopt(_ pid: Int32, parent: Int32, execPath: String? = nil, noted: Bool = false) -> Bool {
+  @discardableResult public func adopt(
+    _ pid: Int32, parent: Int32, execPath: String? = nil, noted: Bool = false
+  ) -> Bool {
     guard members[pid] == nil else { return true }
     host.owner[pid]?.moveAway(pid)
     let pidfd = host.mayWatch() ? pidfd_open(pid, 0) : -1
@@ -44,7 +46,8 @@ extension Accounting {
       settleLease(parent)
     }
     if members[parent]?.isSealed == true { becomeSealed(pid) }
-    if pidfd >= 0 { host.watch(pidfd, pid) }  // first: what follows may find that it has ended, and close the descriptor
+    // First: what follows may find that it has ended, and close the descriptor
+    if pidfd >= 0 { host.watch(pidfd, pid) }
     observeTasks()
     host.events.add(.join, of: self, pid: pid)
     return true
@@ -56,10 +59,13 @@ extension Accounting {
   }
 
   var everyoneIsThere: Bool {
-    subtree.allSatisfy { $0.members.keys.allSatisfy { kill($0, 0) == 0 || clinux_errno() != ESRCH } }
+    subtree.allSatisfy {
+      $0.members.keys.allSatisfy { kill($0, 0) == 0 || clinux_errno() != ESRCH }
+    }
   }
 
-  /// It was killed while it forked: a child may be there that nobody noted, and that is not its child any more.
+  /// It was killed while it forked: a child may be there that nobody noted, and that is not its
+  /// child any more.
   private func findLost(_ parent: Int32) {
     for pid in Procfs.processes() where host.owner[pid] == nil {
       if Procfs.environment(pid, "BC_TOKEN") == token.text { adopt(pid, parent: parent) }
@@ -72,14 +78,16 @@ extension Accounting {
     ended(pid, moved: true)
   }
 
-  /// A process that nobody announced, brought in by somebody outside: charged like a fork, so a full beancounter refuses it.
-  /// nil: it is a member; otherwise who refused.
+  /// A process that nobody announced, brought in by somebody outside: charged like a fork, so a
+  /// full beancounter refuses it. nil: it is a member; otherwise who refused.
   public func enter(_ pid: Int32) -> Accounting? {
     let level = upwards.first { $0.ledger.room(.numproc, .hard) < 1 }
     if let level {
       level.recountTasks()
       if level.ledger.room(.numproc, .hard) < 1 {
-        deny(.numproc, by: level, pid: pid, error: EAGAIN, Asked(call: "enter", thread: pid), amount: 1)
+        deny(
+          .numproc, by: level, pid: pid, error: EAGAIN, Asked(call: "enter", thread: pid), amount: 1
+        )
         return level
       }
     }
@@ -125,12 +133,15 @@ extension Accounting {
     page.pointee.magic = BC_WIRE_MAGIC
     page.pointee.generation = 1
     teach(page)
-    page.pointee.flags = pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
+    page.pointee.flags =
+      pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
     takeSeat(member)
     if member.isRelearned {
       // What it has given back since it was counted is in the books still.
-      for r in Accounting.descriptions { _ = bc_exchange32(&bc_page_cell(page, UInt32(r.rawValue)).pointee.uncertain, 1) }
+      for r in Accounting.descriptions {
+        _ = bc_exchange32(&bc_page_cell(page, UInt32(r.rawValue)).pointee.uncertain, 1)
+      }
       members[pid]?.isRelearned = false
     } else if ledger.granted(member.slot, .numfile) > 0 || member.hasEntered {
       chargeImage(pid)
@@ -164,14 +175,17 @@ extension Accounting {
       | (asksForBuffers ? UInt32(BC_ANSWER_BUFFERS) : 0)
   }
 
-  /// Descriptors that came over an exec: what was inherited is counted here as well, until a recount tells it apart.
+  /// Descriptors that came over an exec: what was inherited is counted here as well, until a
+  /// recount tells it apart.
   private func chargeImage(_ pid: Int32) {
     guard let member = members[pid] else { return }
-    // The number first, then whether the question is still open: a question closed between costs a closer look, no more.
+    // The number first, then whether the question is still open: a question closed between costs a
+    // closer look, no more.
     var all = Descriptors.number(pid) ?? 0
     if member.question >= 0, Descriptors.isOpen(pid, member.question) { all -= 1 }
     let outside = root.outsides
-    for r in [Resource.numflock, .numsiginfo, .lockedpages, .shmpages] where ledger.granted(member.slot, r) > 0 { recount(r) }
+    for r in [Resource.numflock, .numsiginfo, .lockedpages, .shmpages]
+    where ledger.granted(member.slot, r) > 0 { recount(r) }
     guard all > outside.reduce(0, { $0 + Descriptors.fromOutside(pid, $1) }) else {
       for r in Accounting.descriptions { put(member.slot, r, to: 0) }
       return
@@ -189,30 +203,41 @@ extension Accounting {
     for r in Accounting.descriptions { makeSure(r) }
   }
 
-  /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its task is there until reaped.
+  /// The pidfd became readable: the process has ended. Its descriptors and memory are back; its
+  /// task is there until reaped.
   func ended(_ pid: Int32, moved: Bool = false) {
     learnMuted(pid)  // it may have ended between two looks
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
     if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped
     if member.page != nil {
-      for r in Accounting.things { observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true) }
+      for r in Accounting.things {
+        observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true)
+      }
     }
     if isForking(member) { findLost(pid) }
-    if let page = member.page, page.pointee.raw_calls != 0, !uncovered.contains(where: { $0.pid == pid }) {
+    if let page = member.page, page.pointee.raw_calls != 0,
+      !uncovered.contains(where: { $0.pid == pid })
+    {
       note(pid, Procfs.executable(pid) ?? Procfs.stat(pid)?.comm ?? "?", "raw system calls")
     }
-    if member.coverage != .joined || member.silence != 0, !moved { noteIfUncoverable(pid, member.execPath) }
+    if member.coverage != .joined || member.silence != 0, !moved {
+      noteIfUncoverable(pid, member.execPath)
+    }
     let mayLeave = member.hasForked || member.holdsShared
     for r in Accounting.descriptions {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
       if !moved, r != .numpty, r != .numinotify { leftOpen += used }
       put(member.slot, r, to: 0)
       // Children may hold what it opened: whether they do, a recount knows.
-      if mayLeave, used > 0, liveMembers > 1 { put(estate, r, to: ledger.granted(estate, r) + used) }
+      if mayLeave, used > 0, liveMembers > 1 {
+        put(estate, r, to: ledger.granted(estate, r) + used)
+      }
     }
     if mayLeave, liveMembers > 1 {
-      for other in members.values { for r in Accounting.descriptions where other.pid != pid { mark(other, r) } }
+      for other in members.values {
+        for r in Accounting.descriptions where other.pid != pid { mark(other, r) }
+      }
     }
     leaveAhead(pid)
     members[pid]?.births = 0
@@ -231,10 +256,15 @@ extension Accounting {
     put(member.slot, .numsiginfo, to: 0)
     for r in [Resource.numflock, .shmpages, .lockedpages] {
       let used = member.used(r, granted: ledger.granted(member.slot, r))
-      // Segments outlive their maker, and what was shared with children is theirs now: a recount knows.
+      // Segments outlive their maker, and what was shared with children is theirs now: a recount
+      // knows.
       put(member.slot, r, to: 0)
       if used > 0 { put(estate, r, to: ledger.granted(estate, r) + used) }
-      if used > 0, r != .numflock || member.hasForked || member.holdsShared { recount(r) } else { put(estate, r, to: ledger.granted(estate, r) - used) }
+      if used > 0, r != .numflock || member.hasForked || member.holdsShared {
+        recount(r)
+      } else {
+        put(estate, r, to: ledger.granted(estate, r) - used)
+      }
     }
   }
 
@@ -281,7 +311,9 @@ extension Accounting {
     guard let path, let found = Executable.resolve(path) else { return }
     if let reason = Executable.resolve(path, of: pid).flatMap(Executable.reasonUncovered) {
       note(pid, found, reason)
-    } else if let reason = members[pid].flatMap(silenceReason), !uncovered.contains(where: { $0.pid == pid && $0.reason == reason }) {
+    } else if let reason = members[pid].flatMap(silenceReason),
+      !uncovered.contains(where: { $0.pid == pid && $0.reason == reason })
+    {
       note(pid, Procfs.executable(pid) ?? found, reason)
     }
   }
@@ -290,7 +322,11 @@ extension Accounting {
   private static let mostUncovered = 1024
 
   func note(_ pid: Int32, _ executable: String, _ reason: String) {
-    guard !uncovered.contains(where: { $0.pid == pid && $0.executable == executable && $0.reason == reason }) else { return }
+    guard
+      !uncovered.contains(where: {
+        $0.pid == pid && $0.executable == executable && $0.reason == reason
+      })
+    else { return }
     if uncovered.count >= Accounting.mostUncovered { uncovered.removeFirst() }
     uncovered.append(Report.Uncovered(pid: pid, executable: executable, reason: reason))
     host.events.add(.uncovered, of: self, pid: pid, "\(executable): \(reason)")
@@ -298,7 +334,8 @@ extension Accounting {
 
   func becomeSealed(_ pid: Int32) {
     members[pid]?.isSealed = true
-    becomeUncovered(pid, Procfs.executable(pid) ?? "?", members[pid].flatMap(silenceReason) ?? "seccomp filter")
+    becomeUncovered(
+      pid, Procfs.executable(pid) ?? "?", members[pid].flatMap(silenceReason) ?? "seccomp filter")
   }
 
   private func silenceReason(_ member: Member) -> String? {
@@ -314,7 +351,9 @@ extension Accounting {
     members[pid]?.coverage = .uncovered
     takeBirths(pid)
     if let member = members[pid] {
-      for r in Accounting.things { giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r))) }
+      for r in Accounting.things {
+        giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r)))
+      }
     }
     leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
@@ -326,15 +365,20 @@ extension Accounting {
 }
 
 extension Accounting {
-  /// Zombies that nobody in the beancounter can reap any more are their new parent's, which is outside.
+  /// Zombies that nobody in the beancounter can reap any more are their new parent's, which is
+  /// outside.
   public func leaveZombiesToInit() {
     for member in Array(members.values) where member.isZombie {
-      if let parent = Procfs.stat(member.pid)?.parent, host.owner[parent] == nil { reaped(member.pid) }
+      if let parent = Procfs.stat(member.pid)?.parent, host.owner[parent] == nil {
+        reaped(member.pid)
+      }
     }
   }
 
   /// Whether some member is a zombie or on its way out.
   public func anyoneEnding() -> Bool {
-    members.values.contains { $0.isZombie || Procfs.stat($0.pid).map { "ZX".contains($0.state) } ?? true }
+    members.values.contains {
+      $0.isZombie || Procfs.stat($0.pid).map { "ZX".contains($0.state) } ?? true
+    }
   }
 }

@@ -2,8 +2,9 @@ internal import CLinux
 internal import Recount
 internal import Wire
 
-/// Questions that lie in the pages of members which have no socket. Every mailbox is looked at with each tick; one that has been
-/// used is slept on from then on, as far as one call can sleep on them.
+/// Questions that lie in the pages of members which have no socket. Every mailbox is looked at with
+/// each tick; one that has been used is slept on from then on, as far as one call can sleep on
+/// them.
 final class Mailboxes {
   typealias Page = UnsafeMutablePointer<bc_page>
 
@@ -107,7 +108,8 @@ extension Accounting {
 
   func readSpares() {
     var known: [Spares] = []
-    for case let spares? in members.values.map(\.spares) where !known.contains(where: { $0 === spares }) { known.append(spares) }
+    for case let spares? in members.values.map(\.spares)
+    where !known.contains(where: { $0 === spares }) { known.append(spares) }
     for spares in known { readSpares(spares) }
   }
 
@@ -121,7 +123,9 @@ extension Accounting {
         if next { host.mailboxes.sleep(on: page, of: self, 0) }  // the next child takes the lowest
         next = false
       case .claimed:
-        guard bc_load32(bc_page_mail(page)) == BC_MAIL_ASKED.rawValue, let pid = taker(of: spares, i) else { break }
+        guard bc_load32(bc_page_mail(page)) == BC_MAIL_ASKED.rawValue,
+          let pid = taker(of: spares, i)
+        else { break }
         spares.give(i, to: pid)
         members[pid]?.spare = i
         host.mailboxes.look(at: page, of: self, pid)
@@ -129,28 +133,38 @@ extension Accounting {
       }
     }
     if bc_exchange32(bc_page_out_of_spares(spares.page(0)), 0) != 0 {
-      for member in Array(members.values) where member.spares === spares && member.page == nil && !member.isZombie {
+      for member in Array(members.values)
+      where member.spares === spares && member.page == nil && !member.isZombie {
         becomeSealed(member.pid)
       }
     }
   }
 
-  /// The child that has claimed a spare page has it mapped by itself. Numbers that it could name may be of a namespace of its own.
+  /// The child that has claimed a spare page has it mapped by itself. Numbers that it could name
+  /// may be of a namespace of its own.
   private func taker(of spares: Spares, _ i: Int) -> Int32? {
     for member in Array(members.values) where member.spares === spares && !member.isZombie {
       takeNotes(of: member.pid)
-      for child in Procfs.children(member.pid) where host.owner[child] == nil { adopt(child, parent: member.pid) }
+      for child in Procfs.children(member.pid) where host.owner[child] == nil {
+        adopt(child, parent: member.pid)
+      }
     }
     return members.values.first { member in
       member.spares === spares && member.page == nil && !member.isZombie
-        && Procfs.maps(member.pid, "/memfd:beancounter", from: (i + 1) * Int(BC_PAGE_SIZE), size: Int(BC_PAGE_SIZE))
+        && Procfs.maps(
+          member.pid, "/memfd:beancounter", from: (i + 1) * Int(BC_PAGE_SIZE),
+          size: Int(BC_PAGE_SIZE))
     }?.pid
   }
 
   /// A new image in which nobody can ask: it has none of its family's pages.
   private func checkSilence(_ pid: Int32) {
-    guard let member = members[pid], member.silence != 0, !member.isSealed, member.page == nil, !member.isZombie else { return }
-    guard !Procfs.maps(pid, "/memfd:beancounter"), !Procfs.sharesMemoryWithParent(pid), Procfs.executable(pid) != nil else { return }
+    guard let member = members[pid], member.silence != 0, !member.isSealed, member.page == nil,
+      !member.isZombie
+    else { return }
+    guard !Procfs.maps(pid, "/memfd:beancounter"), !Procfs.sharesMemoryWithParent(pid),
+      Procfs.executable(pid) != nil
+    else { return }
     members[pid]?.spares = nil
     becomeSealed(pid)
   }

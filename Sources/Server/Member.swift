@@ -29,7 +29,8 @@ struct Member {
   struct Past {
     /// In use when its cell was last looked at.
     var lastUsed: Int64 = 0
-    /// The least credit is a peak up to this: it was last set without being one, or while it was unsure.
+    /// The least credit is a peak up to this: it was last set without being one, or while it was
+    /// unsure.
     var peakUpTo = Int64.max
     /// How its image is sampled; nil where nothing has a bound.
     var course: Obtained.Course?
@@ -51,7 +52,8 @@ struct Member {
   var isForeign = false
   /// It forbade itself to ask, and so did what it was forked from or started by.
   var isSealed = false
-  /// Why images that it starts cannot ask (enum bc_muted); what is forked from it inherits that, and the spare pages.
+  /// Why images that it starts cannot ask (enum bc_muted); what is forked from it inherits that,
+  /// and the spare pages.
   var silence: Int32 = 0
   var spares: Spares?
   /// Which of them its page is.
@@ -75,20 +77,24 @@ struct Member {
   var exempt: Int64 = 0
   /// The program's own RLIMIT_DATA in bytes; −1 when it set none.
   var ownLimit: Int64 = -1
-  /// Children whose lease is booked here: those to spare, those under way, and those that are noted.
+  /// Children whose lease is booked here: those to spare, those under way, and those that are
+  /// noted.
   var births: Int64 = 0
   /// The greatest lease that one of them may have copied.
   var copied: Int64 = 0
-  /// Children under way when its page was last looked at; since when the same ones; and the page's count of forks then.
+  /// Children under way when its page was last looked at; since when the same ones; and the page's
+  /// count of forks then.
   var pendingForks: Int64 = 0 { didSet { if oldValue != pendingForks { Member.changes += 1 } } }
   var startingSince: Int64?
   var generation: UInt32 = 0
-  /// Its lease is for a child to copy, and may be larger than it needs; and what of it was booked for the child.
+  /// Its lease is for a child to copy, and may be larger than it needs; and what of it was booked
+  /// for the child.
   var isLent = false
   var lent: Int64 = 0
   var hasForked: Bool { page.map { $0.pointee.generation & BC_GENERATIONS > 1 } ?? hadForked }
   var hadForked = false
-  /// A member of the server before this one that has not asked this one yet: its books are what the kernel counted.
+  /// A member of the server before this one that has not asked this one yet: its books are what the
+  /// kernel counted.
   var isRelearned = false
   /// When its image began to be loaded; nil when it was forked.
   var loadingSince: Int64?
@@ -96,7 +102,8 @@ struct Member {
   var isLoaded = false
   /// … and will say when it has been: its lease asks for that.
   var saysHello = false
-  /// Children that joined before their parent could note them: the unit that it charged for each stays its own until then.
+  /// Children that joined before their parent could note them: the unit that it charged for each
+  /// stays its own until then.
   var ahead: Set<Int32> = []
   /// The parent that it joined ahead of, which has its unit of numproc.
   var aheadOf: Int32?
@@ -111,12 +118,14 @@ struct Member {
   var checkedPath: String?
   /// The last recount put down to it what others hold too.
   var holdsShared = false
-  /// What its image came with is in its books and in those of whoever opened it, until the next recount.
+  /// What its image came with is in its books and in those of whoever opened it, until the next
+  /// recount.
   var hasInherited = false { didSet { Member.changes += 1 } }
-  /// What was charged to it whatever the bounds say may be charged to others too, until the next recount: nobody is refused for
-  /// that before.
+  /// What was charged to it whatever the bounds say may be charged to others too, until the next
+  /// recount: nobody is refused for that before.
   var hasForced = false { didSet { Member.changes += 1 } }
-  /// Its page held what neither a charge nor a release could have written: no estimate of it is believed any more.
+  /// Its page held what neither a charge nor a release could have written: no estimate of it is
+  /// believed any more.
   var isCorrupt = false { didSet { Member.changes += 1 } }
   /// It had threads at the last recount, and those end unseen.
   var hasThreads = false
@@ -127,7 +136,8 @@ struct Member {
   var hasEntered = false
   /// The descriptor of the question being answered: the shim's, not the program's.
   var question: Int32 = -1
-  /// It waits for a view, with the charge of the file begun: that one will not end before it is answered.
+  /// It waits for a view, with the charge of the file begun: that one will not end before it is
+  /// answered.
   var isViewing = false
 
   init(pid: Int32, slot: Ledger.Slot, pidfd: Int32) {
@@ -142,7 +152,8 @@ struct Member {
     for row in 0..<Int(BC_RESOURCES.rawValue) { past[row].course = nil }
   }
 
-  /// The page, where the words of its descriptors can be seen: they are its own business when the page is a spare one.
+  /// The page, where the words of its descriptors can be seen: they are its own business when the
+  /// page is a spare one.
   var pageWithWords: UnsafeMutablePointer<bc_page>? { spare == nil ? page : nil }
 
   func cell(_ resource: Resource) -> UnsafeMutablePointer<bc_cell>? {
@@ -163,12 +174,15 @@ struct Member {
 
   /// Nothing but its cells can make what it holds unsure.
   var isSteady: Bool {
-    page != nil && coverage == .joined && execPath == nil && pendingForks == 0 && !hasForced && !hasInherited && !isCorrupt
+    page != nil && coverage == .joined && execPath == nil && pendingForks == 0 && !hasForced
+      && !hasInherited && !isCorrupt
   }
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
   func isUnsure(_ resource: Resource) -> Bool {
-    (hasInherited && Accounting.descriptions.contains(resource)) || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) } ?? false
+    (hasInherited && Accounting.descriptions.contains(resource))
+      || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) }
+        ?? false
   }
 
   /// The socket of a question is being opened or closed: which descriptor it has cannot be seen.
@@ -177,7 +191,8 @@ struct Member {
   /// In the place of the least credit while every charge asks: what is in use then is seen at each.
   static let unknownLow = bc_low_armed()
 
-  /// The most it had in use since the server last looked. The shim lets the least credit fall only while it is sure.
+  /// The most it had in use since the server last looked. The shim lets the least credit fall only
+  /// while it is sure.
   func peak(_ resource: Resource, granted: Int64) -> Int64 {
     guard let cell = cell(resource) else { return granted }
     // What is in use first: whoever charges what may be somebody else's too says so before it does.
@@ -185,7 +200,8 @@ struct Member {
     if isCorrupt { return now }
     let low = bc_load(&cell.pointee.low)
     if low == Member.unknownLow { return now }
-    let most = low <= past[resource.rawValue].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
+    let most =
+      low <= past[resource.rawValue].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
     return isUnsure(resource) ? most : max(most, now)
   }
 

@@ -4,13 +4,15 @@ internal import Wire
 /// Pages of cells, made ahead while nobody waits: a process that joins then gets one at once.
 final class MemberPages {
   private static let ahead = 4
-  /// The page of cells, the spare ones, and the words of descriptors, few of which are ever looked at here.
+  /// The page of cells, the spare ones, and the words of descriptors, few of which are ever looked
+  /// at here.
   private static let size = Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
   /// There is something for `refill` to do.
   private(set) var isWaiting = true
 
-  /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is the caller's.
+  /// A sealed memfd and its first page; nil where the system has no more to give. The descriptor is
+  /// the caller's.
   func take() -> (Int32, UnsafeMutablePointer<bc_page>)? {
     isWaiting = true
     return ready.popLast() ?? make()
@@ -22,7 +24,8 @@ final class MemberPages {
 
   private var discarded: [UnsafeMutablePointer<bc_page>] = []
 
-  /// Unmapped at the end of the round. Its inode is to be forgotten when nobody can have it mapped any more.
+  /// Unmapped at the end of the round. Its inode is to be forgotten when nobody can have it mapped
+  /// any more.
   func discard(_ page: UnsafeMutablePointer<bc_page>) -> UInt64 {
     forget(page)
     guard spares[page] == nil else { return 0 }  // mapped as long as they are
@@ -69,7 +72,8 @@ final class MemberPages {
       close(fd)
       return nil
     }
-    memory.storeBytes(of: 0, as: UInt32.self)  // only the first is there before anybody waits for it; the others when they are used
+    // Only the first is there before anybody waits for it; the others when they are used
+    memory.storeBytes(of: 0, as: UInt32.self)
     var info = CLinux.stat()
     let page = memory.bindMemory(to: bc_page.self, capacity: 1)
     if clinux_fstat(fd, &info) == 0 {

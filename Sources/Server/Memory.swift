@@ -19,8 +19,11 @@ extension Accounting {
     upwards.reduce(Bounds.unlimited) { min($0, $1.ledger.ceiling(.privvmpages, .hard)) }
   }
 
-  /// The lease COMMAND starts with: all there is, until it says that it is loaded. nil where memory has no bound.
-  public var firstLease: UInt64? { leased ? bc_lease_word(Accounting.bytes(memoryCeiling), BC_LEASE_HELLO.rawValue) : nil }
+  /// The lease COMMAND starts with: all there is, until it says that it is loaded. nil where memory
+  /// has no bound.
+  public var firstLease: UInt64? {
+    leased ? bc_lease_word(Accounting.bytes(memoryCeiling), BC_LEASE_HELLO.rawValue) : nil
+  }
 
   /// More than any address space: what a member may be let beyond its lease in all.
   static let mostExempt: Int64 = 1 << 36
@@ -28,7 +31,8 @@ extension Accounting {
   /// As prlimit(2) takes them. A bound may be written so large that its bytes have no number.
   static func bytes(_ pages: Int64) -> UInt64 { UInt64(min(max(1, pages), 1 << 50)) * 4096 }
 
-  /// Data pages of one member that count: what the kernel counts, less what was let beyond the lease.
+  /// Data pages of one member that count: what the kernel counts, less what was let beyond the
+  /// lease.
   func dataPages(_ member: Member) -> Int64 {
     let pages = Procfs.dataPages(member.pid) ?? 0
     guard member.exempt > 0 else { return pages }
@@ -53,8 +57,8 @@ extension Accounting {
         member.isZombie || one.borrowsMemory(member) ? sum : sum + one.dataPages(member)
       }
     }
-    // Never more than the leases, which the kernel enforces: members are not read at one instant, and a child of vfork
-    // shows its parent's memory as its own.
+    // Never more than the leases, which the kernel enforces: members are not read at one instant,
+    // and a child of vfork shows its parent's memory as its own.
     return leased ? min(total, ledger[.privvmpages].granted) : total
   }
 
@@ -78,7 +82,8 @@ extension Accounting {
     let bytes = Accounting.bytes(min(pages, 1 << 50) + member.exempt)
     // What has a page hands its lease on to what it starts, which is not loaded yet.
     let isLoaded = member.isLoaded && member.page == nil
-    let state = (member.saysHello ? BC_LEASE_HELLO.rawValue : isLoaded ? BC_LEASE_LOADED.rawValue : 0)
+    let state =
+      (member.saysHello ? BC_LEASE_HELLO.rawValue : isLoaded ? BC_LEASE_LOADED.rawValue : 0)
       | (member.isLent ? BC_LEASE_RECALL.rawValue : 0)
     return bc_lease_word(min(bytes, member.ownLimit >= 0 ? UInt64(member.ownLimit) : .max), state)
   }
@@ -103,10 +108,16 @@ extension Accounting {
   func recallLease(_ pid: Int32) {
     takeBirths(pid)
     lookAtForks(pid)
-    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease else { return }
+    guard let member = members[pid], !member.isZombie, member.lease > 0, !member.setsOwnLease else {
+      return
+    }
     let isLoading = isLoading(member), isStarting = isStarting(member)
     // An image that nobody knows may need all that it was given.
-    if (isLoading && member.saysHello) || (isStarting && member.isLent) || (!isLoading && !holdBack(member)) { return }
+    if (isLoading && member.saysHello) || (isStarting && member.isLent)
+      || (!isLoading && !holdBack(member))
+    {
+      return
+    }
     let least = isLoading || isStarting ? Accounting.headRoom : 0
     let first = max(least, dataPages(member))
     guard first < member.lease else { return }
@@ -123,11 +134,16 @@ extension Accounting {
 
   func recallMemory(except asker: Int32) {
     work.recalls += 1
-    // At the level whose bound is the tightest: what others below it do not use is room for all of them.
-    let level = upwards.min { $0.ledger.room(.privvmpages, .hard) < $1.ledger.room(.privvmpages, .hard) } ?? self
+    // At the level whose bound is the tightest: what others below it do not use is room for all of
+    // them.
+    let level =
+      upwards.min { $0.ledger.room(.privvmpages, .hard) < $1.ledger.room(.privvmpages, .hard) }
+      ?? self
     for one in level.subtree { one.takeNotes() }
     for one in level.subtree {
-      for pid in one.members.keys.sorted() { if pid == asker { one.takeBirths(pid) } else { one.recallLease(pid) } }
+      for pid in one.members.keys.sorted() {
+        if pid == asker { one.takeBirths(pid) } else { one.recallLease(pid) }
+      }
     }
   }
 
@@ -138,7 +154,9 @@ extension Accounting {
   }
 
   /// `least` pages more than the member has now must fit, `want` would be comfortable.
-  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity) -> MemoryAnswer {
+  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity)
+    -> MemoryAnswer
+  {
     takeBirths(pid)
     defer { offerBirths(pid) }
     guard leased, let member = members[pid] else { return .unchanged }
@@ -151,21 +169,30 @@ extension Accounting {
     let more = physical.isSlow ? 0 : max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
     let comfortable = now + want + more / 2 + Int64.random(in: 0...more)
     let need = now + least - member.lease
-    if self.room(.privvmpages, .hard) / factor < max(need, now + want - member.lease) { recallMemory(except: pid) }
+    if self.room(.privvmpages, .hard) / factor < max(need, now + want - member.lease) {
+      recallMemory(except: pid)
+    }
     let lease = min(comfortable, member.lease + max(0, room()))
     guard lease > member.lease, lease >= now + least else {
       // SOFT is held to the limit alone, and gets what it needs and no more.
-      let beyond = min(now + want, member.lease + max(0, min(self.room(.privvmpages, .soft) / factor, physical.pages)))
+      let beyond = min(
+        now + want,
+        member.lease + max(0, min(self.room(.privvmpages, .soft) / factor, physical.pages)))
       if severity == .soft, beyond > member.lease, beyond >= now + least {
         setLease(pid, beyond)
         grewPhysically(beyond - member.lease)
         noteBarrier(.privvmpages, pid, .soft)
         return .granted
       }
-      // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through and left out (design
-      // §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all of its own so.
+      // A sanitizer's shadow is larger than the machine: reserved, never filled. It is let through
+      // and left out (design §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all
+      // of its own so.
       guard noReserve, least > Accounting.machinePages else {
-        if least > 0, physical.pages < self.room(.privvmpages, .hard) / factor, let full = physical.level { return .full(full) }
+        if least > 0, physical.pages < self.room(.privvmpages, .hard) / factor,
+          let full = physical.level
+        {
+          return .full(full)
+        }
         return least == 0 ? .unchanged : onLoan(toOthersThan: pid) > 0 ? .later : .denied
       }
       members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)
@@ -187,24 +214,32 @@ extension Accounting {
     if now > member.lease { setLease(pid, now) }
   }
 
-  /// Before an exec in place. An image that is not known, and may be one that cannot ask, gets most of the room there is; the
-  /// rest is for whoever it may have to wait for while it is loaded, as for a debugger.
+  /// Before an exec in place. An image that is not known, and may be one that cannot ask, gets most
+  /// of the room there is; the rest is for whoever it may have to wait for while it is loaded, as
+  /// for a debugger.
   func raiseForImage(_ pid: Int32, known need: Int64?) -> MemoryAnswer {
     takeBirths(pid)
     guard leased, let member = members[pid] else { return .granted }
     func most() -> Int64 { member.lease + max(0, room(.privvmpages, .hard)) }
     if need == nil || most() < Accounting.headRoom { recallMemory(except: pid) }
     let lent = onLoan(toOthersThan: pid)
-    if lent > 0, most() < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom) { return .later }
+    if lent > 0, most() < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom) {
+      return .later
+    }
     if let need, most() < need { return .denied }
     members[pid]?.isLoaded = false
     members[pid]?.saysHello = need == nil
     members[pid]?.loadingSince = Clock.milliseconds()
-    setLease(pid, need == nil ? most() - max(0, room(.privvmpages, .hard)) / 8 : max(member.lease, min(Accounting.headRoom, most())))
+    setLease(
+      pid,
+      need == nil
+        ? most() - max(0, room(.privvmpages, .hard)) / 8
+        : max(member.lease, min(Accounting.headRoom, most())))
     return .granted
   }
 
-  /// What the image has and a little, and where room is ample what the images need that it may start.
+  /// What the image has and a little, and where room is ample what the images need that it may
+  /// start.
   func trimLease(_ pid: Int32) {
     guard leased, let member = members[pid] else { return }
     let now = dataPages(member)

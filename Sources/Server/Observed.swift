@@ -3,13 +3,15 @@ internal import CLinux
 internal import Command
 internal import Recount
 
-/// The rows that user space can see and not refuse (of physpages, all but growth: PhysicalLimit): no call passes by, so the kernel is looked at. A look is dear
-/// (page tables are walked, descriptors read, all sockets of the machine listed), so there are few.
+/// The rows that user space can see and not refuse (of physpages, all but growth: PhysicalLimit):
+/// no call passes by, so the kernel is looked at. A look is dear (page tables are walked,
+/// descriptors read, all sockets of the machine listed), so there are few.
 struct Observed {
-  /// In the order of the rows. numiptent is not among them: who may not change the tables may not read them either, and
-  /// a beancounter has none of its own.
+  /// In the order of the rows. numiptent is not among them: who may not change the tables may not
+  /// read them either, and a beancounter has none of its own.
   static let rows: [Resource] = [
-    .kmemsize, .physpages, .oomguarpages, .tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf, .dcachesize, .swappages,
+    .kmemsize, .physpages, .oomguarpages, .tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf,
+    .dcachesize, .swappages,
   ]
   private static let memory: [Resource] = [.physpages, .oomguarpages, .swappages]
   private static let buffers: [Resource] = [.tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf]
@@ -32,7 +34,9 @@ struct Observed {
       return part
     }
 
-    func total(_ resource: Resource) -> Int64 { perMember.values.reduce(0) { $0 + ($1[resource] ?? 0) } }
+    func total(_ resource: Resource) -> Int64 {
+      perMember.values.reduce(0) { $0 + ($1[resource] ?? 0) }
+    }
   }
 
   /// The last look while there were members.
@@ -48,13 +52,14 @@ struct Observed {
   private static let longestGap: Int64 = 60_000
   /// How long somebody who has looked is taken to go on looking.
   private static let longestInterest: Int64 = 10_000
-  /// A look that takes a millisecond is not taken again for fifty: they cost at most a fiftieth of a processor.
+  /// A look that takes a millisecond is not taken again for fifty: they cost at most a fiftieth of
+  /// a processor.
   private static let restFactor: Int64 = 50
 
   mutating func wasAskedFor(at now: Int64) { askedFor = now }
 
-  /// Whether it is time for a look that nobody asked for. Short runs see none. The first is after half a second; without
-  /// a bound or a reader each of the next waits twice as long.
+  /// Whether it is time for a look that nobody asked for. Short runs see none. The first is after
+  /// half a second; without a bound or a reader each of the next waits twice as long.
   mutating func isDue(at now: Int64, hasMembers: Bool, isBounded: @autoclosure () -> Bool) -> Bool {
     guard hasMembers else {
       (due, gap) = (nil, Observed.firstGap)
@@ -77,9 +82,9 @@ struct Observed {
 
   mutating func sawPeakOfOne() { hasPeakOfOne = true }
 
-  /// `view`: the kernel's own figure, as of the last look. `estimate`: counted by other means. `unseen`: not all of it, or
-  /// members came and went between two looks and nothing at all was seen. A maximum from before the server was restarted is
-  /// an estimate.
+  /// `view`: the kernel's own figure, as of the last look. `estimate`: counted by other means.
+  /// `unseen`: not all of it, or members came and went between two looks and nothing at all was
+  /// seen. A maximum from before the server was restarted is an estimate.
   func status(_ resource: Resource, maxheld: Int64, hasHadMembers: Bool) -> String {
     if resource == .vmguarpages { return "exact" }  // a guarantee holds nothing
     guard Observed.rows.contains(resource) else { return "unseen" }
@@ -93,14 +98,17 @@ struct Observed {
 }
 
 extension Accounting {
-  /// What the kernel shows of this beancounter and all below, now. Moves maxheld, here and below; carries out what is
-  /// guaranteed.
+  /// What the kernel shows of this beancounter and all below, now. Moves maxheld, here and below;
+  /// carries out what is guaranteed.
   @discardableResult func observe() -> Observed.Held {
     let now = Clock.milliseconds()
     let held = look()
     let took = Clock.milliseconds() - now
     for one in subtree {
-      let part = one === self ? held : held.only { [host] pid in host.owner[pid]?.upwards.contains { $0 === one } ?? false }
+      let part =
+        one === self
+        ? held
+        : held.only { [host] pid in host.owner[pid]?.upwards.contains { $0 === one } ?? false }
       guard !part.perMember.isEmpty else { continue }
       for r in Observed.rows {
         let held = part.total(r)
@@ -116,17 +124,21 @@ extension Accounting {
   /// From the tick.
   func observeIfDue() {
     let begin = Clock.precise()
-    // Each keeps its own looks few; of many beancounters without a bound that needs them, all together keep them few too.
+    // Each keeps its own looks few; of many beancounters without a bound that needs them, all
+    // together keep them few too.
     let isBounded = Observed.rows.contains(where: isBounded)
     guard isBounded || begin >= host.looksAgain else { return }
-    guard observed.isDue(at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 }, isBounded: isBounded)
+    guard
+      observed.isDue(
+        at: Clock.milliseconds(), hasMembers: subtree.contains { $0.liveMembers > 0 },
+        isBounded: isBounded)
     else { return }
     observe()
     if !isBounded { host.looksAgain = begin + 20 * (Clock.precise() - begin) }
   }
 
-  /// The most that COMMAND, or one of the children it waited for, had in RAM at a time (getrusage(2) ru_maxrss), in pages:
-  /// known without a look, also of the shortest run.
+  /// The most that COMMAND, or one of the children it waited for, had in RAM at a time
+  /// (getrusage(2) ru_maxrss), in pages: known without a look, also of the shortest run.
   public func sawResident(peakOfOne pages: Int64) {
     for r in [Resource.physpages, .oomguarpages] where pages > ledger[r].maxheld {
       ledger.observe(r, held: pages)
@@ -135,26 +147,33 @@ extension Accounting {
   }
 
   private func look() -> Observed.Held {
-    let living = subtree.flatMap { one in one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) } }
-      .sorted { $0.member.pid < $1.member.pid }
+    let living = subtree.flatMap { one in
+      one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) }
+    }
+    .sorted { $0.member.pid < $1.member.pid }
     var held = Observed.Held()
     guard !living.isEmpty else { return held }
     let pids = living.map(\.member.pid)
     let holdings = Holdings.of(
-      living.map { one, member in .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) } },
+      living.map { one, member in
+        .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) }
+      },
       outside: root.outsides)
     let buffers = SocketBuffers.of(pids, holdings)
     let files = living.map { $0.of.ledger.granted($0.member.slot, .numfile) }
-    let objects = KernelMemory.count(pids, files: zip(living, files).map { $0.member.used(.numfile, granted: $1) }, holdings)
+    let objects = KernelMemory.count(
+      pids, files: zip(living, files).map { $0.member.used(.numfile, granted: $1) }, holdings)
     let residents = residents(living)
     for (i, pid) in pids.enumerated() {
       let memory = residents[i]
       held.isSplit = held.isSplit && memory.isSplit
       let (sizes, sockets) = (KernelMemory.Sizes.here, buffers.perProcess[i])
       held.perMember[pid] = [
-        .physpages: memory.physical, .swappages: memory.swapped, .oomguarpages: memory.physical + memory.swapped,
+        .physpages: memory.physical, .swappages: memory.swapped,
+        .oomguarpages: memory.physical + memory.swapped,
         .tcpsndbuf: sockets.tcpSend, .tcprcvbuf: sockets.tcpReceive, .othersockbuf: sockets.other,
-        .dgramrcvbuf: sockets.datagramReceive, .kmemsize: objects[i].bytes(sizes), .dcachesize: objects[i].names(sizes),
+        .dgramrcvbuf: sockets.datagramReceive, .kmemsize: objects[i].bytes(sizes),
+        .dcachesize: objects[i].names(sizes),
       ]
     }
     held.hidden = buffers.hidden + holdings.readable.count { !$0 }

@@ -3,10 +3,11 @@ internal import Command
 internal import Recount
 internal import Witness
 
-/// Where living members obtained what is bounded: the stacks of charges, sampled by amount. Points fall on units at random; credit
-/// is granted ahead up to the next point and no further, so that whoever obtains the unit with the point asks itself. That
-/// makes it an estimate without bias of how much each place made its process grow, whatever the rhythm of the program.
-/// Memory is leased in large steps of a length that has chance in it: each step stands for itself.
+/// Where living members obtained what is bounded: the stacks of charges, sampled by amount. Points
+/// fall on units at random; credit is granted ahead up to the next point and no further, so that
+/// whoever obtains the unit with the point asks itself. That makes it an estimate without bias of
+/// how much each place made its process grow, whatever the rhythm of the program. Memory is leased
+/// in large steps of a length that has chance in it: each step stands for itself.
 struct Obtained {
   struct Place: Hashable {
     var pid: Int32
@@ -15,7 +16,8 @@ struct Obtained {
 
   struct Found {
     var frames: [Frame]
-    /// Units that the points stand for: each stands for as many as there are, on average, between two of its time.
+    /// Units that the points stand for: each stands for as many as there are, on average, between
+    /// two of its time.
     var amount: Int64
     var points: Int64
     /// Σ of the squares of what each witness stands for: the variance of the amount.
@@ -35,25 +37,30 @@ struct Obtained {
 
   /// How a resource is sampled now, in one beancounter.
   struct Pace {
-    /// Mean units between two points. Doubled after every `pointsPerInterval`, so that what sampling costs grows with the
-    /// logarithm of what is granted.
+    /// Mean units between two points. Doubled after every `pointsPerInterval`, so that what
+    /// sampling costs grows with the logarithm of what is granted.
     var interval: Int64
     var points = 0
   }
 
-  /// Of one member: the most that has been out to it, for credit that is recalled and granted again is obtained once; and how
-  /// far it is to its next point.
+  /// Of one member: the most that has been out to it, for credit that is recalled and granted again
+  /// is obtained once; and how far it is to its next point.
   struct Course {
     var most: Int64
     var sampler: Sampler
 
     /// What of a charge takes a member beyond all it ever had.
-    func growth(from had: Int64, by amount: Int64) -> Int64 { max(0, had + amount - max(had, most)) }
+    func growth(from had: Int64, by amount: Int64) -> Int64 {
+      max(0, had + amount - max(had, most))
+    }
 
     /// How much of a batch may follow a charge up to `level` before the next point.
-    func ahead(at level: Int64, batch: Int64) -> Int64 { min(batch, max(0, most - level + min(sampler.unitsAhead, 1 << 40))) }
+    func ahead(at level: Int64, batch: Int64) -> Int64 {
+      min(batch, max(0, most - level + min(sampler.unitsAhead, 1 << 40)))
+    }
 
-    /// Granted ahead, with no point on it. False where one falls on it, and then nothing has changed.
+    /// Granted ahead, with no point on it. False where one falls on it, and then nothing has
+    /// changed.
     @discardableResult mutating func pass(to level: Int64) -> Bool {
       guard level > most else { return true }
       guard sampler.passes(level - most) else { return false }
@@ -76,25 +83,35 @@ struct Obtained {
   private var atMark: [Resource: [Place: Int64]] = [:]
 
   /// A member's, which has `had` out to it: of a resource with the least of its bounds.
-  mutating func course(from had: Int64, _ resource: Resource, bound: Int64, _ pace: inout Pace?) -> Course {
+  mutating func course(from had: Int64, _ resource: Resource, bound: Int64, _ pace: inout Pace?)
+    -> Course
+  {
     let now = pace ?? Pace(interval: Obtained.firstInterval(resource, bound: bound))
     pace = now
     return Course(most: had, sampler: Sampler(interval: now.interval, using: &random))
   }
 
-  /// How many points fall on a charge that takes a member from what was out to it to `amount` more, and the units that each
-  /// stands for.
-  mutating func points(_ one: inout Course, _ pace: inout Pace, from had: Int64, by amount: Int64) -> (points: Int, interval: Int64) {
+  /// How many points fall on a charge that takes a member from what was out to it to `amount` more,
+  /// and the units that each stands for.
+  mutating func points(_ one: inout Course, _ pace: inout Pace, from had: Int64, by amount: Int64)
+    -> (points: Int, interval: Int64)
+  {
     let interval = one.sampler.interval
     let points = one.sampler.points(in: one.growth(from: had, by: amount), using: &random)
     one.most = max(one.most, had + amount)
     pace.points += points
-    if pace.points >= Obtained.pointsPerInterval { pace = Pace(interval: min(pace.interval, 1 << 60) * 2) }
-    if points > 0, interval != pace.interval { one.sampler = Sampler(interval: pace.interval, using: &random) }
+    if pace.points >= Obtained.pointsPerInterval {
+      pace = Pace(interval: min(pace.interval, 1 << 60) * 2)
+    }
+    if points > 0, interval != pace.interval {
+      one.sampler = Sampler(interval: pace.interval, using: &random)
+    }
     return (points, interval)
   }
 
-  mutating func add(_ resource: Resource, _ pid: Int32, _ frames: [Frame], points: Int, interval: Int64) {
+  mutating func add(
+    _ resource: Resource, _ pid: Int32, _ frames: [Frame], points: Int, interval: Int64
+  ) {
     var place = Place(pid: pid, steps: Blame.steps(frames))
     var frames = frames
     if found[resource]?[place] == nil, found[resource]?.count ?? 0 >= Obtained.mostPlaces {
@@ -109,7 +126,9 @@ struct Obtained {
   /// Its image has gone, and what it says of places with it.
   mutating func forget(_ pid: Int32) {
     for resource in found.keys { found[resource] = found[resource]?.filter { $0.key.pid != pid } }
-    for resource in atMark.keys { atMark[resource] = atMark[resource]?.filter { $0.key.pid != pid } }
+    for resource in atMark.keys {
+      atMark[resource] = atMark[resource]?.filter { $0.key.pid != pid }
+    }
   }
 
   mutating func setMark(held: [Resource: Int64]) {
@@ -121,16 +140,21 @@ struct Obtained {
   func grown(_ resource: Resource) -> [(place: Place, found: Found)] {
     (found[resource] ?? [:]).compactMap { place, one in
       let amount = one.amount - (atMark[resource]?[place] ?? 0)
-      return amount > 0 ? (place, Found(frames: one.frames, amount: amount, points: one.points, squares: one.squares)) : nil
+      return amount > 0
+        ? (
+          place, Found(frames: one.frames, amount: amount, points: one.points, squares: one.squares)
+        ) : nil
     }
   }
 }
 
 extension Accounting {
-  /// A charge of a member, which may have points fall on it: then its question is witnessed. `had`: what was out to it before.
+  /// A charge of a member, which may have points fall on it: then its question is witnessed. `had`:
+  /// what was out to it before.
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
     guard amount > 0, let row = sampled(resource, pid, from: had) else { return }
-    let (points, interval) = obtained.points(&row.pointee.course!, &level.pointee.paces[resource.rawValue]!, from: had, by: amount)
+    let (points, interval) = obtained.points(
+      &row.pointee.course!, &level.pointee.paces[resource.rawValue]!, from: had, by: amount)
     guard points > 0 || (resource == .numfile && watch.offered[pid] != nil) else { return }
     if resource == .numfile { return takePoint(pid, more: Int64(points) * interval) }
     let note = { [unowned self] (frames: [Frame]) in
@@ -147,12 +171,15 @@ extension Accounting {
   }
 
   /// The row of a member, with a course that it is on; nil where there is no bound.
-  private func sampled(_ resource: Resource, _ pid: Int32, from had: Int64) -> UnsafeMutablePointer<Member.Past>? {
+  private func sampled(_ resource: Resource, _ pid: Int32, from had: Int64) -> UnsafeMutablePointer<
+    Member.Past
+  >? {
     guard let row = members[pid].map({ $0.past + resource.rawValue }) else { return nil }
     let bound = bound(resource)
     guard bound != Bounds.unlimited else { return nil }
     if row.pointee.course == nil {
-      row.pointee.course = obtained.course(from: had, resource, bound: bound, &level.pointee.paces[resource.rawValue])
+      row.pointee.course = obtained.course(
+        from: had, resource, bound: bound, &level.pointee.paces[resource.rawValue])
     }
     return row
   }
@@ -170,14 +197,16 @@ extension Accounting {
     members[pid]?.past[resource.rawValue].course?.pass(to: level)
   }
 
-  /// The places where a member obtained what it holds now, the greatest first: JSON objects, an estimate each.
+  /// The places where a member obtained what it holds now, the greatest first: JSON objects, an
+  /// estimate each.
   func places(_ resource: Resource, of pid: Int32, held: Int64) -> [String] {
     let found = resource == .numfile ? watched(since: 0) : obtained.found[resource] ?? [:]
     let all = found.filter { $0.key.pid == pid }.values.sorted { $0.amount > $1.amount }
     let total = all.reduce(0) { $0 + $1.amount }
     return all.prefix(Accounting.placesShown).map { one in
       let amount = Double(held) * Double(one.amount) / Double(total)
-      return #"{"amount":\#(Int64(amount.rounded())),"error":\#(Int64((amount / Double(one.points).squareRoot()).rounded())),"#
+      return
+        #"{"amount":\#(Int64(amount.rounded())),"error":\#(Int64((amount / Double(one.points).squareRoot()).rounded())),"#
         + #""points":\#(one.points),"frames":\#(Report.array(one.frames.map(Report.object)))}"#
     }
   }
@@ -190,8 +219,11 @@ extension Accounting {
     var found: [Obtained.Place: Obtained.Found] = [:]
     for point in watch.kept.values where point.born >= since {
       guard let frames = point.frames else { continue }
-      found[Obtained.Place(pid: point.pid, steps: Blame.steps(frames)), default: .init(frames: frames, amount: 0, points: 0, squares: 0)]
-        .add(point.weight)
+      found[
+        Obtained.Place(pid: point.pid, steps: Blame.steps(frames)),
+        default: .init(frames: frames, amount: 0, points: 0, squares: 0)
+      ]
+      .add(point.weight)
     }
     return found
   }
@@ -201,7 +233,8 @@ extension Accounting {
     obtained.setMark(held: heldNow())
   }
 
-  /// What has grown since the mark: by row as counted, by place as sampled. nil when there is no mark.
+  /// What has grown since the mark: by row as counted, by place as sampled. nil when there is no
+  /// mark.
   func grownSinceMark() -> String? {
     guard let mark = obtained.mark else { return nil }
     let now = heldNow()
@@ -211,15 +244,18 @@ extension Accounting {
     }
     let grown = Resource.shown.flatMap { r in
       subtree.flatMap { one in
-        r == .numfile ? one.watched(since: mark.milliseconds).map { (r, $0.pid, $1) } : one.obtained.grown(r).map { (r, $0.place.pid, $0.found) }
+        r == .numfile
+          ? one.watched(since: mark.milliseconds).map { (r, $0.pid, $1) }
+          : one.obtained.grown(r).map { (r, $0.place.pid, $0.found) }
       }
-        .sorted { $0.2.amount > $1.2.amount }.prefix(Accounting.placesShown)
+      .sorted { $0.2.amount > $1.2.amount }.prefix(Accounting.placesShown)
     }
     let places = grown.map { resource, pid, one in
       #"{"resource":"\#(resource.name)","pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"#
         + #""amount":\#(one.amount),"points":\#(one.points),"frames":\#(Report.array(one.frames.map(Report.object)))}"#
     }
-    return #"{"milliseconds":\#(Clock.milliseconds() - mark.milliseconds),"rows":\#(Report.array(rows)),"#
+    return
+      #"{"milliseconds":\#(Clock.milliseconds() - mark.milliseconds),"rows":\#(Report.array(rows)),"#
       + #""places":\#(Report.array(places))}"#
   }
 }

@@ -2,9 +2,10 @@ internal import Beancounters
 internal import Command
 internal import Recount
 
-/// The limit of physpages. What user space can refuse is that private memory grows: members have leases as under a bound of
-/// privvmpages, and a lease grows while all that is in RAM, with the growth, is within the limit. Memory that a member has
-/// mapped and not touched is not in RAM; it may be touched later, without a call that could be refused.
+/// The limit of physpages. What user space can refuse is that private memory grows: members have
+/// leases as under a bound of privvmpages, and a lease grows while all that is in RAM, with the
+/// growth, is within the limit. Memory that a member has mapped and not touched is not in RAM; it
+/// may be touched later, without a call that could be refused.
 struct PhysicalLimit {
   /// Pages in RAM at the last recount …
   fileprivate var resident: Int64 = 0
@@ -36,9 +37,10 @@ extension Accounting {
   /// The least of the limits here and above.
   var physicalMost: Int64? { upwards.compactMap(\.physicalLimit).min() }
 
-  /// Room for a lease to grow, at every level: at least `want`, or as much as there is after a recount. *Fast*: no page is
-  /// looked at while all that is mapped fits, and leases grow in large steps. *Slow*: what is in RAM is estimated, counted
-  /// when the estimate does not fit, and leases grow by what is asked for. When to change is Switch's to say.
+  /// Room for a lease to grow, at every level: at least `want`, or as much as there is after a
+  /// recount. *Fast*: no page is looked at while all that is mapped fits, and leases grow in large
+  /// steps. *Slow*: what is in RAM is estimated, counted when the estimate does not fit, and leases
+  /// grow by what is asked for. When to change is Switch's to say.
   func physicalRoom(_ pid: Int32, want: Int64) -> PhysicalRoom {
     var room = PhysicalRoom()
     for level in upwards {
@@ -58,8 +60,9 @@ extension Accounting {
     }
   }
 
-  /// What all that cannot ask may be leased, without a number where nothing is limited. Recounts keep away for as long as makes them
-  /// a small part of the time; what several share is taken to be the same meanwhile.
+  /// What all that cannot ask may be leased, without a number where nothing is limited. Recounts
+  /// keep away for as long as makes them a small part of the time; what several share is taken to
+  /// be the same meanwhile.
   func physicalAhead() -> Int64 {
     var least = Bounds.unlimited
     for level in upwards {
@@ -84,7 +87,8 @@ extension Accounting {
     for level in upwards where level.physicalLimit != nil { level.physical.granted += pages }
   }
 
-  private func physicalUse(_ pid: Int32, _ limit: Int64, want: Int64, _ isSlow: inout Bool) -> Int64 {
+  private func physicalUse(_ pid: Int32, _ limit: Int64, want: Int64, _ isSlow: inout Bool) -> Int64
+  {
     let mapped = footprint { Procfs.pagesMapped($0)?.all }
     let fits = mapped <= limit - want
     let start = Clock.nanoseconds()
@@ -107,7 +111,8 @@ extension Accounting {
       return physical.resident + physical.granted
     }
     // What was mapped at the recount may have been touched since.
-    var use = max(physical.resident + physical.granted, footprint { Procfs.pagesMapped($0)?.resident })
+    var use = max(
+      physical.resident + physical.granted, footprint { Procfs.pagesMapped($0)?.resident })
     if use > limit - want {
       recountPhysical(except: pid)
       use = physical.resident + physical.granted
@@ -129,24 +134,29 @@ extension Accounting {
     }
   }
 
-  /// What an image that is being loaded was lent is not its own yet: most of it comes back. Those that cannot ask may all have what
-  /// is left, which others get too: keepAhead looks at it anew.
+  /// What an image that is being loaded was lent is not its own yet: most of it comes back. Those
+  /// that cannot ask may all have what is left, which others get too: keepAhead looks at it anew.
   private func unmapped(_ member: Member) -> Int64 {
-    isLoading(member) || isStarting(member) || member.isLent || cannotAsk(member) ? 0 : max(0, member.lease - dataPages(member))
+    isLoading(member) || isStarting(member) || member.isLent || cannotAsk(member)
+      ? 0 : max(0, member.lease - dataPages(member))
   }
 
-  /// What is in RAM, page by page: shared ones as fractions (PhysicalPages). Leases that are not in use come back first.
+  /// What is in RAM, page by page: shared ones as fractions (PhysicalPages). Leases that are not in
+  /// use come back first.
   private func recountPhysical(except asker: Int32) {
     let start = Clock.nanoseconds()
     host.settleDeaths()
     for one in subtree { one.takeNotes() }
     for one in subtree {
-      for member in one.members.values.sorted(by: { $0.pid < $1.pid }) where member.pid != asker && !one.cannotAsk(member) {
+      for member in one.members.values.sorted(by: { $0.pid < $1.pid })
+      where member.pid != asker && !one.cannotAsk(member) {
         one.recallLease(member.pid)
       }
     }
     work.recalls += 1
-    host.physical.look(host.owner.compactMap { pid, one in one.members[pid]?.isZombie == false ? (pid, one.id) : nil }, pause: {})
+    host.physical.look(
+      host.owner.compactMap { pid, one in one.members[pid]?.isZombie == false ? (pid, one.id) : nil
+      }, pause: {})
     let own = eachInMemory { [host] _, member in host.physical.memory(member.pid)?.own ?? 0 }
     physical.resident = subtree.reduce(own) { [host] in $0 + host.physical.shared($1.id) }
     physical.granted = eachInMemory { one, member in one.unmapped(member) }

@@ -1,8 +1,9 @@
 internal import Beancounters
 internal import Recount
 
-/// Resident pages of files and of shared memory, split among the beancounters of this server that have them (Fractions): 1; ½ ½;
-/// ½ ¼ ¼. What each process has is known from its last look, so that a look costs what has come and gone since.
+/// Resident pages of files and of shared memory, split among the beancounters of this server that
+/// have them (Fractions): 1; ½ ½; ½ ¼ ¼. What each process has is known from its last look, so that
+/// a look costs what has come and gone since.
 final class PhysicalPages {
   struct Memory {
     /// Pages of its own, in part where a fork has left them to several (Pss_Anon of proc(5)).
@@ -10,7 +11,8 @@ final class PhysicalPages {
     var swapped: Int64
     /// Pages of files and of shared memory; how much of each its beancounter has is not said here.
     var shared: Int64
-    /// Whether it could be looked at closely (ptrace(2)): otherwise all that it has counts in full, as its own.
+    /// Whether it could be looked at closely (ptrace(2)): otherwise all that it has counts in full,
+    /// as its own.
     var isSplit: Bool
   }
 
@@ -36,7 +38,8 @@ final class PhysicalPages {
       let before = seen[pid] ?? Seen(holder: holder)
       var now = Seen(holder: holder)
       if let resident = Resident.of(pid) {
-        now.memory = Memory(own: resident.own, swapped: resident.swapped, shared: 0, isSplit: resident.isSplit)
+        now.memory = Memory(
+          own: resident.own, swapped: resident.swapped, shared: 0, isSplit: resident.isSplit)
         if resident.isSplit, let pages = Pages.resident(pid) {
           now.pages = pages
           now.memory.shared = Int64(pages.sharedCount)
@@ -92,22 +95,29 @@ final class PhysicalPages {
 }
 
 extension Accounting {
-  /// Memory in use of each process, in order, and whether it could be split. What its beancounter has of shared pages goes to
-  /// its members by how many of them each has.
+  /// Memory in use of each process, in order, and whether it could be split. What its beancounter
+  /// has of shared pages goes to its members by how many of them each has.
   func residents(_ living: [(of: Accounting, member: Member)]) -> [Resident] {
-    host.physical.look(host.owner.compactMap { pid, one in one.members[pid]?.isZombie == false ? (pid, one.id) : nil }, pause: {})
+    host.physical.look(
+      host.owner.compactMap { pid, one in one.members[pid]?.isZombie == false ? (pid, one.id) : nil
+      }, pause: {})
     var all: [Int: Int64] = [:]
-    for (one, member) in living { all[one.id, default: 0] += host.physical.memory(member.pid)?.shared ?? 0 }
+    for (one, member) in living {
+      all[one.id, default: 0] += host.physical.memory(member.pid)?.shared ?? 0
+    }
     var given: [Int: (shared: Int64, pages: Int64)] = [:]
     return living.map { one, member in
-      guard let memory = host.physical.memory(member.pid) else { return Resident(physical: 0, swapped: 0, isSplit: true) }
+      guard let memory = host.physical.memory(member.pid) else {
+        return Resident(physical: 0, swapped: 0, isSplit: true)
+      }
       // The sum over the members is the beancounter's share, to the page.
       var (shared, pages) = given[one.id] ?? (0, 0)
       shared += memory.shared
       let upTo = all[one.id]! > 0 ? host.physical.shared(one.id) * shared / all[one.id]! : 0
       given[one.id] = (shared, upTo)
       pages = upTo - pages
-      return Resident(physical: memory.own + pages, swapped: memory.swapped, isSplit: memory.isSplit)
+      return Resident(
+        physical: memory.own + pages, swapped: memory.swapped, isSplit: memory.isSplit)
     }
   }
 }

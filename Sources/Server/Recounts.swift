@@ -4,8 +4,8 @@ internal import Command
 internal import Recount
 internal import Wire
 
-/// The kernel's own figures brought into the books. Charges may go on meanwhile: a frozen cell lets none begin, what has
-/// begun counts as held.
+/// The kernel's own figures brought into the books. Charges may go on meanwhile: a frozen cell lets
+/// none begin, what has begun counts as held.
 extension Accounting {
   func recount(_ resource: Resource) {
     let start = Clock.nanoseconds()
@@ -22,20 +22,23 @@ extension Accounting {
     }
   }
 
-  /// What is held, where the estimate is the truth, so that a recount would find nothing: what was recalled is still gone,
-  /// nothing is on its way, nothing is unsure, everybody is there. nil where it may not be. Looked at with the cells frozen,
-  /// for a unit that is given back must not be spent again meanwhile (Tests/Model has the interleavings).
+  /// What is held, where the estimate is the truth, so that a recount would find nothing: what was
+  /// recalled is still gone, nothing is on its way, nothing is unsure, everybody is there. nil
+  /// where it may not be. Looked at with the cells frozen, for a unit that is given back must not
+  /// be spent again meanwhile (Tests/Model has the interleavings).
   func certain(_ resource: Resource) -> Int64? {
     // Locks, signals and memory come back in ways that nobody sees.
     guard resource == .numproc || Accounting.descriptions.contains(resource) else { return nil }
     host.settleDeaths()
     if isModal(resource), isSlow(resource) {
-      return subtree.allSatisfy { $0.ledger.granted($0.estate, resource) == 0 } ? certainSlowly(resource) : nil
+      return subtree.allSatisfy { $0.ledger.granted($0.estate, resource) == 0 }
+        ? certainSlowly(resource) : nil
     }
     let level = subtree
     for one in level { for member in one.members.values { one.freeze(member, resource) } }
     let certain = level.allSatisfy { one in
-      one.ledger.granted(one.estate, resource) == 0 && one.members.values.allSatisfy { one.isCertain($0, resource) }
+      one.ledger.granted(one.estate, resource) == 0
+        && one.members.values.allSatisfy { one.isCertain($0, resource) }
     }
     let held = ledger[resource].granted
     for one in level { for member in one.members.values { one.unfreeze(member, resource) } }
@@ -44,25 +47,37 @@ extension Accounting {
 
   func isCertain(_ member: Member, _ resource: Resource) -> Bool {
     guard !member.isZombie else { return true }
-    guard member.execPath == nil, member.pendingForks == 0, !member.isCorrupt, kill(member.pid, 0) == 0 else { return false }
+    guard member.execPath == nil, member.pendingForks == 0, !member.isCorrupt,
+      kill(member.pid, 0) == 0
+    else { return false }
     if member.hasForced, Accounting.descriptions.contains(resource) { return false }
     guard let page = member.page, let cell = member.cell(resource) else {
-      return member.coverage != .uncovered && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
+      return member.coverage != .uncovered
+        && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
     }
     if resource == .numproc, member.hasThreads { return false }
     // Pending first: whoever makes something unsure says so before it is no longer pending.
-    return bc_load32(&cell.pointee.pending) == 0 && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
-      && bc_load(&cell.pointee.credit) == bc_frozen() && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue) && page.pointee.raw_calls == 0
+    return bc_load32(&cell.pointee.pending) == 0
+      && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
+      && bc_load(&cell.pointee.credit) == bc_frozen()
+      && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue)
+      && page.pointee.raw_calls == 0
   }
 
-  /// After a recount found no room: whether what it could not see at rest may give some back in a moment. A refusal waits for
-  /// that, but not for long: what is on its way counts as held, and the members of a stopped or very busy tree may be so for ever.
+  /// After a recount found no room: whether what it could not see at rest may give some back in a
+  /// moment. A refusal waits for that, but not for long: what is on its way counts as held, and the
+  /// members of a stopped or very busy tree may be so for ever.
   func isMoving(_ resource: Resource, again: UInt32) -> Bool {
-    guard UInt64(again) * max(1_000_000, root.recountTook) < Accounting.longestMove else { return false }
+    guard UInt64(again) * max(1_000_000, root.recountTook) < Accounting.longestMove else {
+      return false
+    }
     return subtree.contains { one in
       one.members.values.contains { member in
-        guard !member.isZombie, member.page == nil ? one.mayAsk(member) : pendingNow(member, resource) > 0 || member.isUnsure(resource)
-          || member.questionMoves
+        guard !member.isZombie,
+          member.page == nil
+            ? one.mayAsk(member)
+            : pendingNow(member, resource) > 0 || member.isUnsure(resource)
+              || member.questionMoves
         else { return false }
         return Procfs.isRunning(member.pid)
       }
@@ -75,34 +90,43 @@ extension Accounting {
     guard member.page != nil else { return }
     let granted = ledger.granted(member.slot, resource)
     observePeak(member, resource, grantedBefore: granted)
-    giveBack(member.slot, resource, member.takeCredit(resource, granted: granted, leaving: bc_frozen()))
+    giveBack(
+      member.slot, resource, member.takeCredit(resource, granted: granted, leaving: bc_frozen()))
   }
 
-  /// … and what makes it unsure from now on is a matter for the next count. First all are frozen, for their peaks are worth
-  /// nothing once one of them has forgotten that it is unsure.
-  /// Those that were unsure.
-  func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) -> Set<Int32> {
+  /// … and what makes it unsure from now on is a matter for the next count. First all are frozen,
+  /// for their peaks are worth nothing once one of them has forgotten that it is unsure. Those that
+  /// were unsure.
+  func freezeToCount(_ members: [(of: Accounting, member: Member)], _ resource: Resource) -> Set<
+    Int32
+  > {
     for (one, member) in members { one.freeze(member, resource) }
-    return Set(members.compactMap { _, member in
-      member.cell(resource).map { bc_exchange32(&$0.pointee.uncertain, 0) != 0 } ?? true ? member.pid : nil
-    })
+    return Set(
+      members.compactMap { _, member in
+        member.cell(resource).map { bc_exchange32(&$0.pointee.uncertain, 0) != 0 } ?? true
+          ? member.pid : nil
+      })
   }
 
   /// What was given back while the cell was frozen is credit again.
   func unfreeze(_ member: Member, _ resource: Resource) {
     guard let cell = member.cell(resource), !isModal(resource) || !isSlow(resource) else { return }
     // Wrapping: the word may be anything.
-    let released = max(0, min(bc_load(&cell.pointee.credit) &- bc_frozen(), ledger.granted(member.slot, resource)))
+    let released = max(
+      0, min(bc_load(&cell.pointee.credit) &- bc_frozen(), ledger.granted(member.slot, resource)))
     members[member.pid]?.startPeak(resource, from: released)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
-    // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same amount either way.
+    // Corrupted, or a release meanwhile: the word is brought back to small numbers by the same
+    // amount either way.
     arm(cell, resource)
     let word = bc_add(&cell.pointee.credit, -bc_frozen()) &- bc_frozen()
-    if word < 0 || word > ledger.granted(member.slot, resource) { _ = bc_exchange(&cell.pointee.credit, 0) }
+    if word < 0 || word > ledger.granted(member.slot, resource) {
+      _ = bc_exchange(&cell.pointee.credit, 0)
+    }
   }
 
-  /// Charges that had begun before the freeze end within microseconds, unless they block in the kernel or are stopped: who has
-  /// no thread that runs is not waited for, and nobody for long.
+  /// Charges that had begun before the freeze end within microseconds, unless they block in the
+  /// kernel or are stopped: who has no thread that runs is not waited for, and nobody for long.
   func drain(_ resources: [Resource], _ members: [Member]) {
     func isPending(_ m: Member) -> Bool {
       resources.contains { r in pendingNow(m, r) > (m.isViewing && r == .numfile ? 1 : 0) }
@@ -122,22 +146,31 @@ extension Accounting {
   private static let longestDrain: UInt64 = 3_000_000
 
   /// `wasSure`: what was out to it at the freeze is what it has and is about to have.
-  func thaw(_ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool) {
+  func thaw(
+    _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool
+  ) {
     var amount = counted
     if let cell = member.cell(resource) {
-      // What is pending may or may not have been counted, and is two units for a pair; pages come by the thousand. The
-      // estimate from before bounds it too.
+      // What is pending may or may not have been counted, and is two units for a pair; pages come
+      // by the thousand. The estimate from before bounds it too.
       let pending = Int64(max(0, pendingBefore, bc_load32(&cell.pointee.pending)))
       let most = ledger.granted(member.slot, resource)
       let isPages = resource == .shmpages || resource == .lockedpages
-      amount = max(counted, pending == 0 ? 0 : isPages ? most : min(counted + (resource == .numproc ? 1 : 2) * pending, most))
+      amount = max(
+        counted,
+        pending == 0
+          ? 0 : isPages ? most : min(counted + (resource == .numproc ? 1 : 2) * pending, most))
       // What ended meanwhile may have been counted, and stand in the books twice.
       if amount > counted, !wasSure { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
       members[member.pid]?.startPeak(resource, from: 0)
       bc_store(&cell.pointee.granted, amount)
       arm(cell, resource)
       // Released while it was counted: it may have been counted all the same.
-      if bc_exchange(&cell.pointee.credit, isModal(resource) && isSlow(resource) ? bc_frozen() : 0) != bc_frozen() { _ = bc_exchange32(&cell.pointee.uncertain, 1) }
+      if bc_exchange(&cell.pointee.credit, isModal(resource) && isSlow(resource) ? bc_frozen() : 0)
+        != bc_frozen()
+      {
+        _ = bc_exchange32(&cell.pointee.uncertain, 1)
+      }
     }
     put(member.slot, resource, to: amount)
   }
@@ -153,7 +186,8 @@ extension Accounting {
       return
     }
     let counted = subtree.map { (ObjectIdentifier($0), $0.recountOwnTasks(only: nil)) }
-    // Those that are there now were there when the others were counted: the sum was true at one moment.
+    // Those that are there now were there when the others were counted: the sum was true at one
+    // moment.
     if everyoneIsThere { observe(.numproc, counted: Dictionary(uniqueKeysWithValues: counted)) }
   }
 
@@ -174,18 +208,22 @@ extension Accounting {
       // Threads that had ended are not in this count: the shim is not to give them back as well.
       if let page = member.page { bc_page_threads_counted(page, Int32(max(1, tasks))) }
       thaw(
-        member, .numproc, counted: ownTasks(member.pid, tasks), pendingBefore: pending, wasSure: !unsure.contains(member.pid))
+        member, .numproc, counted: ownTasks(member.pid, tasks), pendingBefore: pending,
+        wasSure: !unsure.contains(member.pid))
       members[member.pid]?.hasThreads = tasks > 1
     }
     return total
   }
 
-  /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is put down to the first.
+  /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is
+  /// put down to the first.
   private func recountOther(_ resource: Resource) {
     work.recounts += 1
     root.knowEveryone()
     let tree = root.subtree
-    let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted { $0.member.pid < $1.member.pid }
+    let all = tree.flatMap { one in one.members.values.map { (of: one, member: $0) } }.sorted {
+      $0.member.pid < $1.member.pid
+    }
     let living = all.filter { !$0.member.isZombie }
     let unsure = freezeToCount(living, resource)
     drain([resource], living.map(\.member))
@@ -206,7 +244,9 @@ extension Accounting {
       if member.isZombie {
         one.put(member.slot, resource, to: count)  // a segment outlives its maker
       } else {
-        one.thaw(member, resource, counted: count, pendingBefore: before[i], wasSure: !unsure.contains(member.pid))
+        one.thaw(
+          member, resource, counted: count, pendingBefore: before[i],
+          wasSure: !unsure.contains(member.pid))
         i += 1
       }
     }
@@ -218,12 +258,16 @@ extension Accounting {
     takeNotes()
     for one in subtree {
       for member in Array(one.members.values) where one.isForking(member) {
-        if Procfs.stat(member.pid).map({ "ZX".contains($0.state) }) ?? true { one.ended(member.pid) }
+        if Procfs.stat(member.pid).map({ "ZX".contains($0.state) }) ?? true {
+          one.ended(member.pid)
+        }
       }
     }
   }
 
-  private func count(_ resource: Resource, _ pids: [Int32]) -> (perProcess: [Int64], orphans: [Kept: Int64]) {
+  private func count(_ resource: Resource, _ pids: [Int32]) -> (
+    perProcess: [Int64], orphans: [Kept: Int64]
+  ) {
     switch resource {
     case .numflock: return (Locks.count(pids)?.perProcess ?? [], [:])
     case .numsiginfo: return (Signals.held(pids).perProcess, [:])
@@ -234,23 +278,27 @@ extension Accounting {
 
   /// It has no page to show its first question in, and has a socket that may be that.
   func mayAsk(_ member: Member) -> Bool {
-    member.page == nil && member.coverage != .uncovered && ledger.granted(member.slot, .numothersock) > 0
+    member.page == nil && member.coverage != .uncovered
+      && ledger.granted(member.slot, .numothersock) > 0
   }
 
   /// The shim's own sockets, open while it asks.
   static func asking(_ member: Member) -> [Int32] {
     guard let page = member.page else { return [member.question] }
-    return [member.question] + (0..<UInt32(BC_ASKING)).compactMap { i in
-      let fd = bc_page_asking(page, i)
-      return fd >= 0 ? fd : nil
-    }
+    return [member.question]
+      + (0..<UInt32(BC_ASKING)).compactMap { i in
+        let fd = bc_page_asking(page, i)
+        return fd >= 0 ? fd : nil
+      }
   }
 
   /// Held of every row that is charged, freshly recounted.
   public func heldNow() -> [Resource: Int64] {
     recountTasks()
     recountDescriptions(all: true)
-    for r in [Resource.numflock, .numsiginfo, .shmpages, .lockedpages] where ledger[r].granted > 0 { recountOther(r) }
+    for r in [Resource.numflock, .numsiginfo, .shmpages, .lockedpages] where ledger[r].granted > 0 {
+      recountOther(r)
+    }
     var held: [Resource: Int64] = [.privvmpages: observeMemory()]
     for r in Accounting.things { held[r] = usedTotal(r) }
     return held

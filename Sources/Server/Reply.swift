@@ -26,7 +26,9 @@ struct Reply {
     while sent < bytes.count {
       let part = bytes[sent...].prefix(Reply.packet)
       let n = part.withUnsafeBytes { clinux_send(fd, $0.baseAddress!, $0.count, -1) }
-      if n < 0 { return clinux_errno() == EAGAIN && bytes.count - sent < Reply.mostWaiting ? .more : .broken }
+      if n < 0 {
+        return clinux_errno() == EAGAIN && bytes.count - sent < Reply.mostWaiting ? .more : .broken
+      }
       sent += n
     }
     bytes = []

@@ -3,8 +3,8 @@ internal import CLinux
 internal import Command
 internal import Wire
 
-/// The event loop: one thread, one epoll, no lock. Deaths are handled before questions, so that what a dead process held
-/// is back before anybody asks for it.
+/// The event loop: one thread, one epoll, no lock. Deaths are handled before questions, so that
+/// what a dead process held is back before anybody asks for it.
 public final class Server {
   public let host = Host()
   public let path: String
@@ -20,23 +20,28 @@ public final class Server {
   private var replies: [Int32: Reply] = [:]  // … and those with more to say than fits at once
   private var followers: Set<Int32> = []
   private var extra: [Int32: () -> Void] = [:]
-  private var put: [(fd: Int32, question: bc_request, pid: Int32)] = []  // while the asker's tree was being counted
+  // While the asker's tree was being counted
+  private var put: [(fd: Int32, question: bc_request, pid: Int32)] = []
   private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: mostEvents)
   private let ended = UnsafeMutablePointer<epoll_event>.allocate(capacity: mostEvents)
   private let cleanUp: () -> Void
 
   private static let tickMilliseconds = 20
-  /// Descriptors that the server has for what it does, whatever others do: a look at /proc must not fail for want of one.
+  /// Descriptors that the server has for what it does, whatever others do: a look at /proc must not
+  /// fail for want of one.
   private static let reserve = 64
   private let descriptors: Int
-  /// The soft RLIMIT_NOFILE that this process was started with: COMMAND is to have it. Each member takes a descriptor here,
-  /// so the server itself takes all it may.
+  /// The soft RLIMIT_NOFILE that this process was started with: COMMAND is to have it. Each member
+  /// takes a descriptor here, so the server itself takes all it may.
   public private(set) var descriptorsBefore: UInt64 = 0
   private static let mostEvents = 64
 
-  /// Listens at `path`, and at the same name as an abstract socket, which a chroot does not hide. `inherited` is a listening
-  /// SOCK_SEQPACKET socket that somebody else made (sd_listen_fds). Throws the errno of what failed.
-  public init(path: String, shim: String, inherited: Int32? = nil, cleanUp: @escaping () -> Void = {}) throws(Errno) {
+  /// Listens at `path`, and at the same name as an abstract socket, which a chroot does not hide.
+  /// `inherited` is a listening SOCK_SEQPACKET socket that somebody else made (sd_listen_fds).
+  /// Throws the errno of what failed.
+  public init(
+    path: String, shim: String, inherited: Int32? = nil, cleanUp: @escaping () -> Void = {}
+  ) throws(Errno) {
     self.path = path
     self.shim = shim
     self.cleanUp = cleanUp
@@ -93,7 +98,8 @@ public final class Server {
     let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(temporary.utf8.count < 60 ? temporary : "/tmp")/bc-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Errno.last }
-    let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let directory = String(
+      decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     chmod(directory, 0o711)  // members may change their uid
     return try Server(path: directory + "/s", shim: shim) { rmdir(directory) }
   }
@@ -137,7 +143,11 @@ public final class Server {
         host.tick()
       case .extra: extra[fd]?()
       case .reply:
-        if events[i].events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 { hangUp(fd) } else { push(fd) }
+        if events[i].events & UInt32(EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0 {
+          hangUp(fd)
+        } else {
+          push(fd)
+        }
       case .deaths, .none: break
       }
     }
@@ -178,10 +188,12 @@ public final class Server {
 
   // MARK: While one tree is counted
 
-  private func isCounting(_ one: Accounting) -> Bool { host.counting.contains(ObjectIdentifier(one.root)) }
+  private func isCounting(_ one: Accounting) -> Bool {
+    host.counting.contains(ObjectIdentifier(one.root))
+  }
 
-  /// What takes long stops now and then for whoever has nothing to do with it. Members of the tree that is counted wait, and so
-  /// does bcctl.
+  /// What takes long stops now and then for whoever has nothing to do with it. Members of the tree
+  /// that is counted wait, and so does bcctl.
   private func serveOthers() {
     let now = Clock.nanoseconds()
     guard now - lastServed > Server.longestWait else { return }
@@ -203,7 +215,8 @@ public final class Server {
     }
   }
 
-  /// Of several that wait, the next round takes the next: to find out that there is none costs a system call.
+  /// Of several that wait, the next round takes the next: to find out that there is none costs a
+  /// system call.
   @discardableResult private func acceptOne(_ listener: Int32) -> Bool {
     makeRoom()
     let fd = clinux_accept(listener)
@@ -218,10 +231,13 @@ public final class Server {
     add(fd, UInt32(EPOLLIN.rawValue))
   }
 
-  /// Who opens connections by the thousand and says nothing, or asks and does not read, loses the older half of them before
-  /// they are all that there is.
+  /// Who opens connections by the thousand and says nothing, or asks and does not read, loses the
+  /// older half of them before they are all that there is.
   private func makeRoom() {
-    guard waiting.count + replies.count >= max(Server.reserve, descriptors - Server.reserve - pids.count) else { return }
+    guard
+      waiting.count + replies.count
+        >= max(Server.reserve, descriptors - Server.reserve - pids.count)
+    else { return }
     for fd in waiting.excess(with: replies.keys) {
       if replies[fd] != nil { hangUp(fd) } else { close(fd) }
       waiting.remove(fd)
@@ -245,14 +261,19 @@ public final class Server {
   }
 
   private static let longestQuestion = 65536
-  private let packet = UnsafeMutableRawBufferPointer.allocate(byteCount: longestQuestion, alignment: 16)
+  private let packet = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: longestQuestion, alignment: 16)
 
   /// Reads and answers one question; false when it has not come yet.
   @discardableResult private func question(_ fd: Int32) -> Bool {
-    let n = recv(fd, packet.baseAddress, packet.count, Int32(MSG_TRUNC) | (host.counting.isEmpty ? 0 : Int32(MSG_PEEK)))
+    let n = recv(
+      fd, packet.baseAddress, packet.count,
+      Int32(MSG_TRUNC) | (host.counting.isEmpty ? 0 : Int32(MSG_PEEK)))
     if n < 0, clinux_errno() == EAGAIN || clinux_errno() == EINTR { return false }
     if !host.counting.isEmpty {
-      guard n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC else { return false }
+      guard n == MemoryLayout<bc_request>.size, packet.load(as: UInt32.self) == BC_WIRE_MAGIC else {
+        return false
+      }
       recv(fd, packet.baseAddress, packet.count, 0)
     }
     if kinds[fd] == .question {
@@ -305,15 +326,19 @@ public final class Server {
     if isHeard, host.witnesses.isWanted { answer.flags |= UInt32(BC_ANSWER_WITNESS) }
     host.state?.flush(host.beancounters)  // before the program hears of a denial
     if isHeard {
-      withUnsafePointer(to: answer) { _ = clinux_send(fd, $0, MemoryLayout<bc_answer>.size, descriptor) }
+      withUnsafePointer(to: answer) {
+        _ = clinux_send(fd, $0, MemoryLayout<bc_answer>.size, descriptor)
+      }
       host.witnesses.take(fd, of: pid)
     }
     if descriptor >= 0 { close(descriptor) }
   }
 
-  /// The same for a question that lies in a member's page: it can be sent no descriptor, and nobody is witnessed.
+  /// The same for a question that lies in a member's page: it can be sent no descriptor, and nobody
+  /// is witnessed.
   private func answerMail(_ one: Accounting, _ page: UnsafeMutablePointer<bc_page>, _ pid: Int32) {
-    guard bc_cas32(bc_page_mail(page), Int32(BC_MAIL_ASKED.rawValue), Int32(BC_MAIL_TAKEN.rawValue)) else { return }
+    guard bc_cas32(bc_page_mail(page), Int32(BC_MAIL_ASKED.rawValue), Int32(BC_MAIL_TAKEN.rawValue))
+    else { return }
     var request = page.pointee.mail.request
     var answer = bc_answer()
     if request.magic == BC_WIRE_MAGIC, Token(request.token.0, request.token.1) == one.token {
@@ -327,7 +352,8 @@ public final class Server {
       host.state?.flush(host.beancounters)
     }
     page.pointee.mail.answer = answer
-    if bc_cas32(bc_page_mail(page), Int32(BC_MAIL_TAKEN.rawValue), Int32(BC_MAIL_ANSWERED.rawValue)) {
+    if bc_cas32(bc_page_mail(page), Int32(BC_MAIL_TAKEN.rawValue), Int32(BC_MAIL_ANSWERED.rawValue))
+    {
       clinux_wake(bc_page_mail(page))
     }
   }

@@ -8,12 +8,16 @@ public struct Settings: Sendable {
   public var openvzErrno: Bool
   /// Members see the bound on memory in /proc/meminfo and its like.
   public var meminfo: Bool
-  /// Removed when its last member has gone and its report was asked for: the beancounter of one run.
+  /// Removed when its last member has gone and its report was asked for: the beancounter of one
+  /// run.
   public var ofOneRun = false
   /// Charges that fail on purpose.
   public var failures: [Resource: Injection] = [:]
 
-  public init(bounds: [Resource: Bounds], allowOnServerLoss: Bool = false, openvzErrno: Bool = false, meminfo: Bool = false) {
+  public init(
+    bounds: [Resource: Bounds], allowOnServerLoss: Bool = false, openvzErrno: Bool = false,
+    meminfo: Bool = false
+  ) {
     self.bounds = bounds
     self.allowOnServerLoss = allowOnServerLoss
     self.openvzErrno = openvzErrno

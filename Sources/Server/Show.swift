@@ -9,11 +9,14 @@ extension Accounting {
   public func rows(recount: Bool) -> [Report.Row] {
     if recount { observed.wasAskedFor(at: Clock.milliseconds()) }
     var held = recount ? heldNow() : nil
-    if recount, subtree.contains(where: { $0.liveMembers > 0 }) { held?.merge(observe().totals) { $1 } }
+    if recount, subtree.contains(where: { $0.liveMembers > 0 }) {
+      held?.merge(observe().totals) { $1 }
+    }
     return Resource.shown.map { r in
       let now = held?[r] ?? (Accounting.things.contains(r) ? usedTotal(r) : 0)
       return Report.Row(
-        resource: r, held: now, maxheld: max(ledger[r].maxheld, now), bounds: ledger[r].bounds, failcnt: ledger[r].failcnt,
+        resource: r, held: now, maxheld: max(ledger[r].maxheld, now), bounds: ledger[r].bounds,
+        failcnt: ledger[r].failcnt,
         status: status(r))
     }
   }
@@ -36,7 +39,8 @@ extension Accounting {
 
   public func report(command: [String], exit: Report.Exit, seconds: Double) -> Report {
     var report = Report(
-      id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true), denials: denials,
+      id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true),
+      denials: denials,
       uncovered: uncovered, remaining: liveMembers, server: work)
     report.leftOpen = leftOpen
     report.firstOfPlaces = injecting.values.flatMap(\.firstOfPlaces)
@@ -46,7 +50,8 @@ extension Accounting {
   func json(whole: Bool, only: [Resource] = Resource.shown) -> String {
     let rows = rows(recount: true).filter { only.contains($0.resource) }
     var fields = [
-      #""id":\#(id)"#, #""name":\#(jsonString(name))"#, #""parent":\#(parent.map { jsonString($0.name) } ?? "null")"#,
+      #""id":\#(id)"#, #""name":\#(jsonString(name))"#,
+      #""parent":\#(parent.map { jsonString($0.name) } ?? "null")"#,
       #""members":\#(liveMembers)"#, #""resources":\#(Report.array(rows.map(Report.object)))"#,
     ]
     if whole {
@@ -54,8 +59,10 @@ extension Accounting {
         #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"coverage":"\#(coverage(member))"}"#
       }
       fields += [
-        #""processes":\#(Report.array(processes))"#, #""denials":\#(Report.array(denials.map(Report.object)))"#,
-        #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#, #""server":\#(Report.object(work))"#,
+        #""processes":\#(Report.array(processes))"#,
+        #""denials":\#(Report.array(denials.map(Report.object)))"#,
+        #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#,
+        #""server":\#(Report.object(work))"#,
         #""mode":{\#(shownModes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
       ]
     }
@@ -88,25 +95,38 @@ extension Accounting {
     if resource == .privvmpages { observeMemory() } else { recount(resource) }
     let held = subtree.flatMap { one in
       one.members.values.filter { !$0.isZombie || resource == .numproc }.map { member in
-        (one, member, resource == .privvmpages ? one.dataPages(member) : member.used(resource, granted: one.ledger.granted(member.slot, resource)))
+        (
+          one, member,
+          resource == .privvmpages
+            ? one.dataPages(member)
+            : member.used(resource, granted: one.ledger.granted(member.slot, resource))
+        )
       }
     }
-    return held.filter { $0.2 > 0 }.sorted { ($1.2, $0.1.pid) < ($0.2, $1.1.pid) }.map { one, member, amount in
+    return held.filter { $0.2 > 0 }.sorted { ($1.2, $0.1.pid) < ($0.2, $1.1.pid) }.map {
+      one, member, amount in
       let items =
         Accounting.descriptions.contains(resource)
-        ? Descriptors.named(member.pid).filter { resource == .numfile || $0.name.hasPrefix("socket:") }
-          .filter { !Accounting.asking(member).contains($0.fd) } : []  // those are the shim's
+        ? Descriptors.named(member.pid).filter {
+          resource == .numfile || $0.name.hasPrefix("socket:")
+        }
+        .filter { !Accounting.asking(member).contains($0.fd) } : []  // those are the shim's
       one.look(at: member.pid)
       var sockets = SocketNames(seenBy: member.pid)
       let list = items.map { item in
-        let since = one.sightings.since(member.pid, item).map { #","since":\#(jsonString(Clock.text($0)))"# } ?? ""
+        let since =
+          one.sightings.since(member.pid, item).map { #","since":\#(jsonString(Clock.text($0)))"# }
+          ?? ""
         return #"{"fd":\#(item.fd),"what":\#(jsonString(sockets.name(of: item.name)))\#(since)}"#
       }
-      return holder(member.pid, amount, items: list, stacks: one.places(resource, of: member.pid, held: amount))
+      return holder(
+        member.pid, amount, items: list, stacks: one.places(resource, of: member.pid, held: amount))
     }
   }
 
-  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = [], stacks: [String] = []) -> String {
+  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = [], stacks: [String] = [])
+    -> String
+  {
     #"{"pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"amount":\#(amount),"#
       + #""items":\#(Report.array(items)),"stacks":\#(Report.array(stacks))}"#
   }
@@ -131,7 +151,8 @@ extension Events.Event {
     let stamp = Clock.stamp(seconds)
     let fraction = String(1000 + milliseconds).dropFirst()
     var fields = [
-      #""time":"\#(stamp).\#(fraction)Z""#, #""beancounter":\#(jsonString(beancounter))"#, #""event":"\#(kind.rawValue)""#,
+      #""time":"\#(stamp).\#(fraction)Z""#, #""beancounter":\#(jsonString(beancounter))"#,
+      #""event":"\#(kind.rawValue)""#,
     ]
     if let resource { fields.append(#""resource":"\#(resource.name)""#) }
     if let pid { fields.append(#""pid":\#(pid)"#) }

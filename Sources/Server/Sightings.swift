@@ -2,9 +2,10 @@ internal import Beancounters
 internal import CLinux
 internal import Recount
 
-/// Since when descriptors have been what they are, as far as anybody knows: the kernel keeps no time for an open file, so they are
-/// looked at now and then, and each has the time of the first look that saw it. Late by one interval of looks at most; a
-/// file that is closed and opened again in between passes for one that stayed open.
+/// Since when descriptors have been what they are, as far as anybody knows: the kernel keeps no
+/// time for an open file, so they are looked at now and then, and each has the time of the first
+/// look that saw it. Late by one interval of looks at most; a file that is closed and opened again
+/// in between passes for one that stayed open.
 struct Sightings {
   private struct Seen {
     var name: String
@@ -26,7 +27,11 @@ struct Sightings {
     let before = seen[pid] ?? [:], now = time(nil)
     var found: [Int32: Seen] = [:]
     for (fd, name) in Descriptors.named(pid) {
-      if let known = before[fd], known.name == name { found[fd] = known } else { found[fd] = Seen(name: name, since: now) }
+      if let known = before[fd], known.name == name {
+        found[fd] = known
+      } else {
+        found[fd] = Seen(name: name, since: now)
+      }
     }
     seen[pid] = found
     let took = Int64(Clock.precise() - began)
@@ -36,7 +41,8 @@ struct Sightings {
   /// At most one of these, whose turn it is.
   mutating func look(atOneOf pids: Dictionary<Int32, Member>.Keys) {
     if round.isEmpty { round = Array(pids) }
-    guard let pid = round.popLast(), pids.contains(pid), Clock.milliseconds() >= next[pid] ?? 0 else { return }
+    guard let pid = round.popLast(), pids.contains(pid), Clock.milliseconds() >= next[pid] ?? 0
+    else { return }
     look(pid)
   }
 

@@ -3,12 +3,14 @@ internal import CLinux
 internal import Command
 internal import Wire
 
-/// The two modes of a row that is charged through cells. *Fast*: members have credit, and a charge that does not fit takes back
-/// all of it. *Slow*: cells are frozen, every charge asks, and whether it fits is read from words that have not moved. When
-/// to change is Beancounters/Switch.swift's to say; prices are what each change took when it was last made.
+/// The two modes of a row that is charged through cells. *Fast*: members have credit, and a charge
+/// that does not fit takes back all of it. *Slow*: cells are frozen, every charge asks, and whether
+/// it fits is read from words that have not moved. When to change is Beancounters/Switch.swift's to
+/// say; prices are what each change took when it was last made.
 struct Modes {
   enum Policy { case automatic, fast, slow }
-  /// For measurements: BC_MODE=fast or slow in the environment of the server keeps all rows in one mode.
+  /// For measurements: BC_MODE=fast or slow in the environment of the server keeps all rows in one
+  /// mode.
   static let policy: Policy = {
     switch getenv("BC_MODE").map({ String(cString: $0) }) {
     case "fast": .fast
@@ -22,7 +24,8 @@ struct Modes {
 
   func isSlow(_ resource: Resource) -> Bool { slow >> UInt32(resource.rawValue) & 1 == 1 }
 
-  /// The mode to serve a charge in; `fits` by what is out, `expecting` what it costs in nanoseconds to be asked.
+  /// The mode to serve a charge in; `fits` by what is out, `expecting` what it costs in nanoseconds
+  /// to be asked.
   mutating func serve(_ resource: Resource, fits: Bool, expecting: UInt64) -> Switch.Mode {
     switch Modes.policy {
     case .fast: return .fast
@@ -30,16 +33,23 @@ struct Modes {
     case .automatic: break
     }
     if fits, !isSlow(resource) { return .fast }  // nothing to decide: the fast path of every charge
-    return switches[resource, default: Switch(prices: .init(toSlow: 0, toFast: 0))].serve(fits: fits, expecting: expecting)
+    return switches[resource, default: Switch(prices: .init(toSlow: 0, toFast: 0))].serve(
+      fits: fits, expecting: expecting)
   }
 
-  mutating func paid(_ resource: Resource, _ nanoseconds: UInt64) { switches[resource]?.paid(nanoseconds) }
+  mutating func paid(_ resource: Resource, _ nanoseconds: UInt64) {
+    switches[resource]?.paid(nanoseconds)
+  }
 
   /// A change has been made, and took so long.
   mutating func changed(_ resource: Resource, to mode: Switch.Mode, _ nanoseconds: UInt64) {
     let bit: UInt32 = 1 << UInt32(resource.rawValue)
     slow = mode == .slow ? slow | bit : slow & ~bit
-    if mode == .slow { switches[resource]?.prices.toSlow = nanoseconds } else { switches[resource]?.prices.toFast = nanoseconds }
+    if mode == .slow {
+      switches[resource]?.prices.toSlow = nanoseconds
+    } else {
+      switches[resource]?.prices.toFast = nanoseconds
+    }
   }
 }
 
@@ -72,8 +82,8 @@ extension Accounting {
     return rostered
   }
 
-  /// Before a charge is decided: what the asker itself gave back is its own again, and each level is in the mode that its switch
-  /// says. What serving it slowly takes is then to be paid.
+  /// Before a charge is decided: what the asker itself gave back is its own again, and each level
+  /// is in the mode that its switch says. What serving it slowly takes is then to be paid.
   func chooseMode(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) {
     guard isModal(resource) else { return }
     if isSlow(resource), let member = members[pid] { collect(member.slot, member.page, resource) }
@@ -87,7 +97,9 @@ extension Accounting {
 
   func paidForAsking(_ resource: Resource) {
     guard isModal(resource) else { return }
-    for level in upwards where level.modes.isSlow(resource) { level.modes.paid(resource, host.askingTakes) }
+    for level in upwards where level.modes.isSlow(resource) {
+      level.modes.paid(resource, host.askingTakes)
+    }
   }
 
   private func goSlow(_ resource: Resource) {
@@ -116,7 +128,9 @@ extension Accounting {
   }
 
   /// What was given back to a frozen cell.
-  private func collect(_ slot: Ledger.Slot, _ page: UnsafeMutablePointer<bc_page>?, _ resource: Resource) {
+  private func collect(
+    _ slot: Ledger.Slot, _ page: UnsafeMutablePointer<bc_page>?, _ resource: Resource
+  ) {
     guard let page else { return }
     let cell = bc_page_cell(page, UInt32(resource.rawValue))!
     guard bc_load(&cell.pointee.credit) != bc_frozen() else { return }
@@ -131,29 +145,38 @@ extension Accounting {
     for entry in roster() { entry.of.collect(entry.slot, entry.page, resource) }
   }
 
-  /// What is held, if nothing has moved since the cells were frozen: while they are, it can only fall, and every fall shows in a
-  /// word, so what is read one after another was so all the while.
+  /// What is held, if nothing has moved since the cells were frozen: while they are, it can only
+  /// fall, and every fall shows in a word, so what is read one after another was so all the while.
   func certainSlowly(_ resource: Resource) -> Int64? {
     let at = UInt32(resource.rawValue), files = UInt32(BC_NUMFILE.rawValue)
     for entry in roster() {
       guard let page = entry.page, entry.isSteady else {
-        guard let member = entry.of.members[entry.pid], entry.of.isCertain(member, resource) else { return nil }
+        guard let member = entry.of.members[entry.pid], entry.of.isCertain(member, resource) else {
+          return nil
+        }
         continue
       }
       let cell = bc_page_cell(page, at)!
-      // Pending first: whoever makes something unsure, or gives it back, does so before it is no longer pending.
-      guard bc_load32(&cell.pointee.pending) == 0, bc_load32(&bc_page_cell(page, files).pointee.pending) == 0 else { return nil }
-      guard bc_load(&cell.pointee.credit) == bc_frozen(), bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue), page.pointee.raw_calls == 0 else {
+      // Pending first: whoever makes something unsure, or gives it back, does so before it is no
+      // longer pending.
+      guard bc_load32(&cell.pointee.pending) == 0,
+        bc_load32(&bc_page_cell(page, files).pointee.pending) == 0
+      else { return nil }
+      guard bc_load(&cell.pointee.credit) == bc_frozen(),
+        bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue), page.pointee.raw_calls == 0
+      else {
         return nil
       }
     }
     return ledger[resource].granted
   }
 
-  /// n units go to a member with the answer, for its cell is frozen: they are charged, and their call is under way.
+  /// n units go to a member with the answer, for its cell is frozen: they are charged, and their
+  /// call is under way.
   func take(_ pid: Int32, _ resource: Resource, forced: Bool) {
     guard let cell = members[pid]?.cell(resource) else { return }
-    for level in upwards where !forced && level.ledger[resource].granted > level.ledger[resource].maxheld {
+    for level in upwards
+    where !forced && level.ledger[resource].granted > level.ledger[resource].maxheld {
       if let held = level.certain(resource) { level.saw(resource, held: held) }
     }
     _ = bc_add32(&cell.pointee.pending, 1)

@@ -5,9 +5,9 @@ internal import Recount
 internal import Witness
 private import CSQLite
 
-/// What outlives the server: names, tokens, bounds, maxheld, failcnt and denials, in SQLite. Written through before a
-/// program hears of a denial, so that `kill -9` loses nothing; a power cut may lose the last moments (synchronous=OFF:
-/// held is learned from the kernel in any case).
+/// What outlives the server: names, tokens, bounds, maxheld, failcnt and denials, in SQLite.
+/// Written through before a program hears of a denial, so that `kill -9` loses nothing; a power cut
+/// may lose the last moments (synchronous=OFF: held is learned from the kernel in any case).
 public final class State {
   /// Beancounters whose figures moved since the last flush.
   private var dirty: Set<Int> = []
@@ -15,7 +15,8 @@ public final class State {
   private let database: OpaquePointer
   private var statements: [String: OpaquePointer] = [:]
   private var written: [Int: [Figures]] = [:]
-  /// The disk is full, or its like: the figures are kept here and written when it can be done again.
+  /// The disk is full, or its like: the figures are kept here and written when it can be done
+  /// again.
   public private(set) var trouble: String? {
     didSet { if trouble != oldValue { onTrouble(trouble) } }
   }
@@ -68,8 +69,13 @@ public final class State {
       throw Failure(text: "--state \(path): \(why); give a database that bcd made, or a new name")
     }
     // A database from before --meminfo; one that has the column says so, which is as good.
-    sqlite3_exec(handle, "ALTER TABLE beancounter ADD COLUMN meminfo INTEGER NOT NULL DEFAULT 0", nil, nil, nil)
-    for column in ["arguments TEXT NOT NULL DEFAULT ''", "thread INTEGER NOT NULL DEFAULT 0", "thread_name TEXT NOT NULL DEFAULT ''"] {
+    sqlite3_exec(
+      handle, "ALTER TABLE beancounter ADD COLUMN meminfo INTEGER NOT NULL DEFAULT 0", nil, nil, nil
+    )
+    for column in [
+      "arguments TEXT NOT NULL DEFAULT ''", "thread INTEGER NOT NULL DEFAULT 0",
+      "thread_name TEXT NOT NULL DEFAULT ''",
+    ] {
       sqlite3_exec(handle, "ALTER TABLE denial ADD COLUMN \(column)", nil, nil, nil)
     }
   }
@@ -86,7 +92,9 @@ public final class State {
     case text(String)
   }
 
-  @discardableResult func run(_ sql: String, _ values: [Value] = [], _ row: (OpaquePointer) -> Void = { _ in }) -> Bool {
+  @discardableResult func run(
+    _ sql: String, _ values: [Value] = [], _ row: (OpaquePointer) -> Void = { _ in }
+  ) -> Bool {
     if statements[sql] == nil {
       var made: OpaquePointer?
       guard sqlite3_prepare_v2(database, sql, -1, &made, nil) == SQLITE_OK else { return failed() }
@@ -99,7 +107,8 @@ public final class State {
       case .number(let n): sqlite3_bind_int64(statement, Int32(i + 1), n)
       case .text(let text):
         // SQLITE_TRANSIENT: SQLite copies it.
-        sqlite3_bind_text(statement, Int32(i + 1), text, -1, unsafeBitCast(-1, to: sqlite3_destructor_type.self))
+        sqlite3_bind_text(
+          statement, Int32(i + 1), text, -1, unsafeBitCast(-1, to: sqlite3_destructor_type.self))
       }
     }
     while true {
@@ -149,8 +158,10 @@ public final class State {
         meminfo=excluded.meminfo, lives=1
         """,
         [
-          .number(Int64(one.id)), .text(one.name), .number(Int64(one.parent?.id ?? 0)), .text(one.token.text),
-          .number(one.settings.openvzErrno ? 1 : 0), .number(one.settings.allowOnServerLoss ? 1 : 0),
+          .number(Int64(one.id)), .text(one.name), .number(Int64(one.parent?.id ?? 0)),
+          .text(one.token.text),
+          .number(one.settings.openvzErrno ? 1 : 0),
+          .number(one.settings.allowOnServerLoss ? 1 : 0),
           .number(one.settings.meminfo ? 1 : 0),
         ])
       run("INSERT OR IGNORE INTO born VALUES(?, ?)", [.number(Int64(one.id)), .number(one.born)])
@@ -162,7 +173,8 @@ public final class State {
           "limit"=excluded."limit", maxheld=excluded.maxheld, failcnt=excluded.failcnt
           """,
           [
-            .number(Int64(one.id)), .text(resource.name), .number(account.bounds.barrier), .number(account.bounds.limit),
+            .number(Int64(one.id)), .text(resource.name), .number(account.bounds.barrier),
+            .number(account.bounds.limit),
             .number(account.maxheld), .number(account.failcnt),
           ])
       }
@@ -179,7 +191,9 @@ public final class State {
   func saveKept(_ one: Accounting) {
     together {
       run("DELETE FROM kept WHERE id=?", [.number(Int64(one.id))])
-      for kept in one.kept { run("INSERT INTO kept VALUES(?, ?)", [.number(Int64(one.id)), .text(kept.text)]) }
+      for kept in one.kept {
+        run("INSERT INTO kept VALUES(?, ?)", [.number(Int64(one.id)), .text(kept.text)])
+      }
     }
   }
 
@@ -187,14 +201,19 @@ public final class State {
     run("SELECT what FROM kept WHERE id=?", [.number(Int64(one.id))]) { row in
       if let kept = Kept(text(row, 0)) { one.kept.insert(kept) }
     }
-    run("SELECT seconds FROM born WHERE id=?", [.number(Int64(one.id))]) { one.born = sqlite3_column_int64($0, 0) }
+    run("SELECT seconds FROM born WHERE id=?", [.number(Int64(one.id))]) {
+      one.born = sqlite3_column_int64($0, 0)
+    }
   }
 
   private func figures(_ one: Accounting) -> [Figures] {
-    Resource.allCases.map { Figures(maxheld: one.ledger[$0].maxheld, failcnt: one.ledger[$0].failcnt) }
+    Resource.allCases.map {
+      Figures(maxheld: one.ledger[$0].maxheld, failcnt: one.ledger[$0].failcnt)
+    }
   }
 
-  /// Its process has gone, its counters are kept for when its id comes back; `wholly` forgets those too.
+  /// Its process has gone, its counters are kept for when its id comes back; `wholly` forgets those
+  /// too.
   func forget(_ one: Accounting, wholly: Bool = true) {
     unsaved.remove(one.id)
     forget(one.id, wholly: wholly)
@@ -205,7 +224,9 @@ public final class State {
     let id: [Value] = [.number(Int64(n))]
     let done = together {
       if wholly {
-        for table in ["beancounter", "resource", "denial", "blame", "born", "kept", "outside"] { run("DELETE FROM \(table) WHERE id=?", id) }
+        for table in ["beancounter", "resource", "denial", "blame", "born", "kept", "outside"] {
+          run("DELETE FROM \(table) WHERE id=?", id)
+        }
       } else {
         run("UPDATE beancounter SET lives=0 WHERE id=?", id)
       }
@@ -227,7 +248,10 @@ public final class State {
         for (i, resource) in Resource.allCases.enumerated() where written[one.id]?[i] != now[i] {
           run(
             "UPDATE resource SET maxheld=?, failcnt=? WHERE id=? AND resource=?",
-            [.number(now[i].maxheld), .number(now[i].failcnt), .number(Int64(one.id)), .text(resource.name)])
+            [
+              .number(now[i].maxheld), .number(now[i].failcnt), .number(Int64(one.id)),
+              .text(resource.name),
+            ])
         }
         flushDenials(one)
       }
@@ -247,7 +271,8 @@ public final class State {
       run(
         "INSERT INTO denial VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET count=excluded.count",
         [
-          .number(Int64(one.id)), .number(Int64(n)), .text(d.resource.name), .text(d.errno), .number(Int64(d.pid)), .text(d.comm),
+          .number(Int64(one.id)), .number(Int64(n)), .text(d.resource.name), .text(d.errno),
+          .number(Int64(d.pid)), .text(d.comm),
           .text(d.call), .text(d.detail), .number(d.amount), .number(d.count),
           .text(d.arguments), .number(Int64(d.thread)), .text(d.threadName),
         ])
@@ -255,7 +280,8 @@ public final class State {
       run(
         "INSERT INTO blame VALUES(?, ?, ?, ?, ?) ON CONFLICT(id, n) DO UPDATE SET frames=excluded.frames, witnessed=excluded.witnessed",
         [
-          .number(Int64(one.id)), .number(Int64(n)), .text(Frame.text(of: d.frames)), .number(d.witnessed), .number(d.injected ? 1 : 0),
+          .number(Int64(one.id)), .number(Int64(n)), .text(Frame.text(of: d.frames)),
+          .number(d.witnessed), .number(d.injected ? 1 : 0),
         ])
     }
   }

@@ -4,15 +4,16 @@ internal import Command
 internal import Recount
 internal import Wire
 
-/// The files of /proc that a member finds: those that OpenVZ kernels have, about its own beancounter alone, and with
-/// `--meminfo` /proc/meminfo. Each is a snapshot of the moment it is opened.
+/// The files of /proc that a member finds: those that OpenVZ kernels have, about its own
+/// beancounter alone, and with `--meminfo` /proc/meminfo. Each is a snapshot of the moment it is
+/// opened.
 enum View {
   case userBeancounters, resources, ofOne, vmaux, meminfo
   /// May be passed through, not listed.
   case directory
 
-  /// By its path below /proc; nil where a member of beancounter `id` has no such file. Other ids are not there at all, as
-  /// other containers' were not.
+  /// By its path below /proc; nil where a member of beancounter `id` has no such file. Other ids
+  /// are not there at all, as other containers' were not.
   init?(path: String, id: Int) {
     var words = path.split(separator: "/", omittingEmptySubsequences: false)[...]
     if words.count > 1, words.last == "" { words.removeLast() }
@@ -29,7 +30,8 @@ enum View {
 }
 
 extension Accounting {
-  /// Answers BC_VIEW: `error` is 0, or ENOENT, or EISDIR, or ENOMEM. With `opens`, a descriptor of the text comes back, else −1.
+  /// Answers BC_VIEW: `error` is 0, or ENOENT, or EISDIR, or ENOMEM. With `opens`, a descriptor of
+  /// the text comes back, else −1.
   func view(_ path: String, for pid: Int32, opens: Bool, _ answer: inout bc_answer) -> Int32 {
     guard let view = View(path: path, id: id), view != .meminfo || settings.meminfo else {
       answer.error = ENOENT
@@ -64,44 +66,58 @@ extension Accounting {
     }
   }
 
-  /// The kernel's figures, of 2.6.18: `rss` counts a page once for each member that has it, the kernel once for the
-  /// beancounter; `tmpfs_respages` no more than was charged to shmpages. What is private and neither resident nor swapped
-  /// is unused. Pages swapped in and unmapped so far cannot be seen, and are 0.
+  /// The kernel's figures, of 2.6.18: `rss` counts a page once for each member that has it, the
+  /// kernel once for the beancounter; `tmpfs_respages` no more than was charged to shmpages. What
+  /// is private and neither resident nor swapped is unused. Pages swapped in and unmapped so far
+  /// cannot be seen, and are 0.
   private func vmaux() -> String {
-    let resident = subtree.flatMap(\.members.values).filter { !$0.isZombie }.compactMap { Procfs.resident($0.pid) }
+    let resident = subtree.flatMap(\.members.values).filter { !$0.isZombie }.compactMap {
+      Procfs.resident($0.pid)
+    }
     func sum(_ part: (Procfs.Resident) -> Int64) -> Int64 { resident.reduce(0) { $0 + part($1) } }
     let private_ = sum(\.anonymous), swapped = sum(\.swapped)
     return UserBeancounters.vmaux(
       unusedPrivvmpages: max(0, observeMemory() - private_ - swapped),
-      tmpfsRespages: min(sum(\.shared), heldNow()[.shmpages] ?? 0), swapPages: swapped, rss: private_ + sum(\.file),
+      tmpfsRespages: min(sum(\.shared), heldNow()[.shmpages] ?? 0), swapPages: swapped,
+      rss: private_ + sum(\.file),
       swapin: 0, unmap: 0)
   }
 
-  /// Memory as `--meminfo` shows it, in kB: the smaller of the bound and the machine, and how much of it may still be had.
+  /// Memory as `--meminfo` shows it, in kB: the smaller of the bound and the machine, and how much
+  /// of it may still be had.
   private func memoryShown() -> (all: Int64, left: Int64) {
     let machine = Accounting.machinePages * 4
-    let bounded = upwards.filter { $0.ledger[.privvmpages].bounds.ceiling(.hard) != Bounds.unlimited }
+    let bounded = upwards.filter {
+      $0.ledger[.privvmpages].bounds.ceiling(.hard) != Bounds.unlimited
+    }
     let all = bounded.reduce(machine) { min($0, $1.ledger[.privvmpages].bounds.ceiling(.hard) * 4) }
-    let left = bounded.reduce(min(all, MemInfo.value("MemAvailable", in: Procfs.meminfo() ?? "") ?? all)) {
+    let left = bounded.reduce(
+      min(all, MemInfo.value("MemAvailable", in: Procfs.meminfo() ?? "") ?? all)
+    ) {
       min($0, max(0, $1.ledger[.privvmpages].bounds.ceiling(.hard) - $1.observeMemory()) * 4)
     }
     return (all, left)
   }
 }
 
-/// /proc/meminfo in the lines of the machine's own (fs/proc/meminfo.c): a name, and a number that ends in column 24.
+/// /proc/meminfo in the lines of the machine's own (fs/proc/meminfo.c): a name, and a number that
+/// ends in column 24.
 enum MemInfo {
   /// kB, or a count, of one line.
   static func value(_ name: String, in text: String) -> Int64? {
-    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }) else { return nil }
+    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }) else {
+      return nil
+    }
     return Int64(line.dropFirst(name.utf8.count + 1).split(separator: " ").first ?? "")
   }
 
-  /// Of memory that a bound counts by its length, only two figures are known: all, and what is left. What is not is
-  /// committed. Caches are not the beancounter's, and it has no swap of its own (OpenVZ showed none either).
+  /// Of memory that a bound counts by its length, only two figures are known: all, and what is
+  /// left. What is not is committed. Caches are not the beancounter's, and it has no swap of its
+  /// own (OpenVZ showed none either).
   static func text(of machine: String, all: Int64, left: Int64) -> String {
     let known = [
-      "MemTotal": all, "MemFree": left, "MemAvailable": left, "CommitLimit": all, "Committed_AS": all - left,
+      "MemTotal": all, "MemFree": left, "MemAvailable": left, "CommitLimit": all,
+      "Committed_AS": all - left,
     ]
     return machine.split(separator: "\n").map { line in
       let name = String(line.prefix { $0 != ":" })
@@ -119,22 +135,25 @@ enum MemInfo {
 
 /// Texts in files that nobody can change, and that only a descriptor leads to.
 final class ViewFiles {
-  /// Of those handed out, the latest: so that members' are not taken for shared memory that they made.
+  /// Of those handed out, the latest: so that members' are not taken for shared memory that they
+  /// made.
   private(set) var inodes: Set<UInt64> = []
   private var order: [UInt64] = []
   private var next = 0
   /// A process that keeps more views open than this has the oldest counted in shmpages.
   private static let remembered = 4096
 
-  /// A sealed memfd, open for reading only, mode 0400: writes fail with EBADF. −1 where the system has no more to give. The
-  /// descriptor is the caller's. By its name the shim knows it again, where a program asks fstat(2) what it has.
+  /// A sealed memfd, open for reading only, mode 0400: writes fail with EBADF. −1 where the system
+  /// has no more to give. The descriptor is the caller's. By its name the shim knows it again,
+  /// where a program asks fstat(2) what it has.
   func file(_ text: String, named path: String) -> Int32 {
     let whole = memfd_create(path, UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING))
     guard whole >= 0 else { return -1 }
     defer { close(whole) }
     let bytes = Array(text.utf8)
     let seals = Int32(F_SEAL_WRITE) | Int32(F_SEAL_SHRINK) | Int32(F_SEAL_GROW) | Int32(F_SEAL_SEAL)
-    guard write(whole, bytes, bytes.count) == bytes.count, fchmod(whole, 0o400) == 0, clinux_seal(whole, seals) == 0
+    guard write(whole, bytes, bytes.count) == bytes.count, fchmod(whole, 0o400) == 0,
+      clinux_seal(whole, seals) == 0
     else { return -1 }
     var info = CLinux.stat()
     if clinux_fstat(whole, &info) == 0 { remember(UInt64(info.st_ino)) }

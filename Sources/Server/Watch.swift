@@ -4,11 +4,12 @@ internal import Recount
 internal import Wire
 internal import Witness
 
-/// Which of the files that are held now were obtained where. A point of the sample (Obtained) says who took a process to a
-/// new height; but a file that is closed again at once makes room under that height, and whoever leaks takes it unseen. So
-/// after a point the next charge of the process asks too: then it is known whether the file is still there. If not, the one
-/// that asks now has the point, and so on, until it has come to a file that stays. Files that have a point are watched: when
-/// one is closed its point is free, and is given away anew.
+/// Which of the files that are held now were obtained where. A point of the sample (Obtained) says
+/// who took a process to a new height; but a file that is closed again at once makes room under
+/// that height, and whoever leaks takes it unseen. So after a point the next charge of the process
+/// asks too: then it is known whether the file is still there. If not, the one that asks now has
+/// the point, and so on, until it has come to a file that stays. Files that have a point are
+/// watched: when one is closed its point is free, and is given away anew.
 struct Watch {
   struct Point {
     var pid: Int32
@@ -85,7 +86,8 @@ extension Accounting {
     var point = watch.offered.removeValue(forKey: pid) ?? Watch.Point(pid: pid, weight: 0)
     point.weight = min(point.weight + min(more, 1 << 48), 1 << 48)
     guard point.weight > 0, let member = members[pid] else { return }
-    // A question in a mailbox says no descriptor, and the words of who took a spare page cannot be seen: its point is nobody's.
+    // A question in a mailbox says no descriptor, and the words of who took a spare page cannot be
+    // seen: its point is nobody's.
     guard member.question >= 0, member.pageWithWords != nil else { return noteArmed(pid) }
     point.fd = member.question
     point.frames = nil
@@ -107,7 +109,8 @@ extension Accounting {
 
   /// Marks the file, if it is there: empty, or what the socket is. nil: it has gone.
   private func keep(_ point: Watch.Point) -> String? {
-    guard let page = members[point.pid]?.pageWithWords, (0..<Int32(BC_OWNED_FDS)).contains(point.fd) else { return nil }
+    guard let page = members[point.pid]?.pageWithWords, (0..<Int32(BC_OWNED_FDS)).contains(point.fd)
+    else { return nil }
     switch bc_owned_watch(page, UInt32(point.fd)) {
     case 1: return ""
     case 2: return Descriptors.name(point.pid, point.fd)
@@ -129,7 +132,9 @@ extension Accounting {
     let now = Clock.milliseconds()
     for i in watch.free.indices.reversed() where watch.free[i].due <= now {
       let point = watch.free[i], pid = point.pid
-      guard !watch.isArmed(pid), let member = members[pid], !member.isZombie, let cell = member.cell(.numfile) else { continue }
+      guard !watch.isArmed(pid), let member = members[pid], !member.isZombie,
+        let cell = member.cell(.numfile)
+      else { continue }
       watch.free.remove(at: i)
       // What is held less than at the height is nobody's.
       let held = member.used(.numfile, granted: ledger.granted(member.slot, .numfile))
@@ -140,10 +145,13 @@ extension Accounting {
       }
       watch.offered[pid] = point
       noteArmed(pid)
-      // Without credit, what is out to it is what it has had at once: no charge that asks can be a height that is missed.
+      // Without credit, what is out to it is what it has had at once: no charge that asks can be a
+      // height that is missed.
       let granted = ledger.granted(member.slot, .numfile)
       observePeak(member, .numfile, grantedBefore: granted)
-      giveBack(member.slot, .numfile, member.takeCredit(.numfile, granted: granted, leaving: isSlow(.numfile) ? bc_frozen() : 0))
+      giveBack(
+        member.slot, .numfile,
+        member.takeCredit(.numfile, granted: granted, leaving: isSlow(.numfile) ? bc_frozen() : 0))
       mirror(pid, .numfile)
       arm(cell, .numfile)
     }
@@ -161,7 +169,9 @@ extension Accounting {
   private func noteArmed(_ pid: Int32) { host.seats[pid]?.pointee.isWatched = watch.isArmed(pid) }
 
   private func disarm(_ pid: Int32) {
-    guard !injects(.numfile), !isOver(.numfile), let member = members[pid], let cell = member.cell(.numfile) else { return }
+    guard !injects(.numfile), !isOver(.numfile), let member = members[pid],
+      let cell = member.cell(.numfile)
+    else { return }
     observePeak(member, .numfile, grantedBefore: ledger.granted(member.slot, .numfile))
     let credit = bc_load(&cell.pointee.credit)
     _ = bc_cas32(&cell.pointee.uncertain, Int32(BC_ARMED.rawValue), Int32(BC_SURE.rawValue))
@@ -169,6 +179,7 @@ extension Accounting {
   }
 
   func isWatched(_ cell: UnsafeMutablePointer<bc_cell>) -> Bool {
-    watch.pending.keys.contains { members[$0]?.cell(.numfile) == cell } || watch.offered.keys.contains { members[$0]?.cell(.numfile) == cell }
+    watch.pending.keys.contains { members[$0]?.cell(.numfile) == cell }
+      || watch.offered.keys.contains { members[$0]?.cell(.numfile) == cell }
   }
 }

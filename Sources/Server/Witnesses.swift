@@ -3,8 +3,9 @@ internal import CLinux
 internal import CWitness
 internal import Witness
 
-/// Stacks of those who ask, read by a worker process that is started at the first of them. A question is witnessed when
-/// somebody wants to know who asked; what comes back reaches them later, or never: a witness fails no charge.
+/// Stacks of those who ask, read by a worker process that is started at the first of them. A
+/// question is witnessed when somebody wants to know who asked; what comes back reaches them later,
+/// or never: a witness fails no charge.
 public final class Witnesses {
   /// Frames, innermost first; empty when they could not be had.
   typealias Then = ([Frame]) -> Void
@@ -22,8 +23,8 @@ public final class Witnesses {
   private var left = Double(mostAtOnce)
   private var countedAt = Clock.milliseconds()
 
-  /// Of all beancounters together, in the long run: each takes a millisecond or more of a worker, and a tenth of one of who is
-  /// witnessed.
+  /// Of all beancounters together, in the long run: each takes a millisecond or more of a worker,
+  /// and a tenth of one of who is witnessed.
   private static let mostPerSecond = 64
   /// … and after a rest: a program that begins is seen in full.
   private static let mostAtOnce = 256
@@ -31,12 +32,16 @@ public final class Witnesses {
   /// A stack that takes longer, in milliseconds, has the worker started again.
   private static let patience: Int64 = 10_000
 
-  /// The question that is being answered is to be witnessed. False: it cannot be, for there are too many.
-  /// `always`: however many there are. `isSpare`: only while half of what can be had is not.
-  @discardableResult func want(for one: Accounting, always: Bool = false, isSpare: Bool = false, _ then: @escaping Then) -> Bool {
+  /// The question that is being answered is to be witnessed. False: it cannot be, for there are too
+  /// many. `always`: however many there are. `isSpare`: only while half of what can be had is not.
+  @discardableResult func want(
+    for one: Accounting, always: Bool = false, isSpare: Bool = false, _ then: @escaping Then
+  ) -> Bool {
     guard missing == nil, wanted == nil, pending.count < Witnesses.mostPending else { return false }
     let now = Clock.milliseconds()
-    left = min(Double(Witnesses.mostAtOnce), left + Double(now - countedAt) / 1000 * Double(Witnesses.mostPerSecond))
+    left = min(
+      Double(Witnesses.mostAtOnce),
+      left + Double(now - countedAt) / 1000 * Double(Witnesses.mostPerSecond))
     countedAt = now
     guard always || left >= (isSpare ? Double(Witnesses.mostAtOnce / 2) : 1) else { return false }
     left = max(0, left - 1)
@@ -55,7 +60,9 @@ public final class Witnesses {
     guard socket >= 0 || start() else { return then([]) }
     last += 1
     var job = witness_job(id: last, pid: pid, reserved: 0)
-    guard clinux_send(socket, &job, MemoryLayout<witness_job>.size, connection) > 0 else { return then([]) }
+    guard clinux_send(socket, &job, MemoryLayout<witness_job>.size, connection) > 0 else {
+      return then([])
+    }
     pending[last] = (of, Clock.milliseconds(), then)
   }
 

@@ -1,16 +1,17 @@
 import CWitness
 private import CLinux
 
-/// A name as people write it: of C++ and Rust by way of `room`, of Swift by its runtime; nil when it is none of them, does not
-/// fit, or might explode (CWitness/demangle.c).
+/// A name as people write it: of C++ and Rust by way of `room`, of Swift by its runtime; nil when
+/// it is none of them, does not fit, or might explode (CWitness/demangle.c).
 func demangle(_ name: UnsafePointer<CChar>, _ room: UnsafeMutableBufferPointer<CChar>) -> String? {
   guard let to = room.baseAddress else { return nil }
   if witness_demangle(name, to, room.count) { return rustName(String(cString: to)) }
   return swiftName(name)
 }
 
-/// Rust's own mangling until the v0 of 2025 is C++'s, with a hash at the end and escapes for what C++ has no letters for
-/// (rustc_symbol_mangling, legacy.rs). `t::Cache$LT$T$GT$::load::hd1e6adec7f5e70c2` is `t::Cache<T>::load`.
+/// Rust's own mangling until the v0 of 2025 is C++'s, with a hash at the end and escapes for what
+/// C++ has no letters for (rustc_symbol_mangling, legacy.rs).
+/// `t::Cache$LT$T$GT$::load::hd1e6adec7f5e70c2` is `t::Cache<T>::load`.
 private func rustName(_ name: String) -> String {
   guard let last = name.range(of: "::h", fromEnd: true), name[last...].count == 16,
     name[last...].allSatisfy({ $0.isHexDigit && !$0.isUppercase })
@@ -45,7 +46,9 @@ private func rustEscape(_ word: Substring) -> String? {
   case "RP": return ")"
   case "C": return ","
   default:
-    guard word.first == "u", let code = UInt32(word.dropFirst(), radix: 16), let scalar = Unicode.Scalar(code) else { return nil }
+    guard word.first == "u", let code = UInt32(word.dropFirst(), radix: 16),
+      let scalar = Unicode.Scalar(code)
+    else { return nil }
     return String(Character(scalar))
   }
 }
@@ -65,7 +68,8 @@ extension String {
 /// The Swift runtime's own, which is linked into this very program.
 @_silgen_name("swift_demangle")
 private func runtimeDemangle(
-  _ name: UnsafePointer<CChar>?, _ length: UInt, _ to: UnsafeMutablePointer<CChar>?, _ size: UnsafeMutablePointer<UInt>?, _ flags: UInt32
+  _ name: UnsafePointer<CChar>?, _ length: UInt, _ to: UnsafeMutablePointer<CChar>?,
+  _ size: UnsafeMutablePointer<UInt>?, _ flags: UInt32
 ) -> UnsafeMutablePointer<CChar>?
 
 /// `$s` is Swift 5 and later, `$S` and `_T0` came before (docs/ABI/Mangling.rst of Swift).

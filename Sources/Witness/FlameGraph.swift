@@ -1,9 +1,11 @@
-/// One HTML page that shows stacks as a flame graph, with zoom and search. It needs no network and no other file.
+/// One HTML page that shows stacks as a flame graph, with zoom and search. It needs no network and
+/// no other file.
 public enum FlameGraph {
   /// - Parameters:
   ///   - title: above the graph.
   ///   - unit: what amounts are, e.g. `files`.
-  /// - Returns: the page. Names are data to it, never markup: they come from the programs that were watched.
+  /// - Returns: the page. Names are data to it, never markup: they come from the programs that were
+  ///   watched.
   public static func page(_ holdings: [Holding], title: String, unit: String) -> String {
     let tree = Tree(holdings)
     let names = tree.names.map(json).joined(separator: ",")
@@ -46,7 +48,9 @@ public enum FlameGraph {
     for c in text.unicodeScalars {
       if c == "\"" || c == "\\" {
         out += "\\\(c)"
-      } else if c.value < 0x20 || c == "<" || c == ">" || c == "&" || c.value == 0x2028 || c.value == 0x2029 {
+      } else if c.value < 0x20 || c == "<" || c == ">" || c == "&" || c.value == 0x2028
+        || c.value == 0x2029
+      {
         let digits = String(c.value, radix: 16)
         out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
       } else {
@@ -64,7 +68,8 @@ public enum FlameGraph {
     #graph div:hover{outline:1px solid #000}
     """
 
-  /// `layout` is pure: the boxes for a focused node, widths and places as parts of 1. The page draws them.
+  /// `layout` is pure: the boxes for a focused node, widths and places as parts of 1. The page
+  /// draws them.
   private static let script = """
     const parents = [], label = [], total = [], children = [], depth = [];
     for (let i = 0; i * 3 < flat.length; i++) {

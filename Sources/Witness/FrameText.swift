@@ -1,9 +1,11 @@
-/// A frame as one line, and a stack as lines: between the worker and the server, and in the server's state.
+/// A frame as one line, and a stack as lines: between the worker and the server, and in the
+/// server's state.
 extension Frame {
   /// Function, file, line, module, offset, marks: with tabs between, empty where nothing is known.
   private var asLine: String {
     let marks = (inlined ? "i" : "") + (guessed ? "g" : "")
-    return [function.map(Self.clean) ?? "", file.map(Self.clean) ?? "", line.map(String.init) ?? "",
+    return [
+      function.map(Self.clean) ?? "", file.map(Self.clean) ?? "", line.map(String.init) ?? "",
       module.map(Self.clean) ?? "", String(offset), marks,
     ].joined(separator: "\t")
   }
@@ -18,7 +20,8 @@ extension Frame {
       inlined: words[5].contains("i"), guessed: words[5].contains("g"))
   }
 
-  /// Names come from the program that was looked at: what is none of a line's is a blank, and no name is endless.
+  /// Names come from the program that was looked at: what is none of a line's is a blank, and no
+  /// name is endless.
   private static func clean(_ name: String) -> String {
     String(name.prefix(512).map { $0 == "\t" || $0.isNewline ? " " : $0 })
   }

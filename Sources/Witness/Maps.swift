@@ -14,7 +14,9 @@ struct Mapping: Equatable {
   static func parse(_ text: [UInt8]) -> [Mapping] {
     var found: [Mapping] = []
     for line in text.split(separator: UInt8(ascii: "\n")) {
-      guard let one = Mapping(line), one.start < one.end, one.start >= found.last?.end ?? 0 else { continue }
+      guard let one = Mapping(line), one.start < one.end, one.start >= found.last?.end ?? 0 else {
+        continue
+      }
       found.append(one)
     }
     return found
@@ -31,7 +33,8 @@ struct Mapping: Equatable {
     }
     let range = word().split(separator: UInt8(ascii: "-"))
     let permissions = Array(word())
-    guard range.count == 2, permissions.count == 4, let start = hex(range[0]), let end = hex(range[1]),
+    guard range.count == 2, permissions.count == 4, let start = hex(range[0]),
+      let end = hex(range[1]),
       let offset = hex(word())
     else { return nil }
     let device = word().split(separator: UInt8(ascii: ":"))
@@ -48,7 +51,9 @@ struct Mapping: Equatable {
   }
 }
 
-private func hex(_ digits: ArraySlice<UInt8>) -> UInt64? { UInt64(String(decoding: digits, as: UTF8.self), radix: 16) }
+private func hex(_ digits: ArraySlice<UInt8>) -> UInt64? {
+  UInt64(String(decoding: digits, as: UTF8.self), radix: 16)
+}
 
 /// As glibc's makedev (sys/sysmacros.h) packs what stat(2) answers.
 private func makeDevice(major: UInt64, minor: UInt64) -> UInt64 {

@@ -53,7 +53,8 @@ final class Module {
       soughtDebug = true
       seekDebug()
     }
-    let found = withUnsafeTemporaryAllocation(of: witness_name.self, capacity: Self.depthMost) { room -> [Frame] in
+    let found = withUnsafeTemporaryAllocation(of: witness_name.self, capacity: Self.depthMost) {
+      room -> [Frame] in
       let count = witness_image_names(image, address, room.baseAddress, room.count)
       return (0..<count).map { frame(room[$0], at: address) }
     }
@@ -65,15 +66,17 @@ final class Module {
   private func frame(_ name: witness_name, at address: UInt64) -> Frame {
     Frame(
       function: name.function.map(readable), file: name.file.map { String(cString: $0) },
-      line: name.line > 0 ? Int(name.line) : nil, module: path, offset: address, inlined: name.inlined)
+      line: name.line > 0 ? Int(name.line) : nil, module: path, offset: address,
+      inlined: name.inlined)
   }
 
   private func readable(_ name: UnsafePointer<CChar>) -> String {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { demangle(name, $0) } ?? String(cString: name)
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8192) { demangle(name, $0) }
+      ?? String(cString: name)
   }
 
-  /// Debug information in files of its own: by build id, then by .gnu_debuglink; both where GDB looks. Never over
-  /// the network.
+  /// Debug information in files of its own: by build id, then by .gnu_debuglink; both where GDB
+  /// looks. Never over the network.
   private func seekDebug() {
     if !witness_image_has_debug(image) {
       let id = identity(witness_image_build_id)
@@ -85,7 +88,9 @@ final class Module {
       if !witness_image_has_debug(image), let link = witness_image_debug_link(image, &crc) {
         let name = String(cString: link)
         let folder = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        let places = ([folder, "\(folder)/.debug"] + debugDirectories.map { $0 + folder }).map { "\($0)/\(name)" }
+        let places = ([folder, "\(folder)/.debug"] + debugDirectories.map { $0 + folder }).map {
+          "\($0)/\(name)"
+        }
         for place in places where !name.contains("/") {
           guard let file = openRegular(place) else { continue }
           if witness_image_add_debug(image, file, true) { break }
@@ -99,7 +104,9 @@ final class Module {
   }
 
   /// A build id as the path that debug files have below their directory.
-  private func identity(_ read: (OpaquePointer?, UnsafeMutablePointer<UInt8>?, Int) -> Int) -> String? {
+  private func identity(_ read: (OpaquePointer?, UnsafeMutablePointer<UInt8>?, Int) -> Int)
+    -> String?
+  {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { room -> String? in
       let count = read(image, room.baseAddress, room.count)
       guard count > 2 else { return nil }

@@ -1,10 +1,12 @@
 import CWitness
 private import CLinux
 
-/// The ELF files of all processes that share one server, opened once for each content and bounded in number and memory.
+/// The ELF files of all processes that share one server, opened once for each content and bounded
+/// in number and memory.
 ///
-/// Not thread-safe: it and the unwinders that use it belong to one thread, which should not be the one that answers
-/// charges (the first look into a large file's debug information takes up to tenths of a second).
+/// Not thread-safe: it and the unwinders that use it belong to one thread, which should not be the
+/// one that answers charges (the first look into a large file's debug information takes up to
+/// tenths of a second).
 public final class Modules {
   private struct Kept {
     var module: Module
@@ -19,8 +21,11 @@ public final class Modules {
   /// - Parameters:
   ///   - debugDirectories: where separate debug files are, as GDB's `debug-file-directory`.
   ///   - files: how many files are kept open at most, from 1.
-  ///   - bytes: how much memory for what has been read of them; the one in use is kept even when it is larger.
-  public init(debugDirectories: [String] = ["/usr/lib/debug"], files: Int = 64, bytes: UInt64 = 256 << 20) {
+  ///   - bytes: how much memory for what has been read of them; the one in use is kept even when it
+  ///   is larger.
+  public init(
+    debugDirectories: [String] = ["/usr/lib/debug"], files: Int = 64, bytes: UInt64 = 256 << 20
+  ) {
     self.debugDirectories = debugDirectories
     most = (max(1, files), bytes)
   }

@@ -1,4 +1,5 @@
-/// Google's profile.proto, uncompressed, which `go tool pprof`, speedscope and Grafana read as they read gzip.
+/// Google's profile.proto, uncompressed, which `go tool pprof`, speedscope and Grafana read as they
+/// read gzip.
 public enum Pprof {
   /// - Parameters:
   ///   - type: the resource, e.g. `numfile`.
@@ -116,7 +117,8 @@ private struct Encoder {
       message.number(1, Int64(i + 1))
       message.number(3, Int64(clamping: mapping.end))
       message.number(5, mapping.path)
-      // Functions, files, lines and inlined frames are in: nothing is left for the reader to look up.
+      // Functions, files, lines and inlined frames are in: nothing is left for the reader to look
+      // up.
       for field: UInt64 in 7...10 { message.number(field, 1) }
       return message
     }

@@ -5,7 +5,8 @@ private import CLinux
 public enum WitnessError: Error, Equatable, CustomStringConvertible {
   /// A library that could not be loaded.
   case missing(String)
-  /// /proc/PID/maps could not be read: the errno, e.g. EACCES for the process of another user, ENOENT when it has gone.
+  /// /proc/PID/maps could not be read: the errno, e.g. EACCES for the process of another user,
+  /// ENOENT when it has gone.
   case maps(pid: Int32, errno: Int32)
 
   public var description: String {
@@ -16,8 +17,9 @@ public enum WitnessError: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// Reads stacks that a process sent (Shim/witness.h): unwinds them with libunwind's remote interface and names
-/// functions and lines with libdw. Nothing happens in the process; of its memory only what cannot have changed is read.
+/// Reads stacks that a process sent (Shim/witness.h): unwinds them with libunwind's remote
+/// interface and names functions and lines with libdw. Nothing happens in the process; of its
+/// memory only what cannot have changed is read.
 ///
 ///     let unwinder = try Unwinder(pid: pid, modules: modules)  // now: the process may end soon
 ///     let stack = unwinder.frames(message)                     // later, at leisure
@@ -35,14 +37,20 @@ public final class Unwinder {
   private var found: [Module?]
   private var sought: [Bool]
 
-  /// Takes the process's mappings as they are now: create it while the process waits for the answer to its witness.
+  /// Takes the process's mappings as they are now: create it while the process waits for the answer
+  /// to its witness.
   public convenience init(pid: Int32, modules: Modules) throws(WitnessError) {
-    guard let text = contents(of: "/proc/\(pid)/maps", most: Self.mapsMost) else { throw .maps(pid: pid, errno: clinux_errno()) }
+    guard let text = contents(of: "/proc/\(pid)/maps", most: Self.mapsMost) else {
+      throw .maps(pid: pid, errno: clinux_errno())
+    }
     try self.init(pid: pid, maps: text, modules: modules)
   }
 
-  /// With mappings that were read while the process waited: the text of /proc/PID/maps, and files that have no path any more.
-  public init(pid: Int32, maps text: [UInt8], vanished: Vanished? = nil, modules: Modules) throws(WitnessError) {
+  /// With mappings that were read while the process waited: the text of /proc/PID/maps, and files
+  /// that have no path any more.
+  public init(pid: Int32, maps text: [UInt8], vanished: Vanished? = nil, modules: Modules)
+    throws(WitnessError)
+  {
     if let missing = witness_missing() { throw .missing(String(cString: missing)) }
     // A zombie's maps can be opened and are empty.
     guard !text.isEmpty else { throw .maps(pid: pid, errno: ESRCH) }
@@ -53,19 +61,23 @@ public final class Unwinder {
     self.unwinder = unwinder
     mappings = Mapping.parse(text)
     places = mappings.map {
-      witness_mapping(start: $0.start, end: $0.end, offset: $0.offset, executable: $0.executable, writable: $0.writable)
+      witness_mapping(
+        start: $0.start, end: $0.end, offset: $0.offset, executable: $0.executable,
+        writable: $0.writable)
     }
     found = Array(repeating: nil, count: mappings.count)
     sought = Array(repeating: false, count: mappings.count)
   }
 
   /// With a cache of its own.
-  public convenience init(pid: Int32) throws(WitnessError) { try self.init(pid: pid, modules: Modules()) }
+  public convenience init(pid: Int32) throws(WitnessError) {
+    try self.init(pid: pid, modules: Modules())
+  }
 
   deinit { witness_unwinder_destroy(unwinder) }
 
-  /// The stack of a message, innermost frame first, from the caller of the library that sent it: the frames inside that
-  /// library are left out. Empty for bytes that are no witness.
+  /// The stack of a message, innermost frame first, from the caller of the library that sent it:
+  /// the frames inside that library are left out. Empty for bytes that are no witness.
   public func frames(_ message: UnsafeRawBufferPointer) -> [Frame] {
     let room = Self.framesMost
     let stack = withUnsafeTemporaryAllocation(of: witness_place.self, capacity: room) { to in
@@ -74,9 +86,11 @@ public final class Unwinder {
           pid: pid, mappings: places.baseAddress, count: places.count,
           image: { context, mapping in
             guard let context else { return nil }
-            return Unmanaged<Unwinder>.fromOpaque(context).takeUnretainedValue().module(of: mapping)?.image
+            return Unmanaged<Unwinder>.fromOpaque(context).takeUnretainedValue().module(
+              of: mapping)?.image
           }, context: Unmanaged.passUnretained(self).toOpaque())
-        return witness_unwind(unwinder, &space, message.baseAddress, message.count, to.baseAddress, room)
+        return witness_unwind(
+          unwinder, &space, message.baseAddress, message.count, to.baseAddress, room)
       }
       return Array(to[..<count])
     }
@@ -103,7 +117,10 @@ public final class Unwinder {
       // One file may have several paths: the process's own counts.
       for i in frames.indices { frames[i].module = mapping.path }
     } else {
-      frames = [Frame(function: nil, module: mapping.path.isEmpty ? nil : mapping.path, offset: place.address)]
+      frames = [
+        Frame(
+          function: nil, module: mapping.path.isEmpty ? nil : mapping.path, offset: place.address)
+      ]
     }
     if place.guessed { frames[frames.count - 1].guessed = true }
     return frames
@@ -125,9 +142,11 @@ public final class Unwinder {
     if let file = vanished?.file(mapping) { return modules.module(file, path: mapping.path) }
     for (path, sure) in files(of: mapping) {
       guard let file = openRegular(path) else { continue }
-      // By inode alone: overlayfs shows another device in maps than to stat(2). A mapped inode is in use, so
-      // that no other file of its filesystem can have the number.
-      if sure || FileIdentity(file)?.inode == mapping.inode { return modules.module(file, path: mapping.path) }
+      // By inode alone: overlayfs shows another device in maps than to stat(2). A mapped inode is
+      // in use, so that no other file of its filesystem can have the number.
+      if sure || FileIdentity(file)?.inode == mapping.inode {
+        return modules.module(file, path: mapping.path)
+      }
       close(file)
     }
     let ranges = mappings.filter { isSame($0, mapping) && !$0.writable }.map {
@@ -136,14 +155,16 @@ public final class Unwinder {
     return modules.live(ranges, of: pid, path: mapping.path)
   }
 
-  /// Where the mapped file may be had, and whether it surely is that one. map_files is exact, also for files that are
-  /// deleted or were never named, but open to CAP_CHECKPOINT_RESTORE alone (proc(5)). maps shows a chroot's files from
-  /// our root, another mount namespace's from its own.
+  /// Where the mapped file may be had, and whether it surely is that one. map_files is exact, also
+  /// for files that are deleted or were never named, but open to CAP_CHECKPOINT_RESTORE alone
+  /// (proc(5)). maps shows a chroot's files from our root, another mount namespace's from its own.
   private func files(of mapping: Mapping) -> [(path: String, sure: Bool)] {
     guard mapping.inode != 0 else { return [] }
     let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
     var files = [("/proc/\(pid)/map_files/\(range)", true)]
-    if !mapping.deleted { files += [("/proc/\(pid)/root\(mapping.path)", false), (mapping.path, false)] }
+    if !mapping.deleted {
+      files += [("/proc/\(pid)/root\(mapping.path)", false), (mapping.path, false)]
+    }
     return files + [("/proc/\(pid)/exe", false)]
   }
 }

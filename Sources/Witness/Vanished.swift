@@ -1,9 +1,9 @@
 import CWitness
 private import CLinux
 
-/// Files that a process has mapped and that no path leads to any more: its own program or a library that was replaced by a
-/// newer version, say. They can be had only while the process is there, which waits for no unwinding: so they are got hold of
-/// together with its mappings.
+/// Files that a process has mapped and that no path leads to any more: its own program or a library
+/// that was replaced by a newer version, say. They can be had only while the process is there,
+/// which waits for no unwinding: so they are got hold of together with its mappings.
 public final class Vanished: Sendable {
   private struct Identity: Hashable { var device, inode: UInt64 }
 
@@ -23,8 +23,12 @@ public final class Vanished: Sendable {
         let identity = Identity(device: one.device, inode: one.inode)
         guard found[identity] == nil, found.count < 16 else { continue }
         let range = String(one.start, radix: 16) + "-" + String(one.end, radix: 16)
-        let whole = openRegular("/proc/\(pid)/map_files/\(range)") ?? Self.program(pid, inode: one.inode)
-        found[identity] = whole ?? Self.copy(pid, mappings.filter { $0.inode == one.inode && $0.device == one.device }, &left)
+        let whole =
+          openRegular("/proc/\(pid)/map_files/\(range)") ?? Self.program(pid, inode: one.inode)
+        found[identity] =
+          whole
+          ?? Self.copy(
+            pid, mappings.filter { $0.inode == one.inode && $0.device == one.device }, &left)
       }
     }
     files = found
@@ -48,7 +52,8 @@ public final class Vanished: Sendable {
     return nil
   }
 
-  /// What is mapped of it and cannot have been written to: code, unwind information, the dynamic symbols.
+  /// What is mapped of it and cannot have been written to: code, unwind information, the dynamic
+  /// symbols.
   private static func copy(_ pid: Int32, _ mappings: [Mapping], _ left: inout UInt64) -> CInt? {
     let pieces = mappings.filter { !$0.writable }
     let size = pieces.reduce(0) { $0 + ($1.end - $1.start) }
@@ -63,7 +68,9 @@ public final class Vanished: Sendable {
     for piece in pieces {
       var at: UInt64 = 0
       while at < piece.end - piece.start {
-        let n = pread(memory, &page, min(page.count, Int(piece.end - piece.start - at)), off_t(piece.start + at))
+        let n = pread(
+          memory, &page, min(page.count, Int(piece.end - piece.start - at)), off_t(piece.start + at)
+        )
         guard n > 0, pwrite(to, page, n, off_t(piece.offset + at)) == n else { break }
         at += UInt64(n)
       }
@@ -75,8 +82,11 @@ public final class Vanished: Sendable {
 
 extension [UInt8] {
   fileprivate func contains(_ word: [UInt8]) -> Bool {
-    !isEmpty && withUnsafeBufferPointer { all in
-      word.withUnsafeBufferPointer { memmem(all.baseAddress!, all.count, $0.baseAddress!, $0.count) != nil }
-    }
+    !isEmpty
+      && withUnsafeBufferPointer { all in
+        word.withUnsafeBufferPointer {
+          memmem(all.baseAddress!, all.count, $0.baseAddress!, $0.count) != nil
+        }
+      }
   }
 }

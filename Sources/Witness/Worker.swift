@@ -1,18 +1,21 @@
 import CWitness
 private import CLinux
 
-/// Reads stacks in a process of its own: what it reads may have been forged, so that it, and not the server, would be
-/// what breaks. Two threads: one takes witnesses and lets members go on at once, the other unwinds at leisure.
+/// Reads stacks in a process of its own: what it reads may have been forged, so that it, and not
+/// the server, would be what breaks. Two threads: one takes witnesses and lets members go on at
+/// once, the other unwinds at leisure.
 public enum Worker {
   /// How long a member may take to send its witness, in seconds.
   private static let patience = 1.0
   /// The largest message: header and two slices.
   private static let messageMost = MemoryLayout<bc_witness>.size + 2 * Int(BC_WITNESS_SLICE_MOST)
 
-  /// A worker, started: the server's end of its socket, and its process. nil when it cannot be made.
+  /// A worker, started: the server's end of its socket, and its process. nil when it cannot be
+  /// made.
   ///
-  /// Sent a `witness_job` with a member's connection, it answers the eight bytes of its id and the stack's text
-  /// (`Frame.text(of:)`): empty when it could not be read; of id 0, what is missing here for people.
+  /// Sent a `witness_job` with a member's connection, it answers the eight bytes of its id and the
+  /// stack's text (`Frame.text(of:)`): empty when it could not be read; of id 0, what is missing
+  /// here for people.
   public static func start() -> (socket: Int32, process: Int32)? {
     var child: Int32 = 0
     let socket = witness_worker_start(&child)
@@ -36,7 +39,8 @@ public enum Worker {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return -1 }
     var thread = pthread_t()
-    let error = pthread_create(&thread, nil, unwindAll, UnsafeMutableRawPointer(bitPattern: Int(ends[0])))
+    let error = pthread_create(
+      &thread, nil, unwindAll, UnsafeMutableRawPointer(bitPattern: Int(ends[0])))
     return error == 0 ? ends[1] : -1
   }
 
@@ -50,7 +54,9 @@ public enum Worker {
   private static func round(_ waiting: inout [Waiting], _ pipe: Int32) -> Bool {
     var fds = [pollfd(fd: socket, events: Int16(POLLIN), revents: 0)]
     fds += waiting.map { pollfd(fd: $0.connection, events: Int16(POLLIN), revents: 0) }
-    guard poll(&fds, nfds_t(fds.count), waiting.isEmpty ? -1 : 100) >= 0 else { return clinux_errno() == EINTR }
+    guard poll(&fds, nfds_t(fds.count), waiting.isEmpty ? -1 : 100) >= 0 else {
+      return clinux_errno() == EINTR
+    }
     var rest: [Waiting] = []
     for (i, one) in waiting.enumerated() {
       if fds[i + 1].revents == 0, now() < one.until {
@@ -70,7 +76,9 @@ public enum Worker {
 
   /// The mappings are read while it waits; then it goes on.
   private static func take(_ one: Waiting, _ message: [UInt8]) -> Job {
-    let maps = message.isEmpty ? [] : contents(of: "/proc/\(one.job.pid)/maps", most: Unwinder.mapsMost) ?? []
+    let maps =
+      message.isEmpty
+      ? [] : contents(of: "/proc/\(one.job.pid)/maps", most: Unwinder.mapsMost) ?? []
     let vanished = Vanished(pid: one.job.pid, maps: maps)
     shutdown(one.connection, Int32(SHUT_RDWR))
     close(one.connection)
@@ -100,7 +108,11 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
   let modules = Modules()
   while let job = Job.receive(from: Int32(Int(bitPattern: pipe))) {
     var frames: [Frame] = []
-    if let unwinder = try? Unwinder(pid: job.pid, maps: job.maps, vanished: job.vanished, modules: modules) { frames = unwinder.frames(job.message) }
+    if let unwinder = try? Unwinder(
+      pid: job.pid, maps: job.maps, vanished: job.vanished, modules: modules)
+    {
+      frames = unwinder.frames(job.message)
+    }
     Worker.answer(job.id, Frame.text(of: frames))
   }
   return nil
@@ -125,8 +137,12 @@ private final class Job: Sendable {
   static func receive(from pipe: Int32) -> Job? {
     var address: UInt = 0
     var n: Int
-    repeat { n = read(pipe, &address, MemoryLayout<UInt>.size) } while n < 0 && clinux_errno() == EINTR
-    guard n == MemoryLayout<UInt>.size, let at = UnsafeRawPointer(bitPattern: address) else { return nil }
+    repeat {
+      n = read(pipe, &address, MemoryLayout<UInt>.size)
+    } while n < 0 && clinux_errno() == EINTR
+    guard n == MemoryLayout<UInt>.size, let at = UnsafeRawPointer(bitPattern: address) else {
+      return nil
+    }
     return Unmanaged<Job>.fromOpaque(at).takeRetainedValue()
   }
 }

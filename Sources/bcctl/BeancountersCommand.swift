@@ -14,7 +14,9 @@ struct BeancountersCommand: ParsableCommand {
   @OptionGroup var server: ServerSocket
 
   func run() throws {
-    if json.isOn { return try outputJSON(server.control().ask(name.map { ["show", $0] } ?? ["list"])) }
+    if json.isOn {
+      return try outputJSON(server.control().ask(name.map { ["show", $0] } ?? ["list"]))
+    }
     let answer = try server.control().ask(["user_beancounters"] + (name.map { [$0] } ?? []))
     try Reply.check(answer)
     try output(answer)

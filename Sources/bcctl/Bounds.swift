@@ -3,7 +3,8 @@ import Command
 import Configuration
 import Glibc
 
-/// Reads configuration files for whoever must not link what that takes: bcrun and bcd run this and read its lines.
+/// Reads configuration files for whoever must not link what that takes: bcrun and bcd run this and
+/// read its lines.
 struct BoundsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bounds", abstract: "Print the bounds that configuration files set.",
@@ -13,7 +14,9 @@ struct BoundsCommand: ParsableCommand {
       RES=BARRIER:LIMIT in the resource's own unit. Profiles come first. Nothing is printed when a file has an error.
       """)
 
-  @Flag(help: "Print every [beancounter.NAME] of a file, each under a # line of its own, with its name.")
+  @Flag(
+    help: "Print every [beancounter.NAME] of a file, each under a # line of its own, with its name."
+  )
   var each = false
 
   @Option(help: ArgumentHelp("Print a sample that came with OpenVZ.", valueName: "name"))

@@ -15,7 +15,9 @@ struct SetCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
-  @Argument(help: ArgumentHelp("New bounds.", valueName: "res=barrier[:limit]"), completion: .boundsOfResources)
+  @Argument(
+    help: ArgumentHelp("New bounds.", valueName: "res=barrier[:limit]"),
+    completion: .boundsOfResources)
   var bounds: [String]
   @OptionGroup var json: JSONOption
   @OptionGroup var server: ServerSocket
@@ -37,11 +39,16 @@ struct CreateCommand: ParsableCommand {
 
   @Argument(help: "The name.")
   var name: String
-  @Argument(help: ArgumentHelp("Its bounds.", valueName: "res=barrier[:limit]"), completion: .boundsOfResources)
+  @Argument(
+    help: ArgumentHelp("Its bounds.", valueName: "res=barrier[:limit]"),
+    completion: .boundsOfResources)
   var bounds: [String] = []
-  @Option(help: ArgumentHelp("Its id, of at most 8 digits (default: one that is free).", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("Its id, of at most 8 digits (default: one that is free).", valueName: "n"))
   var id: Int?
-  @Option(help: ArgumentHelp("The beancounter that it is in.", valueName: "name"), completion: .beancounters)
+  @Option(
+    help: ArgumentHelp("The beancounter that it is in.", valueName: "name"),
+    completion: .beancounters)
   var parent: String?
   @Option(help: "Which error a denied fork gives: EAGAIN or ENOMEM.")
   var errno = Errno.posix
@@ -54,7 +61,9 @@ struct CreateCommand: ParsableCommand {
 
   func validate() throws {
     // Readers of the kernel's file lose a beancounter with nine digits.
-    if let id, !(1...99_999_999).contains(id) { throw ValidationError("--id: \(id) is not in 1…99999999") }
+    if let id, !(1...99_999_999).contains(id) {
+      throw ValidationError("--id: \(id) is not in 1…99999999")
+    }
   }
 
   func run() throws {
@@ -65,7 +74,11 @@ struct CreateCommand: ParsableCommand {
     if onServerLoss == .allow { words.append("on-server-loss=allow") }
     if meminfo { words.append("meminfo") }
     let answer = try server.control().ask(words + Change.words(bounds))
-    if json.isOn { try outputJSON(answer) } else { try output("\(Reply.read(answer, as: Reply.Created.self).id)\n") }
+    if json.isOn {
+      try outputJSON(answer)
+    } else {
+      try output("\(Reply.read(answer, as: Reply.Created.self).id)\n")
+    }
     Change.warn(of: bounds)
   }
 }
@@ -90,10 +103,14 @@ enum Change {
     var seen: [Resource] = []
     for text in texts {
       guard let sign = text.firstIndex(of: "=") else {
-        throw UsageError("\(Display.quoted(text)) is no bound; accepted: RES=BARRIER[:LIMIT], such as numfile=100:120")
+        throw UsageError(
+          "\(Display.quoted(text)) is no bound; accepted: RES=BARRIER[:LIMIT], such as numfile=100:120"
+        )
       }
       let resource = try resourceName(String(text[..<sign]))
-      guard !seen.contains(resource) else { throw UsageError("\(resource.name) is given twice; give it once") }
+      guard !seen.contains(resource) else {
+        throw UsageError("\(resource.name) is given twice; give it once")
+      }
       seen.append(resource)
       let value = String(text[text.index(after: sign)...])
       let change = try BoundsChange(value, of: resource, option: resource.name)
@@ -108,9 +125,12 @@ enum Change {
     for text in texts {
       let parts = text.split(separator: "=", maxSplits: 1)
       guard parts.count == 2, let resource = Resource(name: parts[0]) else { continue }
-      bounds[resource] = (try? BoundsChange(String(parts[1]), of: resource, option: ""))?.applied(to: Bounds())
+      bounds[resource] = (try? BoundsChange(String(parts[1]), of: resource, option: ""))?.applied(
+        to: Bounds())
     }
-    if let line = Options.notEnforced(in: bounds) { try? write(Array("bcctl: \(line)\n".utf8), to: 2) }
+    if let line = Options.notEnforced(in: bounds) {
+      try? write(Array("bcctl: \(line)\n".utf8), to: 2)
+    }
   }
 
   private static func plain(_ amount: Int64?) -> String {

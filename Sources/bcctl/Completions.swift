@@ -7,7 +7,8 @@ struct CompletionsCommand: ParsableCommand {
 
   static let configuration = CommandConfiguration(
     commandName: "completions", abstract: "A completion script for a shell.",
-    discussion: "Example: bcctl completions bash > ~/.local/share/bash-completion/completions/bcctl")
+    discussion: "Example: bcctl completions bash > ~/.local/share/bash-completion/completions/bcctl"
+  )
 
   @Argument(help: "The shell.")
   var shell: Shell
@@ -15,7 +16,9 @@ struct CompletionsCommand: ParsableCommand {
   var program = Program.bcctl
 
   func run() throws {
-    guard let other = CompletionScript.Program(rawValue: program.rawValue) else { return try output(own + "\n") }
+    guard let other = CompletionScript.Program(rawValue: program.rawValue) else {
+      return try output(own + "\n")
+    }
     let text =
       switch shell {
       case .bash: CompletionScript.bash(other)

@@ -14,7 +14,9 @@ struct Control {
 
   /// The words as one packet: separated by NUL, the first names the protocol.
   static func packet(_ words: [String]) throws(Refused) -> [UInt8] {
-    guard !words.contains(where: { $0.utf8.contains(0) }) else { throw Refused("a word contains a NUL byte") }
+    guard !words.contains(where: { $0.utf8.contains(0) }) else {
+      throw Refused("a word contains a NUL byte")
+    }
     return Array(((["bcctl/1"] + words).joined(separator: "\0")).utf8)
   }
 
@@ -37,7 +39,9 @@ struct Control {
     defer { close(fd) }
     var wait = timeval(tv_sec: patience, tv_usec: 0)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
-    if !patient { setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size)) }
+    if !patient {
+      setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, socklen_t(MemoryLayout<timeval>.size))
+    }
     // Before the question: the answer to `enter` comes with a bound on memory.
     var buffer = [UInt8](repeating: 0, count: Control.packetBytes)
     guard send(fd, packet, packet.count, Int32(MSG_NOSIGNAL)) == packet.count else { throw lost() }
@@ -67,7 +71,8 @@ struct Control {
     let bytes = Array(path.utf8)
     let room = MemoryLayout.size(ofValue: address.sun_path) - 1
     guard !bytes.isEmpty, bytes.count <= room, !bytes.contains(0) else {
-      throw Refused("\(Display.quoted(path)) cannot be a socket; --socket takes a path of 1 to \(room) bytes")
+      throw Refused(
+        "\(Display.quoted(path)) cannot be a socket; --socket takes a path of 1 to \(room) bytes")
     }
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
     let fd = socket(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

@@ -17,7 +17,9 @@ struct DenialsCommand: ParsableCommand {
     let answer = try server.control().ask(["denials", name])
     if json.isOn { return try outputJSON(answer) }
     let denials = try Reply.read(answer, as: Reply.Denials.self).denials
-    if export.isText { return try export.write(denials.flatMap(Denials.lines).map { $0 + "\n" }.joined()) }
+    if export.isText {
+      return try export.write(denials.flatMap(Denials.lines).map { $0 + "\n" }.joined())
+    }
     try export.write(denials.map(Denials.holding), title: "denials of \(name)", unit: .items)
   }
 }
@@ -26,7 +28,10 @@ struct DenialsCommand: ParsableCommand {
 enum Denials {
   /// For exports: below the process and the resource.
   static func holding(_ denial: Reply.Denial) -> Holding {
-    (stack: (denial.frames ?? []).under("\(denial.comm)[\(denial.pid)]", denial.resource), amount: denial.count)
+    (
+      stack: (denial.frames ?? []).under("\(denial.comm)[\(denial.pid)]", denial.resource),
+      amount: denial.count
+    )
   }
 
   static func lines(_ denial: Reply.Denial) -> [String] {
@@ -42,7 +47,8 @@ extension Reply.Denial {
   /// As the report has it, to be shown as there.
   fileprivate var report: Report.Denial {
     .init(
-      resource: .numfile, count: count, errno: errno, pid: pid, comm: comm, call: call, detail: detail ?? "",
+      resource: .numfile, count: count, errno: errno, pid: pid, comm: comm, call: call,
+      detail: detail ?? "",
       arguments: arguments ?? "", amount: amount, thread: thread, threadName: threadName ?? "")
   }
 }
@@ -54,10 +60,13 @@ extension Reply.Frame {
     if let file {
       words.append(Display.visible(basename(file)) + (line.map { ":\($0)" } ?? ""))
     } else if let module {
-      words.append(Display.visible(basename(module)) + (offset.map { "+0x" + String($0, radix: 16) } ?? ""))
+      words.append(
+        Display.visible(basename(module)) + (offset.map { "+0x" + String($0, radix: 16) } ?? ""))
     }
     return words.joined(separator: " ")
   }
 
-  private func basename(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+  private func basename(_ path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+  }
 }

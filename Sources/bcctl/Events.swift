@@ -9,7 +9,9 @@ struct EventsCommand: ParsableCommand {
       created, removed, set and uncovered. With --json each is an object on a line of its own.
       """)
 
-  @Flag(name: [.short, .long], help: "Go on as events come, until interrupted or until the server ends.")
+  @Flag(
+    name: [.short, .long], help: "Go on as events come, until interrupted or until the server ends."
+  )
   var follow = false
   @Argument(help: "A name or an id; without one, those of all.", completion: .beancounters)
   var name: String?
@@ -24,7 +26,8 @@ struct EventsCommand: ParsableCommand {
       if json.isOn { return try output(line + [UInt8(ascii: "\n")]) }
       try output(Reply.read(line, as: Reply.Event.self).line + "\n")
     }
-    try control.follow([follow ? "events-follow" : "events"] + (name.map { [$0] } ?? [])) { packet in
+    try control.follow([follow ? "events-follow" : "events"] + (name.map { [$0] } ?? [])) {
+      packet in
       for line in lines.take(packet) { try show(line) }
     }
     for line in lines.rest() { try show(line) }

@@ -1,10 +1,12 @@
 import Beancounters
 import Command
 
-/// One column of `bcctl list`, in the words of vzlist: `numfile` is what is held, and `.m .b .l .f` are maxheld, barrier,
-/// limit and failcnt; `.s`, which vzlist lacks, is the status.
+/// One column of `bcctl list`, in the words of vzlist: `numfile` is what is held, and `.m .b .l .f`
+/// are maxheld, barrier, limit and failcnt; `.s`, which vzlist lacks, is the status.
 enum Field: Equatable {
-  enum Part: String { case held, maxheld = "m", barrier = "b", limit = "l", failcnt = "f", status = "s" }
+  enum Part: String {
+    case held, maxheld = "m", barrier = "b", limit = "l", failcnt = "f", status = "s"
+  }
 
   case id, name, parent, members
   case resource(Resource, Part)
@@ -14,7 +16,8 @@ enum Field: Equatable {
     case number(Int64), unlimited, text(String), none
   }
 
-  static let accepted = "id, name, parent, members, and RES, RES.m, RES.b, RES.l, RES.f, RES.s for every resource RES"
+  static let accepted =
+    "id, name, parent, members, and RES, RES.m, RES.b, RES.l, RES.f, RES.s for every resource RES"
 
   init(_ word: String) throws(UsageError) {
     switch word.lowercased() {
@@ -24,7 +27,9 @@ enum Field: Equatable {
     case "members": self = .members
     case let word:
       let parts = word.split(separator: ".", omittingEmptySubsequences: false)
-      guard let resource = Resource(name: parts[0]), parts.count <= 2 else { throw Field.unknown(word) }
+      guard let resource = Resource(name: parts[0]), parts.count <= 2 else {
+        throw Field.unknown(word)
+      }
       let part = parts.count == 1 ? Part.held : Part(rawValue: String(parts[1]))
       guard let part, parts.count == 1 || part != .held else { throw Field.unknown(word) }
       self = .resource(resource, part)
@@ -40,7 +45,9 @@ enum Field: Equatable {
   /// `FIELD,FIELD…`
   static func list(_ text: String) throws(UsageError) -> [Field] {
     var fields: [Field] = []
-    for word in text.split(separator: ",", omittingEmptySubsequences: false) { fields.append(try Field(String(word))) }
+    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      fields.append(try Field(String(word)))
+    }
     return fields
   }
 
@@ -51,7 +58,8 @@ enum Field: Equatable {
     case .parent: "PARENT"
     case .members: "MEMBERS"
     case .resource(let resource, .held): resource.name.uppercased()
-    case .resource(let resource, let part): resource.name.uppercased() + "." + part.rawValue.uppercased()
+    case .resource(let resource, let part):
+      resource.name.uppercased() + "." + part.rawValue.uppercased()
     }
   }
 

@@ -58,5 +58,7 @@ enum Files {
     return names
   }
 
-  static func refused(_ path: String) -> Refused { Refused("\(path): \(String(cString: strerror(errno)))") }
+  static func refused(_ path: String) -> Refused {
+    Refused("\(path): \(String(cString: strerror(errno)))")
+  }
 }

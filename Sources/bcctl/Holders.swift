@@ -5,7 +5,8 @@ import Witness
 
 struct HoldersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "holders", abstract: "Which processes hold a resource, what they hold, and where they obtained it.",
+    commandName: "holders",
+    abstract: "Which processes hold a resource, what they hold, and where they obtained it.",
     discussion: """
       What a process holds is counted; how it is shared out among places in the program is an estimate, from grants that are \
       sampled by amount where the resource has a bound.
@@ -25,9 +26,12 @@ struct HoldersCommand: ParsableCommand {
     if json.isOn { return try outputJSON(answer) }
     let holders = try Reply.read(answer, as: Reply.Holders.self).holders
     if export.isText {
-      return try export.write(Holders.lines(holders) { Display.human($0, resource.unit) }.map { $0 + "\n" }.joined())
+      return try export.write(
+        Holders.lines(holders) { Display.human($0, resource.unit) }.map { $0 + "\n" }.joined())
     }
-    try export.write(holders.flatMap(Holders.holdings), title: "\(resource.name) held by \(name)", unit: resource.unit)
+    try export.write(
+      holders.flatMap(Holders.holdings), title: "\(resource.name) held by \(name)",
+      unit: resource.unit)
   }
 }
 
@@ -56,7 +60,8 @@ enum Holders {
   /// As many as are told one by one when they are the same file.
   private static let mostEqual = 4
 
-  /// One line for each, or for all that are one file when those are many: a leak is a thousand of the same.
+  /// One line for each, or for all that are one file when those are many: a leak is a thousand of
+  /// the same.
   private static func described(_ items: [Reply.Holder.Item]) -> [String] {
     var equal: [String: [Reply.Holder.Item]] = [:]
     for item in items { equal[item.what, default: []].append(item) }
@@ -65,9 +70,13 @@ enum Holders {
       guard all.count > mostEqual else { return describe(item) }
       equal[item.what] = nil
       let times = all.compactMap(\.since).sorted()
-      let since = times.first.map { first in " since \(Display.visible(first))" + (times.last == first ? "" : " … \(Display.visible(times.last ?? ""))") }
+      let since = times.first.map { first in
+        " since \(Display.visible(first))"
+          + (times.last == first ? "" : " … \(Display.visible(times.last ?? ""))")
+      }
       let fds = all.compactMap(\.fd)
-      return "  fd \(fds.min() ?? 0) … \(fds.max() ?? 0), \(all.count) times: \(Display.visible(item.what))\(since ?? "")"
+      return
+        "  fd \(fds.min() ?? 0) … \(fds.max() ?? 0), \(all.count) times: \(Display.visible(item.what))\(since ?? "")"
     }
   }
 

@@ -5,8 +5,8 @@ enum Key: Equatable {
   case enter, escape, backspace
 }
 
-/// Keys out of the bytes that a terminal sends, which may be cut anywhere: ECMA-48 sequences, as xterm has them in
-/// normal and in application mode, and UTF-8.
+/// Keys out of the bytes that a terminal sends, which may be cut anywhere: ECMA-48 sequences, as
+/// xterm has them in normal and in application mode, and UTF-8.
 struct KeyReader {
   private var pending: [UInt8] = []
 
@@ -29,7 +29,8 @@ struct KeyReader {
     return pending == [0x1b] ? [.escape] : []
   }
 
-  /// The first key and its length; nil when more bytes are needed. A sequence that is no key of ours is passed over.
+  /// The first key and its length; nil when more bytes are needed. A sequence that is no key of
+  /// ours is passed over.
   private func next() -> (Key?, Int)? {
     guard let first = pending.first else { return nil }
     switch first {
@@ -50,7 +51,9 @@ struct KeyReader {
     guard let last = pending.dropFirst(2).firstIndex(where: { (0x40...0x7e).contains($0) }) else {
       return pending.count > 32 ? (nil, pending.count) : nil
     }
-    return (KeyReader.final(pending[last], String(decoding: pending[2..<last], as: UTF8.self)), last + 1)
+    return (
+      KeyReader.final(pending[last], String(decoding: pending[2..<last], as: UTF8.self)), last + 1
+    )
   }
 
   private static func final(_ byte: UInt8, _ parameters: String) -> Key? {
@@ -70,7 +73,8 @@ struct KeyReader {
   private func character(_ first: UInt8) -> (Key?, Int)? {
     let length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
     guard pending.count >= length else { return nil }
-    guard let text = String(validating: pending[..<length], as: UTF8.self), let one = text.first else {
+    guard let text = String(validating: pending[..<length], as: UTF8.self), let one = text.first
+    else {
       return (nil, 1)
     }
     return (.character(one), length)

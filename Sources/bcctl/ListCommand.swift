@@ -11,7 +11,8 @@ struct ListCommand: ParsableCommand {
       Example: bcctl list -o name,numfile,numfile.b,numfile.f -s -numfile.f
       """)
 
-  @Option(name: [.short, .customLong("output")], help: ArgumentHelp("The columns.", valueName: "fields"))
+  @Option(
+    name: [.short, .customLong("output")], help: ArgumentHelp("The columns.", valueName: "fields"))
   var output = "id,name,members,numproc,numfile,privvmpages"
   @Option(
     name: [.short, .customLong("sort")], parsing: .unconditional,

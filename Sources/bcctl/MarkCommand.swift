@@ -25,7 +25,9 @@ struct DiffCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
-  @Argument(help: ArgumentHelp("One resource alone; needed for other formats than text.", valueName: "res"), completion: .resources)
+  @Argument(
+    help: ArgumentHelp("One resource alone; needed for other formats than text.", valueName: "res"),
+    completion: .resources)
   var resource: String?
   @OptionGroup var export: ExportOptions
   @OptionGroup var json: JSONOption
@@ -34,7 +36,9 @@ struct DiffCommand: ParsableCommand {
   func run() throws {
     let only = try resource.map(resourceName)
     guard export.isText || only != nil else {
-      throw Refused("\(export.format.rawValue): amounts of one resource only; give it, as in bcctl diff \(name) numfile")
+      throw Refused(
+        "\(export.format.rawValue): amounts of one resource only; give it, as in bcctl diff \(name) numfile"
+      )
     }
     let answer = try server.control().ask(["diff", name])
     if json.isOn { return try outputJSON(answer) }
@@ -45,7 +49,9 @@ struct DiffCommand: ParsableCommand {
     }
     if export.isText { return try export.write(Grown.lines(grown).map { $0 + "\n" }.joined()) }
     let unit = only?.unit ?? .items
-    try export.write(grown.places.map(Grown.holding), title: "\(only?.name ?? "") obtained by \(name) since its mark", unit: unit)
+    try export.write(
+      grown.places.map(Grown.holding),
+      title: "\(only?.name ?? "") obtained by \(name) since its mark", unit: unit)
   }
 }
 
@@ -59,11 +65,15 @@ enum Grown {
   static func lines(_ grown: Reply.Grown) -> [String] {
     var names = grown.rows.map(\.resource)
     for place in grown.places where !names.contains(place.resource) { names.append(place.resource) }
-    if names.isEmpty { return ["nothing has changed in \(tenths(Double(grown.milliseconds) / 1000)) s"] }
+    if names.isEmpty {
+      return ["nothing has changed in \(tenths(Double(grown.milliseconds) / 1000)) s"]
+    }
     return names.flatMap { name in
       let unit = Resource(name: name)?.unit ?? .items
       let row = grown.rows.first { $0.resource == name }
-      let heading = row.map { "\(Display.visible(name)): \(Display.human($0.before, unit)) -> \(Display.human($0.after, unit))" }
+      let heading = row.map {
+        "\(Display.visible(name)): \(Display.human($0.before, unit)) -> \(Display.human($0.after, unit))"
+      }
       return [heading ?? "\(Display.visible(name)): as before"]
         + grown.places.filter { $0.resource == name }.map {
           "  about \(Display.human($0.amount, unit)) by \(Display.visible($0.comm))[\($0.pid)]  \($0.frames.line)"

@@ -1,7 +1,7 @@
 import Glibc
 
-/// What the server said no to, or that it could not be asked: bcctl prints `bcctl: message` and exits 1. Whatever came
-/// from elsewhere is made visible when it is printed.
+/// What the server said no to, or that it could not be asked: bcctl prints `bcctl: message` and
+/// exits 1. Whatever came from elsewhere is made visible when it is printed.
 struct Refused: Error, Equatable {
   let message: String
 

@@ -1,8 +1,8 @@
 import Beancounters
 import FoundationEssentials
 
-/// What the server answers, as far as people are shown it. Unknown keys are left alone, so that an older bcctl can speak
-/// with a newer bcd; `--json` prints what the server said, not this.
+/// What the server answers, as far as people are shown it. Unknown keys are left alone, so that an
+/// older bcctl can speak with a newer bcd; `--json` prints what the server said, not this.
 enum Reply {
   struct List: Decodable { var beancounters: [Beancounter] }
   struct Show: Decodable { var beancounter: Beancounter }
@@ -130,14 +130,18 @@ enum Reply {
     do {
       return try JSONDecoder().decode(type, from: Data(bytes))
     } catch {
-      throw Refused("the server's answer cannot be read (\(describe(error))); are bcctl and bcd of the same version?")
+      throw Refused(
+        "the server's answer cannot be read (\(describe(error))); are bcctl and bcd of the same version?"
+      )
     }
   }
 
   /// Throws if `bytes` are a refusal; anything else is left to the reader.
   static func check(_ bytes: [UInt8]) throws(Refused) {
     guard bytes.starts(with: Array(#"{"error""#.utf8)) else { return }
-    if let failure = try? JSONDecoder().decode(Failure.self, from: Data(bytes)) { throw Refused(failure.error) }
+    if let failure = try? JSONDecoder().decode(Failure.self, from: Data(bytes)) {
+      throw Refused(failure.error)
+    }
   }
 
   private static func describe(_ error: any Error) -> String {
@@ -171,14 +175,16 @@ extension Reply.Beancounter {
 }
 
 extension Reply.Row {
-  /// The bound that a charge meets first, nil when there is none. Some barriers bound nothing (OpenVZ: those of the
-  /// guarantees say what is safe from overcommitment and from the OOM killer, those of RAM and swap are 0 by convention).
+  /// The bound that a charge meets first, nil when there is none. Some barriers bound nothing
+  /// (OpenVZ: those of the guarantees say what is safe from overcommitment and from the OOM killer,
+  /// those of RAM and swap are 0 by convention).
   var bound: Int64? {
     let isBarrier = !Resource.withoutBarrier.contains { $0.name == resource }
     return [isBarrier ? barrier : nil, limit].compactMap { $0 }.min()
   }
 
-  /// `held` as a share of that bound; nil without one. A bound of nothing is reached from the start.
+  /// `held` as a share of that bound; nil without one. A bound of nothing is reached from the
+  /// start.
   var share: Double? {
     guard let bound else { return nil }
     return bound > 0 ? Double(held) / Double(bound) : held > 0 ? .infinity : 1

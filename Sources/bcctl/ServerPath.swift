@@ -2,8 +2,11 @@ import Glibc
 
 /// Where a `bcd` is to be found when nobody says so.
 enum ServerPath {
-  /// `--socket`, else BC_SERVER (inside a beancounter: the one that keeps it), else the user's own (interface.md, bcd).
-  static func find(option: String?, environment: [String: String], uid: UInt32 = getuid()) throws(Refused) -> String {
+  /// `--socket`, else BC_SERVER (inside a beancounter: the one that keeps it), else the user's own
+  /// (interface.md, bcd).
+  static func find(option: String?, environment: [String: String], uid: UInt32 = getuid())
+    throws(Refused) -> String
+  {
     if let option { return option }
     if let named = environment["BC_SERVER"], !named.isEmpty { return named }
     if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
@@ -16,8 +19,9 @@ enum ServerPath {
     return directory + "/bcd.sock"
   }
 
-  /// Anybody can make a directory of this name under /tmp before we do: one that is not ours, or open to others, may hold
-  /// somebody else's socket. One that is missing says that no server runs, which connecting will find out.
+  /// Anybody can make a directory of this name under /tmp before we do: one that is not ours, or
+  /// open to others, may hold somebody else's socket. One that is missing says that no server runs,
+  /// which connecting will find out.
   private static func check(_ directory: String, uid: UInt32) throws(Refused) {
     var info = stat()
     guard lstat(directory, &info) == 0 else { return }

@@ -9,7 +9,8 @@ struct ServerSocket: ParsableArguments {
   var socket: String?
 
   func control() throws -> Control {
-    Control(path: try ServerPath.find(option: socket, environment: ProcessInfo.processInfo.environment))
+    Control(
+      path: try ServerPath.find(option: socket, environment: ProcessInfo.processInfo.environment))
   }
 }
 
@@ -30,7 +31,8 @@ func resourceName(_ word: String) throws(UsageError) -> Resource {
   if let resource = Resource(name: word) { return resource }
   let names = Resource.allCases.map(\.name)
   let hint = Display.nearest(to: word, among: names).map { " (did you mean \($0)?)" } ?? ""
-  throw UsageError("\(Display.quoted(word)) is no resource\(hint); accepted: \(names.joined(separator: ", "))")
+  throw UsageError(
+    "\(Display.quoted(word)) is no resource\(hint); accepted: \(names.joined(separator: ", "))")
 }
 
 /// The server's answer as it is, ended by a newline.

@@ -4,7 +4,8 @@ import Command
 
 struct ShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "show", abstract: "One beancounter: every row with its status, its processes, and the server's work.",
+    commandName: "show",
+    abstract: "One beancounter: every row with its status, its processes, and the server's work.",
     discussion: """
       The status of a row says what its figures are: exact, an estimate (held is never too low, but for kmemsize), a view \
       (the kernel's figure at a look, which no call is refused for), or unseen: not all of it can be seen here, or nobody \
@@ -14,7 +15,9 @@ struct ShowCommand: ParsableCommand {
 
   @Argument(help: "A name or an id.", completion: .beancounters)
   var name: String
-  @Argument(help: ArgumentHelp("Only the rows of these resources.", valueName: "res"), completion: .resources)
+  @Argument(
+    help: ArgumentHelp("Only the rows of these resources.", valueName: "res"),
+    completion: .resources)
   var resources: [String] = []
   @OptionGroup var json: JSONOption
   @OptionGroup var server: ServerSocket
@@ -40,16 +43,21 @@ enum Show {
       let cells = processes.map { [String($0.pid), $0.comm, $0.coverage] }
       lines += Table(columns: columns, rows: cells, indent: "  ").lines()
     }
-    if let denials = one.denials, !denials.isEmpty { lines += ["denials:"] + denials.flatMap(Denials.lines) }
+    if let denials = one.denials, !denials.isEmpty {
+      lines += ["denials:"] + denials.flatMap(Denials.lines)
+    }
     if let uncovered = one.uncovered, !uncovered.isEmpty {
       lines.append("uncovered:")
-      lines += uncovered.map { "  \(Display.visible($0.executable))[\($0.pid)]: \(Display.visible($0.reason))" }
+      lines += uncovered.map {
+        "  \(Display.visible($0.executable))[\($0.pid)]: \(Display.visible($0.reason))"
+      }
     }
     if let work = one.server { lines.append("server: " + describe(work)) }
     return lines
   }
 
-  /// The rows of some resources alone; refuses to be silent about one that the server does not show.
+  /// The rows of some resources alone; refuses to be silent about one that the server does not
+  /// show.
   static func rows(_ one: Reply.Beancounter, only names: [String]) throws(Refused) -> [String] {
     var rows: [Reply.Row] = []
     for name in names {
@@ -61,20 +69,23 @@ enum Show {
 
   private static func headline(_ one: Reply.Beancounter) -> String {
     let parent = one.parent.map { ", in \(Display.visible($0))" } ?? ""
-    return "\(Display.visible(one.name)) (id \(one.id)\(parent)): \(Display.plural(Int64(one.members), "member"))"
+    return
+      "\(Display.visible(one.name)) (id \(one.id)\(parent)): \(Display.plural(Int64(one.members), "member"))"
   }
 
   private static func table(_ rows: [Reply.Row], mode: [String: String]?) -> Table {
     var table = Table(
       columns: [
-        ("RESOURCE", .left), ("HELD", .right), ("MAXHELD", .right), ("BARRIER", .right), ("LIMIT", .right),
+        ("RESOURCE", .left), ("HELD", .right), ("MAXHELD", .right), ("BARRIER", .right),
+        ("LIMIT", .right),
         ("FAILCNT", .right), ("STATUS", .left), ("MODE", .left),
       ], indent: "  ")
     for row in rows {
       let unit = row.unit.own
       func bound(_ amount: Int64?) -> String { Display.human(amount ?? Bounds.unlimited, unit) }
       table.rows.append([
-        row.resource, Display.human(row.held, unit), Display.human(row.maxheld, unit), bound(row.barrier),
+        row.resource, Display.human(row.held, unit), Display.human(row.maxheld, unit),
+        bound(row.barrier),
         bound(row.limit), String(row.failcnt), row.status, mode?[row.resource] ?? "-",
       ])
     }
@@ -90,7 +101,9 @@ enum Show {
       Display.plural(work.requests, "request"), Display.plural(work.recalls, "recall"),
       Display.plural(work.recounts, "recount"),
     ]
-    if let switches = work.switches { words += ["\(switches.toSlow) to slow", "\(switches.toFast) to fast"] }
+    if let switches = work.switches {
+      words += ["\(switches.toSlow) to slow", "\(switches.toFast) to fast"]
+    }
     return words.joined(separator: ", ")
   }
 }

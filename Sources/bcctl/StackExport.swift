@@ -9,9 +9,14 @@ import Witness
 struct ExportOptions: ParsableArguments {
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, folded, pprof, html }
 
-  @Option(help: "text; folded stacks (flamegraph.pl, speedscope), a pprof profile, or a flame graph as one HTML page.")
+  @Option(
+    help:
+      "text; folded stacks (flamegraph.pl, speedscope), a pprof profile, or a flame graph as one HTML page."
+  )
   var format = Format.text
-  @Option(name: .shortAndLong, help: ArgumentHelp("Write to a file instead.", valueName: "file"), completion: .file())
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Write to a file instead.", valueName: "file"),
+    completion: .file())
   var output: String?
 
   var isText: Bool { format == .text }
@@ -19,26 +24,38 @@ struct ExportOptions: ParsableArguments {
   /// Writes what the command prints as text.
   func write(_ text: String) throws { try write(Array(text.utf8)) }
 
-  /// Writes stacks in the format asked for. `unit` is what amounts are: `items`, `pages` or `bytes`.
+  /// Writes stacks in the format asked for. `unit` is what amounts are: `items`, `pages` or
+  /// `bytes`.
   func write(_ holdings: [Holding], title: String, unit: Resource.Unit) throws {
     // pages are no unit that other tools know.
-    let scaled = holdings.map { (stack: $0.stack, amount: unit == .pages ? $0.amount &* 4096 : $0.amount) }
+    let scaled = holdings.map {
+      (stack: $0.stack, amount: unit == .pages ? $0.amount &* 4096 : $0.amount)
+    }
     switch format {
     case .text, .folded: try write(Folded.text(scaled))
-    case .html: try write(FlameGraph.page(scaled, title: title, unit: unit == .items ? "items" : "bytes"))
+    case .html:
+      try write(FlameGraph.page(scaled, title: title, unit: unit == .items ? "items" : "bytes"))
     case .pprof:
       let type = String(title.split(separator: " ").first ?? "held")
-      try write(Pprof.profile(scaled, type: type, unit: unit == .items ? "count" : "bytes", time: Int64(Date().timeIntervalSince1970 * 1e9)))
+      try write(
+        Pprof.profile(
+          scaled, type: type, unit: unit == .items ? "count" : "bytes",
+          time: Int64(Date().timeIntervalSince1970 * 1e9)))
     }
   }
 
   private func write(_ bytes: [UInt8]) throws {
     guard let path = output else {
-      guard format != .pprof || isatty(1) == 0 else { throw Refused("a pprof profile is not for a terminal; give -o FILE") }
+      guard format != .pprof || isatty(1) == 0 else {
+        throw Refused("a pprof profile is not for a terminal; give -o FILE")
+      }
       return try bcctl.output(bytes)
     }
     let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard file >= 0 else { throw Refused("-o \(path): \(String(cString: strerror(errno))); give a file that can be written") }
+    guard file >= 0 else {
+      throw Refused(
+        "-o \(path): \(String(cString: strerror(errno))); give a file that can be written")
+    }
     defer { close(file) }
     try bcctl.write(bytes, to: file)
   }
@@ -47,7 +64,8 @@ struct ExportOptions: ParsableArguments {
 extension Reply.Frame {
   var frame: Frame {
     Frame(
-      function: function, file: file, line: line, module: module, offset: UInt64(bitPattern: offset ?? 0),
+      function: function, file: file, line: line, module: module,
+      offset: UInt64(bitPattern: offset ?? 0),
       inlined: inlined ?? false, guessed: guessed ?? false)
   }
 }
@@ -62,5 +80,7 @@ extension [Reply.Frame] {
   }
 
   /// With the process, or another heading, as outermost.
-  func under(_ headings: String...) -> [Frame] { map(\.frame) + headings.map { Frame(function: $0) } }
+  func under(_ headings: String...) -> [Frame] {
+    map(\.frame) + headings.map { Frame(function: $0) }
+  }
 }

@@ -31,7 +31,8 @@ func blanks(_ count: Int) -> String { String(repeating: " ", count: max(0, count
 
 func filled(_ text: String, _ columns: Int) -> String { text + blanks(columns - width(of: text)) }
 
-/// The columns that `text` takes in a terminal: none for what combines, two for the wide scripts and pictures (UAX #11).
+/// The columns that `text` takes in a terminal: none for what combines, two for the wide scripts
+/// and pictures (UAX #11).
 func width(of text: String) -> Int {
   text.unicodeScalars.reduce(0) { $0 + width(of: $1) }
 }
@@ -43,7 +44,8 @@ private func width(of scalar: Unicode.Scalar) -> Int {
   default: break
   }
   switch scalar.value {
-  case 0x1100...0x115f, 0x2e80...0x303e, 0x3041...0xa4cf, 0xac00...0xd7a3, 0xf900...0xfaff, 0xfe30...0xfe6f,
+  case 0x1100...0x115f, 0x2e80...0x303e, 0x3041...0xa4cf, 0xac00...0xd7a3, 0xf900...0xfaff,
+    0xfe30...0xfe6f,
     0xff00...0xff60, 0xffe0...0xffe6, 0x1f300...0x1f64f, 0x1f900...0x1f9ff, 0x20000...0x3fffd:
     return 2
   default: return 1

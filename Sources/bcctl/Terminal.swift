@@ -1,8 +1,8 @@
 private import CLinux
 import Glibc
 
-/// The terminal while `bcctl top` has it: the alternate screen, keys as they are pressed, signals as a descriptor. What it
-/// was before, it is again after `restore`, however often that is called.
+/// The terminal while `bcctl top` has it: the alternate screen, keys as they are pressed, signals
+/// as a descriptor. What it was before, it is again after `restore`, however often that is called.
 final class Terminal {
   enum Happening {
     case bytes([UInt8])
@@ -18,7 +18,8 @@ final class Terminal {
 
   private static let watched = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH]
 
-  /// Signals wait from here on, to be read: none can end the program with the terminal still changed.
+  /// Signals wait from here on, to be read: none can end the program with the terminal still
+  /// changed.
   init(color: Bool) throws(Refused) {
     self.color = color
     let dumb = getenv("TERM").map { ["", "dumb"].contains(String(cString: $0)) } ?? true
@@ -70,13 +71,18 @@ final class Terminal {
 
   var size: (columns: Int, rows: Int) {
     var size = winsize()
-    guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else { return (80, 24) }
+    guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else {
+      return (80, 24)
+    }
     return (Int(size.ws_col), Int(size.ws_row))
   }
 
   /// Waits for a key, a signal, or `milliseconds`.
   func wait(milliseconds: Int32) -> Happening {
-    var ready = [pollfd(fd: signals, events: Int16(POLLIN), revents: 0), pollfd(fd: 0, events: Int16(POLLIN), revents: 0)]
+    var ready = [
+      pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: 0, events: Int16(POLLIN), revents: 0),
+    ]
     guard poll(&ready, 2, max(0, milliseconds)) > 0 else { return .timeout }
     if ready[0].revents != 0 {
       var info = signalfd_siginfo()

@@ -16,7 +16,8 @@ struct TopCommand: ParsableCommand {
   func run() throws {
     var control = try server.control()
     control.patience = 5
-    // Before the screen is taken: a server that is not there is said where people will still see it.
+    // Before the screen is taken: a server that is not there is said where people will still see
+    // it.
     let first: Reply.List = try Reply.read(control.ask(["list"]))
     let terminal = try Terminal(color: variable("NO_COLOR").isEmpty)
     defer { terminal.restore() }
@@ -52,7 +53,8 @@ struct TopCommand: ParsableCommand {
     }
   }
 
-  /// Whether the terminal's encoding has block characters (POSIX: LC_ALL before LC_CTYPE before LANG).
+  /// Whether the terminal's encoding has block characters (POSIX: LC_ALL before LC_CTYPE before
+  /// LANG).
   private var isUnicode: Bool {
     let name = ["LC_ALL", "LC_CTYPE", "LANG"].map(variable).first { !$0.isEmpty } ?? ""
     return ["utf-8", "utf8"].contains { name.lowercased().contains($0) }

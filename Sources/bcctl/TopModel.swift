@@ -58,7 +58,8 @@ struct TopModel {
     // What is gone is forgotten, or a server that makes many would fill the memory.
     var kept: [Entry.Identity: [Int64]] = [:]
     for entry in entries {
-      kept[entry.identity] = ((history[entry.identity] ?? []) + [entry.row.held]).suffix(TopModel.mostSamples)
+      kept[entry.identity] = ((history[entry.identity] ?? []) + [entry.row.held]).suffix(
+        TopModel.mostSamples)
     }
     history = kept
   }
@@ -66,7 +67,9 @@ struct TopModel {
   /// The entries that pass the filter, in their order.
   var shown: [Entry] {
     let wanted = filter.lowercased()
-    let passing = entries.filter { wanted.isEmpty || "\($0.name) \($0.row.resource)".lowercased().contains(wanted) }
+    let passing = entries.filter {
+      wanted.isEmpty || "\($0.name) \($0.row.resource)".lowercased().contains(wanted)
+    }
     let order = { (a: Entry, b: Entry) -> Bool in
       switch sort {
       case .share where a.row.share != b.row.share: (a.row.share ?? -1) > (b.row.share ?? -1)
@@ -133,7 +136,8 @@ struct TopModel {
 
   // MARK: The screen
 
-  /// Exactly as many lines as fit, none wider than the screen: a title, headings, entries, and the keys.
+  /// Exactly as many lines as fit, none wider than the screen: a title, headings, entries, and the
+  /// keys.
   mutating func screen(columns: Int, rows: Int, time: String) -> [Line] {
     let shown = shown
     page = max(1, rows - 3)
@@ -146,7 +150,8 @@ struct TopModel {
     lines.append(Line(text: cells(widest, headings, history: "HELD OVER TIME"), style: .heading))
     for (index, entry) in zip(visible.indices, visible) {
       let isSelected = selected != nil && index == place
-      lines.append(Line(text: line(entry, widest, columns), style: style(entry.row), isSelected: isSelected))
+      lines.append(
+        Line(text: line(entry, widest, columns), style: style(entry.row), isSelected: isSelected))
     }
     while lines.count < rows - 1 { lines.append(Line(text: "")) }
     lines.append(Line(text: footing))
@@ -156,7 +161,8 @@ struct TopModel {
 
   private func heading(_ time: String, more: Int) -> String {
     let order = "by \(sort.rawValue)\(isReversed ? ", reversed" : "")"
-    return "\(time)  \(Display.plural(Int64(beancounters), "beancounter")), \(Display.plural(Int64(members), "member"))"
+    return
+      "\(time)  \(Display.plural(Int64(beancounters), "beancounter")), \(Display.plural(Int64(members), "member"))"
       + "  \(order)\(more > 0 ? "  \(more) more" : "")  \(Display.visible(title))"
   }
 
@@ -166,7 +172,9 @@ struct TopModel {
     return kept + "q quit   s sort   r reverse   / filter   arrows move"
   }
 
-  private var headings: [String] { ["NAME", "RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "SHARE", "FAILCNT", "STATUS"] }
+  private var headings: [String] {
+    ["NAME", "RESOURCE", "HELD", "MAXHELD", "BARRIER", "LIMIT", "SHARE", "FAILCNT", "STATUS"]
+  }
 
   private func line(_ entry: Entry, _ widest: Int, _ columns: Int) -> String {
     let row = entry.row
@@ -175,8 +183,10 @@ struct TopModel {
     let left = cells(
       widest,
       [
-        clipped(Display.visible(entry.name), widest), Display.visible(row.resource), Display.human(row.held, unit),
-        Display.human(row.maxheld, unit), bound(row.barrier), bound(row.limit), share(row), String(row.failcnt),
+        clipped(Display.visible(entry.name), widest), Display.visible(row.resource),
+        Display.human(row.held, unit),
+        Display.human(row.maxheld, unit), bound(row.barrier), bound(row.limit), share(row),
+        String(row.failcnt),
         row.status,
       ], history: "")
     let room = min(60, columns - width(of: left))

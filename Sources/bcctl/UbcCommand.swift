@@ -27,13 +27,15 @@ struct UbcCommand: ParsableCommand {
   @Flag(name: .customLong("wt", withSingleDash: true), help: "watch -t: no title.")
   var watchWithoutTitle = false
   @Option(
-    name: .customLong("wn", withSingleDash: true), help: ArgumentHelp("watch -n: the interval.", valueName: "seconds"))
+    name: .customLong("wn", withSingleDash: true),
+    help: ArgumentHelp("watch -n: the interval.", valueName: "seconds"))
   var watchInterval: Double?
 
   @Flag(name: [.short, .long], help: "Only rows with failures, or close to a limit.")
   var quiet = false
   @Option(
-    name: .customLong("qh", withSingleDash: true), help: ArgumentHelp("Close is held from this on.", valueName: "ratio"))
+    name: .customLong("qh", withSingleDash: true),
+    help: ArgumentHelp("Close is held from this on.", valueName: "ratio"))
   var heldRatio = 0.5
   @Option(
     name: .customLong("qm", withSingleDash: true),
@@ -42,15 +44,18 @@ struct UbcCommand: ParsableCommand {
   @Flag(name: [.short, .long], help: "Also rows without any bound.")
   var verbose = false
 
-  @Flag(name: [.short, .long], help: "Failures since the last run with -r; the column is headed +FAIL.")
+  @Flag(
+    name: [.short, .long], help: "Failures since the last run with -r; the column is headed +FAIL.")
   var relative = false
   @Option(
     name: [.customLong("rd", withSingleDash: true), .customLong("id", withSingleDash: true)],
-    help: ArgumentHelp("Where figures are saved for the next run.", valueName: "directory"), completion: .directory)
+    help: ArgumentHelp("Where figures are saved for the next run.", valueName: "directory"),
+    completion: .directory)
   var directory: String?
   @Flag(name: .customLong("rc", withSingleDash: true), help: "Forget all saved failures first.")
   var clearFailures = false
-  @Flag(name: [.short, .long], help: "A column of what held has changed by since the last run with -i.")
+  @Flag(
+    name: [.short, .long], help: "A column of what held has changed by since the last run with -i.")
   var incremental = false
   @Flag(name: .customLong("ic", withSingleDash: true), help: "Forget all saved held first.")
   var clearHeld = false
@@ -59,29 +64,40 @@ struct UbcCommand: ParsableCommand {
   var color = false
   @Option(
     name: [.short, .long],
-    help: ArgumentHelp("Read this instead of asking the server; - is stdin.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("Read this instead of asking the server; - is stdin.", valueName: "file"),
+    completion: .file())
   var file: String?
   @OptionGroup var json: JSONOption
   @OptionGroup var server: ServerSocket
 
-  private var watches: Bool { watch || watchDifferences || watchWithoutTitle || watchInterval != nil }
+  private var watches: Bool {
+    watch || watchDifferences || watchWithoutTitle || watchInterval != nil
+  }
 
   func validate() throws {
     for (option, ratio) in [("-qh", heldRatio), ("-qm", maxheldRatio)] where !(ratio >= 0) {
       throw ValidationError("\(option): accepted: a ratio such as 0.5, not below 0")
     }
-    if let watchInterval, !(watchInterval >= 0.1) { throw ValidationError("-wn: accepted: seconds, 0.1 or more") }
-    if watches, json.isOn { throw ValidationError("--json is for programs, and -w for people; leave one out") }
-    if watches, file == "-" { throw ValidationError("-w reads again and again, which stdin cannot give; name a file") }
+    if let watchInterval, !(watchInterval >= 0.1) {
+      throw ValidationError("-wn: accepted: seconds, 0.1 or more")
+    }
+    if watches, json.isOn {
+      throw ValidationError("--json is for programs, and -w for people; leave one out")
+    }
+    if watches, file == "-" {
+      throw ValidationError("-w reads again and again, which stdin cannot give; name a file")
+    }
   }
 
   func run() throws {
     if watches { try runUnderWatch() }
-    let store = UbcStore(directory: directory ?? UbcStore.standard(ProcessInfo.processInfo.environment))
+    let store = UbcStore(
+      directory: directory ?? UbcStore.standard(ProcessInfo.processInfo.environment))
     if clearFailures { try store.clear(.failcnt) }
     if clearHeld { try store.clear(.held) }
     let view = UbcView(
-      heldRatio: heldRatio, maxheldRatio: maxheldRatio, quiet: quiet, verbose: verbose, relative: relative,
+      heldRatio: heldRatio, maxheldRatio: maxheldRatio, quiet: quiet, verbose: verbose,
+      relative: relative,
       incremental: incremental, color: color)
     var text = ""
     var objects: [String] = []
@@ -114,15 +130,21 @@ struct UbcCommand: ParsableCommand {
     if watchDifferences { words.append("-d") }
     if watchWithoutTitle { words.append("-t") }
     if color { words.append("-c") }
-    words += ["-n", String(watchInterval ?? 2), "--", try ownPath(), "ubc", "-qh", String(heldRatio), "-qm", String(maxheldRatio)]
-    let flags = [("-q", quiet), ("-v", verbose), ("-r", relative), ("-i", incremental), ("-c", color)]
+    words += [
+      "-n", String(watchInterval ?? 2), "--", try ownPath(), "ubc", "-qh", String(heldRatio), "-qm",
+      String(maxheldRatio),
+    ]
+    let flags = [
+      ("-q", quiet), ("-v", verbose), ("-r", relative), ("-i", incremental), ("-c", color),
+    ]
     words += flags.filter { $0.1 }.map { $0.0 }
     if let directory { words += ["-rd", directory] }
     if let file { words += ["-f", file] }
     if let socket = server.socket { words += ["--socket", socket] }
     words += ["--"] + names
     // What is to be forgotten is forgotten once, not every two seconds.
-    let store = UbcStore(directory: directory ?? UbcStore.standard(ProcessInfo.processInfo.environment))
+    let store = UbcStore(
+      directory: directory ?? UbcStore.standard(ProcessInfo.processInfo.environment))
     if clearFailures { try store.clear(.failcnt) }
     if clearHeld { try store.clear(.held) }
     let vector = words.map { strdup($0) } + [nil]

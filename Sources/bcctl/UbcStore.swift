@@ -1,6 +1,7 @@
 import Glibc
 
-/// What `bcctl ubc` remembers from run to run: a file for each beancounter and kind, of lines `RESOURCE NUMBER`.
+/// What `bcctl ubc` remembers from run to run: a file for each beancounter and kind, of lines
+/// `RESOURCE NUMBER`.
 struct UbcStore {
   enum Kind: String { case failcnt, held }
 
@@ -8,7 +9,9 @@ struct UbcStore {
 
   /// The user's own, unlike one under /tmp, where others could have made it first.
   static func standard(_ environment: [String: String]) -> String {
-    if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") { return state + "/beancounter/ubc" }
+    if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") {
+      return state + "/beancounter/ubc"
+    }
     return (environment["HOME"] ?? "") + "/.local/state/beancounter/ubc"
   }
 
@@ -35,7 +38,8 @@ struct UbcStore {
   }
 
   func clear(_ kind: Kind) throws(Refused) {
-    for name in Files.names(in: directory) where name.hasPrefix("ubc.") && name.hasSuffix("." + kind.rawValue) {
+    for name in Files.names(in: directory)
+    where name.hasPrefix("ubc.") && name.hasSuffix("." + kind.rawValue) {
       let path = directory + "/" + name
       guard unlink(path) == 0 || errno == ENOENT else { throw Files.refused(path) }
     }

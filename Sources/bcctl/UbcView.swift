@@ -24,19 +24,26 @@ struct UbcView {
     let title = one.name == String(one.id) ? one.name : Display.visible("\(one.name) (\(one.id))")
     var columns: [(String, Table.Side)] = [(title, .left), ("HELD", .right)]
     if incremental { columns.append(("+/-", .right)) }
-    for heading in ["BAR%", "LIM%", "MAXHELD", "BAR%", "LIM%", "BAR", "LIM", relative ? "+FAIL" : "FAIL"] {
+    for heading in [
+      "BAR%", "LIM%", "MAXHELD", "BAR%", "LIM%", "BAR", "LIM", relative ? "+FAIL" : "FAIL",
+    ] {
       columns.append((heading, .right))
     }
     let table = Table(columns: columns, rows: rows.map { cells($0, before) })
     var lines = table.lines()
-    for (index, row) in rows.enumerated() where row.status != "exact" { lines[index + 1] += "  " + row.status }
-    guard color else { return lines }
-    return [lines[0]] + zip(rows, lines.dropFirst()).map { row, line in
-      failures(row, before) > 0 ? "\u{1b}[31m\(line)\u{1b}[0m" : isClose(row) ? "\u{1b}[33m\(line)\u{1b}[0m" : line
+    for (index, row) in rows.enumerated() where row.status != "exact" {
+      lines[index + 1] += "  " + row.status
     }
+    guard color else { return lines }
+    return [lines[0]]
+      + zip(rows, lines.dropFirst()).map { row, line in
+        failures(row, before) > 0
+          ? "\u{1b}[31m\(line)\u{1b}[0m" : isClose(row) ? "\u{1b}[33m\(line)\u{1b}[0m" : line
+      }
   }
 
-  /// The same rows for programs, amounts in the resource's own unit: `failures` and `change` are since the run before.
+  /// The same rows for programs, amounts in the resource's own unit: `failures` and `change` are
+  /// since the run before.
   func object(_ one: Reply.Beancounter, before: Before) -> String {
     func amount(_ value: Int64?) -> String { value.map { String($0) } ?? "null" }
     let rows = one.resources.filter { isShown($0, before) }.map { row in
@@ -45,7 +52,8 @@ struct UbcView {
         + #""failures":\#(failures(row, before)),"change":\#(incremental ? amount(change(row, before) ?? 0) : "null"),"#
         + #""status":\#(jsonString(row.status))}"#
     }
-    return #"{"id":\#(one.id),"name":\#(jsonString(one.name)),"resources":[\#(rows.joined(separator: ","))]}"#
+    return
+      #"{"id":\#(one.id),"name":\#(jsonString(one.name)),"resources":[\#(rows.joined(separator: ","))]}"#
   }
 
   private func isShown(_ row: Reply.Row, _ before: Before) -> Bool {
@@ -65,9 +73,12 @@ struct UbcView {
     return Double(amount) >= ratio * Double(bound)
   }
 
-  /// What was refused since the run before; a smaller count than then is that of a new beancounter with an old id.
+  /// What was refused since the run before; a smaller count than then is that of a new beancounter
+  /// with an old id.
   private func failures(_ row: Reply.Row, _ before: Before) -> Int64 {
-    guard relative, let old = before.failcnt[row.resource], old <= row.failcnt else { return row.failcnt }
+    guard relative, let old = before.failcnt[row.resource], old <= row.failcnt else {
+      return row.failcnt
+    }
     return row.failcnt - old
   }
 
@@ -91,7 +102,10 @@ struct UbcView {
       cells.append(change > 0 ? "+" + size(change) : size(change))
     }
     cells += [share(row.held, row.barrier), share(row.held, row.limit), size(row.maxheld)]
-    cells += [share(row.maxheld, row.barrier), share(row.maxheld, row.limit), size(row.barrier), size(row.limit)]
+    cells += [
+      share(row.maxheld, row.barrier), share(row.maxheld, row.limit), size(row.barrier),
+      size(row.limit),
+    ]
     let failures = failures(row, before)
     return cells + [failures == 0 ? "-" : String(failures)]
   }

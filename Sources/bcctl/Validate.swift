@@ -3,7 +3,8 @@ import Configuration
 
 struct ValidateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "validate", abstract: "Check configuration files against OpenVZ's consistency rules.",
+    commandName: "validate",
+    abstract: "Check configuration files against OpenVZ's consistency rules.",
     discussion: """
       Three severities, as vzcfgvalidate has them: error, warning and recommendation. Exits 1 when a file has an error \
       or cannot be read. The rules are advice: the bounds work as they are.

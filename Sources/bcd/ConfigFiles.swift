@@ -4,13 +4,16 @@ import Command
 import Recount
 import Server
 
-/// The options with the files of `--config` read in; says which rows are counted only. Ends this process (125) when a file
-/// cannot be read, or when an option asks for a bound that cannot be enforced.
+/// The options with the files of `--config` read in; says which rows are counted only. Ends this
+/// process (125) when a file cannot be read, or when an option asks for a bound that cannot be
+/// enforced.
 func completed(_ options: Options) -> Options {
   var options = options
   do {
     let files = options.configFiles
-    if !files.isEmpty { try options.read(configured: readConfigFiles(files), source: "bcctl bounds") }
+    if !files.isEmpty {
+      try options.read(configured: readConfigFiles(files), source: "bcctl bounds")
+    }
     try options.checkMeminfo()
     if let line = Options.notEnforced(try options.checkEnforced()) {
       _ = "bcrun: \(line)\n".withCString { write(2, $0, strlen($0)) }
@@ -21,13 +24,15 @@ func completed(_ options: Options) -> Options {
   return options
 }
 
-/// The beancounters that the files of `bcd --config` name, each file read whole before anything is made of any. A file that does not
-/// say its beancounter's name is one of its own name, as OpenVZ's are: 101.conf is 101.
+/// The beancounters that the files of `bcd --config` name, each file read whole before anything is
+/// made of any. A file that does not say its beancounter's name is one of its own name, as OpenVZ's
+/// are: 101.conf is 101.
 func wantedBeancounters(_ files: [String]) -> [Host.Wanted] {
   files.flatMap { file in
     let blocks: [Configured]
     do throws(UsageError) {
-      blocks = try Configured.parse(lines: readConfigFiles([file], each: true), source: "bcctl bounds")
+      blocks = try Configured.parse(
+        lines: readConfigFiles([file], each: true), source: "bcctl bounds")
     } catch {
       fail(error.message)
     }
@@ -37,25 +42,30 @@ func wantedBeancounters(_ files: [String]) -> [Host.Wanted] {
       }
       let base = file.split(separator: "/").last ?? ""
       let stem = String(base.split(separator: ".").first ?? base)
-      return Host.Wanted(file: file, name: block.name ?? stem, id: block.name == nil ? Int(stem) : nil, configured: block)
+      return Host.Wanted(
+        file: file, name: block.name ?? stem, id: block.name == nil ? Int(stem) : nil,
+        configured: block)
     }
   }
 }
 
-/// Runs `bcctl bounds FILE…` and hands back what it printed: bcctl, because reading TOML takes libraries that every start
-/// of this program would pay for. Its complaints go straight to stderr.
+/// Runs `bcctl bounds FILE…` and hands back what it printed: bcctl, because reading TOML takes
+/// libraries that every start of this program would pay for. Its complaints go straight to stderr.
 private func readConfigFiles(_ files: [String], each: Bool = false) -> String {
   let own = Procfs.executable(getpid()) ?? ""
   let bcctl = own.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/bcctl"
   guard access(bcctl, X_OK) == 0 else {
-    fail("--config: bcctl, which reads files, is not beside \(own): run `swift build -c release --product bcctl`")
+    fail(
+      "--config: bcctl, which reads files, is not beside \(own): run `swift build -c release --product bcctl`"
+    )
   }
   var ends: [Int32] = [-1, -1]
   guard pipe2(&ends, Int32(O_CLOEXEC)) == 0 else {
     fail("--config: no pipe: \(String(cString: strerror(clinux_errno())))")
   }
 
-  let words = ([bcctl, "bounds"] + (each ? ["--each"] : []) + ["--"] + files).map { strdup($0) } + [nil]
+  let words =
+    ([bcctl, "bounds"] + (each ? ["--each"] : []) + ["--"] + files).map { strdup($0) } + [nil]
   var environment: [UnsafeMutablePointer<CChar>?] = []
   while let entry = clinux_environment(environment.count) { environment.append(strdup(entry)) }
   defer { for word in words + environment { free(word) } }

@@ -7,13 +7,15 @@ enum DefaultSocket {
     let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? ""
     let directory =
       runtime.hasPrefix("/")
-      ? runtime + "/beancounter" : (temporary.isEmpty ? "/tmp" : temporary) + "/beancounter-\(getuid())"
+      ? runtime + "/beancounter"
+      : (temporary.isEmpty ? "/tmp" : temporary) + "/beancounter-\(getuid())"
     if mkdir(directory, 0o700) != 0, clinux_errno() != EEXIST {
       refuse("\(directory): \(String(cString: strerror(clinux_errno()))); give --socket PATH")
     }
     // Anybody can make a directory of this name under /tmp before we do.
     guard clinux_is_own_directory(directory) else {
-      refuse("\(directory) is not a directory of yours with mode 0700; remove it, or give --socket PATH")
+      refuse(
+        "\(directory) is not a directory of yours with mode 0700; remove it, or give --socket PATH")
     }
     return directory + "/bcd.sock"
   }

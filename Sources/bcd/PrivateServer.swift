@@ -15,14 +15,17 @@ final class PrivateServer: Place {
       fail("the accounting server cannot start: \(error)")
     }
     do {
-      books = try server.host.create(name: name, settings: settings, outside: [Outside(pid: getpid(), fds: outside)])
+      books = try server.host.create(
+        name: name, settings: settings, outside: [Outside(pid: getpid(), fds: outside)])
     } catch {
       server.shutDown()
       fail("--name \(name): \(error.text)")
     }
   }
 
-  var membership: (server: String, token: String, shim: String) { (server.path, books.token.text, server.shim) }
+  var membership: (server: String, token: String, shim: String) {
+    (server.path, books.token.text, server.shim)
+  }
 
   func spawn(_ launch: Launch) -> (Int32, Int32) {
     var child: Int32 = 0
@@ -31,7 +34,9 @@ final class PrivateServer: Place {
     clinux_descriptors(server.descriptorsBefore, &descriptors)
     // With its first lease from the start: there is no moment without one.
     let lease = books.firstLease.map { [$0] }
-    let error = launch.withDirectory { clinux_spawn(&child, launch.argv, launch.words, &mask, $0, lease) }
+    let error = launch.withDirectory {
+      clinux_spawn(&child, launch.argv, launch.words, &mask, $0, lease)
+    }
     clinux_descriptors(descriptors, &descriptors)
     guard error == 0 else { return (error, 0) }
     books.adopt(child, parent: getpid(), execPath: launch.options.command[0])
@@ -64,23 +69,26 @@ final class PrivateServer: Place {
     books.leaveZombiesToInit()
   }
 
-  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String) {
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> (
+    [Options.FailOn], String
+  ) {
     books.sawResident(peakOfOne: pages(peak))
     waitForStacks()
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
     return (made.verdict, made.text(as: options.format, verbose: options.verbose))
   }
 
-  /// ru_maxrss begins with the memory of this process, in which COMMAND was spawned (fs/exec.c exec_mmap), so a figure below our
-  /// own says nothing: 0.
+  /// ru_maxrss begins with the memory of this process, in which COMMAND was spawned (fs/exec.c
+  /// exec_mmap), so a figure below our own says nothing: 0.
   private func pages(_ peak: Int) -> Int64 {
     guard let own = Resident.peak(getpid()) else { return 0 }
     let pages = Int64(peak) * 1024 / Procfs.pageSize
     return pages > own ? pages : 0
   }
 
-  /// Those of denials that came last are still being read. One is read in a millisecond, but the first has debug information
-  /// to be found, and the machine may have much else to do. Whatever hangs is given up by `Witnesses`.
+  /// Those of denials that came last are still being read. One is read in a millisecond, but the
+  /// first has debug information to be found, and the machine may have much else to do. Whatever
+  /// hangs is given up by `Witnesses`.
   private func waitForStacks() {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
@@ -94,8 +102,8 @@ final class PrivateServer: Place {
 
   func abandon() { server.shutDown() }
 
-  /// Where processes outlive COMMAND, a copy of this one goes on serving them, away from the terminal, until the last is
-  /// gone.
+  /// Where processes outlive COMMAND, a copy of this one goes on serving them, away from the
+  /// terminal, until the last is gone.
   func leave() {
     guard books.liveMembers > 0 else { return server.shutDown() }
     guard clinux_fork() == 0 else { return }

@@ -4,8 +4,8 @@ import Command
 import Recount
 import Server
 
-/// One COMMAND in a beancounter, from its start to its report. Where the beancounter is, `Place` knows: in a server in this
-/// very process, or in one that runs already.
+/// One COMMAND in a beancounter, from its start to its report. Where the beancounter is, `Place`
+/// knows: in a server in this very process, or in one that runs already.
 final class Run {
   private let options: Options
   private let place: any Place
@@ -15,21 +15,26 @@ final class Run {
   private let reportFd: Int32
   private let started: timespec
 
-  private static let forwarded = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP]
+  private static let forwarded = [
+    SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP,
+  ]
 
   init(_ options: Options) {
     self.options = options
     let outside = Descriptors.open(of: getpid()).filter { clinux_is_open($0) }
     reportFd = Run.openReport(options)
     var settings = Settings(
-      bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss, openvzErrno: options.openvzErrno,
+      bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss,
+      openvzErrno: options.openvzErrno,
       meminfo: options.meminfo)
     settings.failures = options.failures
     let name = options.name ?? "bc-\(getpid())"
     if let server = options.server ?? Run.serverAround {
       place = SharedServer(path: server, name: name, parent: options.parent, settings: settings)
     } else {
-      if let parent = options.parent { fail("--parent \(parent): only with a running server; give --server SOCKET or BC_SERVER") }
+      if let parent = options.parent {
+        fail("--parent \(parent): only with a running server; give --server SOCKET or BC_SERVER")
+      }
       place = PrivateServer(name: name, settings: settings, outside: outside)
     }
     var now = timespec()
@@ -46,7 +51,11 @@ final class Run {
   private static func openReport(_ options: Options) -> Int32 {
     guard let path = options.reportFile else { return -1 }
     let fd = path.withCString { clinux_open_report($0) }
-    guard fd >= 0 else { fail("--report=\(path.text): \(String(cString: strerror(clinux_errno()))); give a file that can be written") }
+    guard fd >= 0 else {
+      fail(
+        "--report=\(path.text): \(String(cString: strerror(clinux_errno()))); give a file that can be written"
+      )
+    }
     return fd
   }
 
@@ -69,14 +78,21 @@ final class Run {
   private func cannotStart(_ error: Int32) -> Never {
     place.abandon()
     if Int(error) == CLINUX_NO_LEASE { fail("RLIMIT_DATA cannot be set: no bound on memory here") }
-    if Int(error) == CLINUX_NO_DIRECTORY { fail("-w \(options.workdir?.text ?? ""): \(noDirectory()); give a directory that exists") }
-    let why = Int(error) == CLINUX_NO_INTERPRETER ? "the program that its first line or its header names is not there" : String(cString: strerror(error))
+    if Int(error) == CLINUX_NO_DIRECTORY {
+      fail("-w \(options.workdir?.text ?? ""): \(noDirectory()); give a directory that exists")
+    }
+    let why =
+      Int(error) == CLINUX_NO_INTERPRETER
+      ? "the program that its first line or its header names is not there"
+      : String(cString: strerror(error))
     say("\(options.command[0]): \(why)")
     exit(error == ENOENT ? 127 : 126)
   }
 
   private func noDirectory() -> String {
-    let fd = options.workdir.map { $0.withCString { clinux_open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) } } ?? -1
+    let fd =
+      options.workdir.map { $0.withCString { clinux_open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC) } }
+      ?? -1
     return fd < 0 ? String(cString: strerror(clinux_errno())) : "it cannot be entered"
   }
 
@@ -88,11 +104,14 @@ final class Run {
 
   private func read(signals: Int32) {
     var info = signalfd_siginfo()
-    while CLinux.read(signals, &info, MemoryLayout<signalfd_siginfo>.size) == MemoryLayout<signalfd_siginfo>.size {
+    while CLinux.read(signals, &info, MemoryLayout<signalfd_siginfo>.size)
+      == MemoryLayout<signalfd_siginfo>.size
+    {
       let signal = Int32(info.ssi_signo)
       if signal == SIGCHLD {
         wait()
-      } else if info.ssi_code != 0x80 || signal == SIGCONT {  // SI_KERNEL: the terminal told the whole group already
+      } else if info.ssi_code != 0x80 || signal == SIGCONT {
+        // Of SI_KERNEL the terminal has told the whole group already.
         kill(command, signal)
       }
     }
@@ -102,7 +121,8 @@ final class Run {
     var state: Int32 = 0
     while clinux_wait(command, &state, WNOHANG | WUNTRACED, &peak) == command {
       if clinux_status_stopped(state) != 0 {
-        kill(getpid(), SIGSTOP)  // the shell sees its job stopped, as it is; SIGCONT brings both back
+        // The shell sees its job stopped, as it is; SIGCONT brings both back
+        kill(getpid(), SIGSTOP)
         kill(command, SIGCONT)
       } else {
         status = state
@@ -120,7 +140,8 @@ final class Run {
     clock_gettime(CLOCK_MONOTONIC, &now)
     let seconds = Double(now.tv_sec - started.tv_sec) + Double(now.tv_nsec - started.tv_nsec) / 1e9
     let (happened, text) = place.report(
-      options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds, peak: peak)
+      options, exit: signal == 0 ? .init(code: code) : .init(signal: signal), seconds: seconds,
+      peak: peak)
     let error = put(report: text)
     place.leave()
     if signal != 0 {
@@ -136,7 +157,9 @@ final class Run {
     let fd = reportFd >= 0 ? reportFd : options.quiet ? -1 : 2
     guard fd >= 0 else { return 0 }
     let error = text.withCString { clinux_write_all(fd, $0, strlen($0)) }
-    if error != 0, let path = options.reportFile { say("--report=\(path.text): \(String(cString: strerror(error)))") }
+    if error != 0, let path = options.reportFile {
+      say("--report=\(path.text): \(String(cString: strerror(error)))")
+    }
     return error
   }
 }

@@ -20,7 +20,9 @@ func serve(_ arguments: [String]) -> Never {
     let file = options.state ?? DefaultSocket.beside(path)
     server.host.state = try State(path: file)
     server.host.state?.onTrouble = { why in
-      let text = why.map { "\($0); figures are kept, and written when they can be" } ?? "all is written again"
+      let text =
+        why.map { "\($0); figures are kept, and written when they can be" }
+        ?? "all is written again"
       complain("--state \(file): \(text)")
     }
   } catch {
@@ -70,18 +72,23 @@ private func complain(_ message: String) {
 
 /// sd_listen_fds(3): the first descriptor is 3, and the variables are for this very process.
 private func inheritedSocket() -> Int32? {
-  guard let pid = getenv("LISTEN_PID"), let count = getenv("LISTEN_FDS"), Int32(String(cString: pid)) == getpid(),
+  guard let pid = getenv("LISTEN_PID"), let count = getenv("LISTEN_FDS"),
+    Int32(String(cString: pid)) == getpid(),
     (Int32(String(cString: count)) ?? 0) >= 1
   else { return nil }
   unsetenv("LISTEN_PID")
   unsetenv("LISTEN_FDS")
-  guard clinux_prepare_inherited(3) else { fail("the socket that was passed on is not a listening SOCK_SEQPACKET socket") }
+  guard clinux_prepare_inherited(3) else {
+    fail("the socket that was passed on is not a listening SOCK_SEQPACKET socket")
+  }
   return 3
 }
 
 /// A socket that nobody listens at is a dead server's.
 private func makeWay(_ path: String) {
   let fd = clinux_connect(path)
-  if fd >= 0 { fail("--socket \(path): a server listens there already; use it, or give another --socket") }
+  if fd >= 0 {
+    fail("--socket \(path): a server listens there already; use it, or give another --socket")
+  }
   if clinux_errno() == ECONNREFUSED { unlink(path) }
 }

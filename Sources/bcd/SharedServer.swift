@@ -36,12 +36,15 @@ final class SharedServer: Place {
     let question = SharedServer.packet(["enter", name])
     let error = question.withUnsafeBytes { question in
       launch.withDirectory {
-        clinux_spawn_entering(&child, launch.argv, launch.words, &mask, $0, path, question.baseAddress!, question.count)
+        clinux_spawn_entering(
+          &child, launch.argv, launch.words, &mask, $0, path, question.baseAddress!, question.count)
       }
     }
     if Int(error) == CLINUX_NOT_LET_IN {
       abandon()
-      fail("--server \(path): \(name) cannot be entered: it, or one above it, has as many processes as its numproc allows")
+      fail(
+        "--server \(path): \(name) cannot be entered: it, or one above it, has as many processes as its numproc allows"
+      )
     }
     return (error, child)
   }
@@ -55,7 +58,9 @@ final class SharedServer: Place {
   func settle() {
     var quiet = 0
     for _ in 0..<100 {
-      let words = SharedServer.ask(path, ["ending", name]).split(whereSeparator: { $0 == " " || $0 == "\n" })
+      let words = SharedServer.ask(path, ["ending", name]).split(whereSeparator: {
+        $0 == " " || $0 == "\n"
+      })
       guard words.count == 2, words[0] != "0" else { return }
       quiet = words[1] == "0" ? quiet + 1 : 0
       if quiet > 25 { return }
@@ -63,18 +68,22 @@ final class SharedServer: Place {
     }
   }
 
-  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> ([Options.FailOn], String) {
+  func report(_ options: Options, exit: Report.Exit, seconds: Double, peak: Int) -> (
+    [Options.FailOn], String
+  ) {
     let text = SharedServer.ask(
       path,
       [
-        "report", name, options.format.rawValue, options.verbose ? "verbose" : "", exit.code.map { String($0) } ?? "",
+        "report", name, options.format.rawValue, options.verbose ? "verbose" : "",
+        exit.code.map { String($0) } ?? "",
         exit.signal.map { String($0) } ?? "", String(Int(seconds * 1000)),
       ] + options.command)
     if let refusal = SharedServer.refusal(text) { return ([], "bcrun: \(refusal)\n") }
     let end = text.firstIndex(of: "\n") ?? text.startIndex
     return (
       text[..<end].split(separator: " ").compactMap { Options.FailOn(rawValue: String($0)) },
-      text.isEmpty ? "bcrun: the server has gone: no report\n" : String(text[text.index(after: end)...])
+      text.isEmpty
+        ? "bcrun: the server has gone: no report\n" : String(text[text.index(after: end)...])
     )
   }
 
@@ -83,12 +92,16 @@ final class SharedServer: Place {
 
   // MARK: Speaking with it
 
-  private static func packet(_ words: [String]) -> [UInt8] { Array((["bcctl/1"] + words).joined(separator: "\0").utf8) }
+  private static func packet(_ words: [String]) -> [UInt8] {
+    Array((["bcctl/1"] + words).joined(separator: "\0").utf8)
+  }
 
   private static func ask(_ path: String, _ words: [String]) -> String {
     let fd = clinux_connect(path)
     guard fd >= 0 else {
-      fail("--server \(path): \(String(cString: strerror(clinux_errno()))); start one with bcd, or leave --server and BC_SERVER out")
+      fail(
+        "--server \(path): \(String(cString: strerror(clinux_errno()))); start one with bcd, or leave --server and BC_SERVER out"
+      )
     }
     defer { close(fd) }
     let question = packet(words)
@@ -107,7 +120,8 @@ final class SharedServer: Place {
   private static func refusal(_ reply: String) -> String? {
     let start = #"{"error":""#
     guard reply.hasPrefix(start) else { return reply.isEmpty ? "it did not answer" : nil }
-    return reply.dropFirst(start.count).prefix { $0 != "\n" }.dropLast(2).replacing("\\\"", with: "\"")
+    return reply.dropFirst(start.count).prefix { $0 != "\n" }.dropLast(2).replacing(
+      "\\\"", with: "\"")
   }
 }
 

@@ -2,11 +2,13 @@ import Beancounters
 import CLinux
 import Command
 
-/// `--torture`: COMMAND again and again, each time with one more charge failing, until a run has no such charge; one resource
-/// after the other. Every round is a run of its own, of this program; `--torture-round` is one of them.
+/// `--torture`: COMMAND again and again, each time with one more charge failing, until a run has no
+/// such charge; one resource after the other. Every round is a run of its own, of this program;
+/// `--torture-round` is one of them.
 struct Torture {
   private static let mostRounds: Int64 = 100_000
-  /// A round may take so many times as long as COMMAND takes by itself, and not less than some seconds.
+  /// A round may take so many times as long as COMMAND takes by itself, and not less than some
+  /// seconds.
   private static let patience = (times: 20.0, seconds: 10.0)
 
   private let options: Options
@@ -21,7 +23,9 @@ struct Torture {
     let temporary = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(temporary)/bc-torture-XXXXXX".utf8CString)
     let fd = mkstemp(&template)
-    guard fd >= 0 else { fail("--torture: \(temporary): \(String(cString: strerror(clinux_errno()))); set TMPDIR") }
+    guard fd >= 0 else {
+      fail("--torture: \(temporary): \(String(cString: strerror(clinux_errno()))); set TMPDIR")
+    }
     close(fd)
     report = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
@@ -29,7 +33,8 @@ struct Torture {
   func go() -> Never {
     let calm = Outcome(run(.calm, for: nil))
     var findings = Findings(calm: calm, isOne: options.torture.count == 1)
-    for resource in options.torture where resource == .privvmpages || calm.maxheld[resource] ?? 0 > 0 {
+    for resource in options.torture
+    where resource == .privvmpages || calm.maxheld[resource] ?? 0 > 0 {
       torture(resource, calm, &findings)
     }
     unlink(report)
@@ -39,9 +44,12 @@ struct Torture {
 
   private func torture(_ resource: Resource, _ calm: Outcome, _ findings: inout Findings) {
     let most = max(Torture.patience.seconds, Torture.patience.times * calm.seconds)
-    // Which charges: all of them, or those that a run without a failure finds to be the first of their place.
+    // Which charges: all of them, or those that a run without a failure finds to be the first of
+    // their place.
     if options.tortureShallow {
-      for n in Outcome(run(.survey(resource), for: nil)).survey { findings.add(resource, n, Outcome(run(.charge(resource, n), for: most))) }
+      for n in Outcome(run(.survey(resource), for: nil)).survey {
+        findings.add(resource, n, Outcome(run(.charge(resource, n), for: most)))
+      }
       return
     }
     for n in 1...Torture.mostRounds {
@@ -51,16 +59,21 @@ struct Torture {
     }
   }
 
-  /// `bcd run [options] --torture-round ROUND --report=FILE --report-format kv -- COMMAND`: what it reports. After `seconds`,
-  /// COMMAND is killed.
+  /// `bcd run [options] --torture-round ROUND --report=FILE --report-format kv -- COMMAND`: what it
+  /// reports. After `seconds`, COMMAND is killed.
   private func run(_ round: TortureRound, for seconds: Double?) -> [String: String] {
-    let end = words[..<before].last.flatMap { $0 }.map { String(cString: $0) } == "--" ? before - 1 : before
-    let options = ["--torture-round", round.text, "--report=\(report)", "--report-format", "kv", "--"]
+    let end =
+      words[..<before].last.flatMap { $0 }.map { String(cString: $0) } == "--" ? before - 1 : before
+    let options = [
+      "--torture-round", round.text, "--report=\(report)", "--report-format", "kv", "--",
+    ]
     let more: [UnsafeMutablePointer<CChar>?] = options.map { strdup($0) }
     defer { more.forEach { free($0) } }
     let argv = words[..<end] + more + words[before...] + [nil]
     var environment: [UnsafeMutablePointer<CChar>?] = []
-    while let entry = clinux_environment(environment.count) { environment.append(UnsafeMutablePointer(mutating: entry)) }
+    while let entry = clinux_environment(environment.count) {
+      environment.append(UnsafeMutablePointer(mutating: entry))
+    }
     var child: pid_t = 0
     let error = posix_spawn(&child, "/proc/self/exe", nil, nil, Array(argv), environment + [nil])
     guard error == 0 else { fail("--torture: \(String(cString: strerror(error)))") }

@@ -20,7 +20,11 @@ func say(_ text: String) { text.withCString { _ = write(1, $0, strlen($0)) } }
 
 if isRun {
   do {
-    switch try parseOptions((ownWords..<max(ownWords, Int(CommandLine.argc))).map { Bytes(cString: CommandLine.unsafeArgv[$0]!) }) {
+    switch try parseOptions(
+      (ownWords..<max(ownWords, Int(CommandLine.argc))).map {
+        Bytes(cString: CommandLine.unsafeArgv[$0]!)
+      })
+    {
     case .help: say(helpText)
     case .version: say("beancounter 0.1\n")
     case .run(let options):

@@ -8,8 +8,10 @@ import Testing
   @Test(
     "the words of vzlist",
     arguments: [
-      ("id", Field.id, "ID"), ("name", .name, "NAME"), ("parent", .parent, "PARENT"), ("MEMBERS", .members, "MEMBERS"),
-      ("numfile", .resource(.numfile, .held), "NUMFILE"), ("numfile.m", .resource(.numfile, .maxheld), "NUMFILE.M"),
+      ("id", Field.id, "ID"), ("name", .name, "NAME"), ("parent", .parent, "PARENT"),
+      ("MEMBERS", .members, "MEMBERS"),
+      ("numfile", .resource(.numfile, .held), "NUMFILE"),
+      ("numfile.m", .resource(.numfile, .maxheld), "NUMFILE.M"),
       ("kmemsize.b", .resource(.kmemsize, .barrier), "KMEMSIZE.B"),
       ("numproc.l", .resource(.numproc, .limit), "NUMPROC.L"),
       ("swappages.f", .resource(.swappages, .failcnt), "SWAPPAGES.F"),
@@ -19,7 +21,9 @@ import Testing
     #expect(field.heading == heading)
   }
 
-  @Test("what is no field", arguments: ["", "foo", "numfile.", "numfile.x", "numfile.held", "numfile.m.b", ".m", "id.m"])
+  @Test(
+    "what is no field",
+    arguments: ["", "foo", "numfile.", "numfile.x", "numfile.held", "numfile.m.b", ".m", "id.m"])
   func unknown(_ word: String) {
     #expect(throws: UsageError.self) { try Field(word) }
   }
@@ -29,13 +33,18 @@ import Testing
     #expect(throws: UsageError.self) { try Field.list("id,,name") }
     #expect(throws: UsageError.self) { try Field.list("") }
     let error = #expect(throws: UsageError.self) { try Field.list("id,numfil") }
-    #expect(error?.message == "\"numfil\" is no field (did you mean numfile?); accepted: \(Field.accepted)")
+    #expect(
+      error?.message
+        == "\"numfil\" is no field (did you mean numfile?); accepted: \(Field.accepted)")
   }
 
   @Test func cells() throws {
     let one = beancounter(
-      7, "web", members: 2, [row("privvmpages", .pages, held: 16384, maxheld: 20000, barrier: 20480, failcnt: 5)])
-    func cell(_ word: String, human: Bool = false) throws -> String { try Field(word).cell(of: one, human: human) }
+      7, "web", members: 2,
+      [row("privvmpages", .pages, held: 16384, maxheld: 20000, barrier: 20480, failcnt: 5)])
+    func cell(_ word: String, human: Bool = false) throws -> String {
+      try Field(word).cell(of: one, human: human)
+    }
     #expect(try cell("id") == "7")
     #expect(try cell("parent") == "-")
     #expect(try cell("members") == "2")
@@ -48,9 +57,11 @@ import Testing
     #expect(try cell("numfile") == "-")
   }
 
-  @Test("sorted by value, no bound after every bound, equals by id, either way") func order() throws {
+  @Test("sorted by value, no bound after every bound, equals by id, either way") func order() throws
+  {
     let all = [
-      beancounter(1, "b", [row("numfile", held: 9, limit: 100)]), beancounter(4, "a", [row("numfile", held: 10)]),
+      beancounter(1, "b", [row("numfile", held: 9, limit: 100)]),
+      beancounter(4, "a", [row("numfile", held: 10)]),
       beancounter(3, "d", [row("numfile", held: 9, limit: 20)]), beancounter(2, "c", []),
     ]
     func ids(_ text: String) throws -> [Int] { try Order(text).sorted(all).map(\.id) }

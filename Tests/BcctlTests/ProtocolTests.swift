@@ -9,7 +9,8 @@ import Testing
   @Test(
     "sizes of people to plain numbers of the protocol",
     arguments: [
-      ("numfile=100", "numfile=100:100"), ("numfile=100:120", "numfile=100:120"), ("numfile=:120", "numfile=:120"),
+      ("numfile=100", "numfile=100:100"), ("numfile=100:120", "numfile=100:120"),
+      ("numfile=:120", "numfile=:120"),
       ("numfile=100:", "numfile=100:"), ("privvmpages=64M:80M", "privvmpages=16384:20480"),
       ("kmemsize=1.5K", "kmemsize=1536:1536"), ("numproc=max", "numproc=unlimited:unlimited"),
       ("numproc=5:-1", "numproc=5:unlimited"),
@@ -20,7 +21,10 @@ import Testing
 
   @Test(
     "what is no bound",
-    arguments: ["numfile", "", "=5", "numfil=5", "numfile=", "numfile=:", "numfile=1:2:3", "numfile=1K", "numfile=-5"])
+    arguments: [
+      "numfile", "", "=5", "numfil=5", "numfile=", "numfile=:", "numfile=1:2:3", "numfile=1K",
+      "numfile=-5",
+    ])
   func unreadable(_ text: String) {
     #expect(throws: UsageError.self) { try Change.words(["numproc=5", text]) }
   }
@@ -58,23 +62,32 @@ import Testing
         "server: 17 requests, 1 recall, 1 recount, 1 to slow, 0 to fast",
       ])
     #expect(try Show.rows(one, only: ["numfile"]).count == 2)
-    #expect(throws: Refused("the server has no row numproc")) { try Show.rows(one, only: ["numfile", "numproc"]) }
+    #expect(throws: Refused("the server has no row numproc")) {
+      try Show.rows(one, only: ["numfile", "numproc"])
+    }
   }
 
   @Test("a list's objects need no more than the rows") func list() throws {
     let text = #"{"beancounters":[{"id":2,"name":"a","parent":"web","members":0,"resources":[]}]}"#
     let one = try Reply.read(bytes(text), as: Reply.List.self).beancounters[0]
-    #expect(Show.lines(one) == ["a (id 2, in web): 0 members", "  RESOURCE  HELD  MAXHELD  BARRIER  LIMIT  FAILCNT  STATUS"])
+    #expect(
+      Show.lines(one) == [
+        "a (id 2, in web): 0 members", "  RESOURCE  HELD  MAXHELD  BARRIER  LIMIT  FAILCNT  STATUS",
+      ])
   }
 
   @Test("a refusal is the server's own words") func refusal() {
     let answer = bytes(#"{"error":"no beancounter \"x\"\n"}"#)
-    #expect(throws: Refused("no beancounter \"x\"\n")) { try Reply.read(answer, as: Reply.List.self) }
+    #expect(throws: Refused("no beancounter \"x\"\n")) {
+      try Reply.read(answer, as: Reply.List.self)
+    }
     #expect(throws: Refused.self) { try Reply.check(answer) }
     #expect(throws: Never.self) { try Reply.check(bytes("Version: 2.5\n")) }
   }
 
-  @Test("what cannot be read is said", arguments: ["", "{}", "x", #"{"beancounters":3}"#, #"{"beancounters":[{"id":1}]}"#])
+  @Test(
+    "what cannot be read is said",
+    arguments: ["", "{}", "x", #"{"beancounters":3}"#, #"{"beancounters":[{"id":1}]}"#])
   func unreadable(_ text: String) {
     let error = #expect(throws: Refused.self) { try Reply.read(bytes(text), as: Reply.List.self) }
     #expect(error?.message.hasPrefix("the server's answer cannot be read (") == true)
@@ -100,27 +113,38 @@ import Testing
     let all = [
       Reply.Holder(pid: 1, comm: "a", amount: 1),
       Reply.Holder(
-        pid: 2, comm: "b", amount: 5, items: [.init(fd: 3, what: "/p", since: "t"), .init(what: "x")],
+        pid: 2, comm: "b", amount: 5,
+        items: [.init(fd: 3, what: "/p", since: "t"), .init(what: "x")],
         stack: [.init(function: "main", file: "m.c", line: 2)]),
     ]
-    #expect(Holders.lines(all) { "\($0)" } == ["b[2]: 5", "  fd 3: /p since t", "  x", "    at main m.c:2", "a[1]: 1"])
+    #expect(
+      Holders.lines(all) { "\($0)" } == [
+        "b[2]: 5", "  fd 3: /p since t", "  x", "    at main m.c:2", "a[1]: 1",
+      ])
   }
 
   @Test("an entrance keeps what else is preloaded, and the shim once") func entrance() {
     let entrance = Reply.Entrance(server: "/s", token: "ab", shim: "/l/bc.so")
-    func preload(_ before: String?) -> String? { entrance.variables(preload: before).first { $0.0 == "LD_PRELOAD" }?.1 }
+    func preload(_ before: String?) -> String? {
+      entrance.variables(preload: before).first { $0.0 == "LD_PRELOAD" }?.1
+    }
     #expect(preload(nil) == "/l/bc.so")
     #expect(preload("") == "/l/bc.so")
     #expect(preload("/a.so:/b.so") == "/l/bc.so:/a.so:/b.so")
     #expect(preload("/a.so /l/bc.so") == "/l/bc.so:/a.so")
-    #expect(entrance.variables(preload: nil).prefix(3).map { "\($0.0)=\($0.1)" } == ["BC_SERVER=/s", "BC_TOKEN=ab", "BC_SHIM=/l/bc.so"])
+    #expect(
+      entrance.variables(preload: nil).prefix(3).map { "\($0.0)=\($0.1)" } == [
+        "BC_SERVER=/s", "BC_TOKEN=ab", "BC_SHIM=/l/bc.so",
+      ])
   }
 }
 
 @Suite struct EventStream {
   @Test("packets end anywhere") func lines() {
     var lines = EventLines()
-    func take(_ text: String) -> [String] { lines.take(Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) } }
+    func take(_ text: String) -> [String] {
+      lines.take(Array(text.utf8)).map { String(decoding: $0, as: UTF8.self) }
+    }
     #expect(take("{\"a\":") == [])
     #expect(take("1}\n{\"b\"") == ["{\"a\":1}"])
     #expect(take(":2}\n\n{}\n") == ["{\"b\":2}", "{}"])
@@ -132,8 +156,10 @@ import Testing
 
   @Test func text() {
     var event = Reply.Event(
-      time: "2026-11-21T07:00:00.123Z", beancounter: "web", event: "denial", resource: "numfile", pid: 1, text: "a\nb")
-    #expect(event.line == #"2026-11-21T07:00:00.123Z  web           denial     numfile  pid 1  a\nb"#)
+      time: "2026-11-21T07:00:00.123Z", beancounter: "web", event: "denial", resource: "numfile",
+      pid: 1, text: "a\nb")
+    #expect(
+      event.line == #"2026-11-21T07:00:00.123Z  web           denial     numfile  pid 1  a\nb"#)
     event = Reply.Event(time: "t", beancounter: "web", event: "created")
     #expect(event.line == "t  web           created  ")
   }
@@ -145,11 +171,13 @@ import Testing
     #expect(try ServerPath.find(option: "/o", environment: env) == "/o")
     #expect(try ServerPath.find(option: nil, environment: env) == "/srv/bcd.sock")
     #expect(
-      try ServerPath.find(option: nil, environment: ["XDG_RUNTIME_DIR": "/run/user/7", "BC_SERVER": ""])
+      try ServerPath.find(
+        option: nil, environment: ["XDG_RUNTIME_DIR": "/run/user/7", "BC_SERVER": ""])
         == "/run/user/7/beancounter/bcd.sock")
     // The basedir specification: a relative path is to be passed over.
     #expect(
-      try ServerPath.find(option: nil, environment: ["XDG_RUNTIME_DIR": "x", "TMPDIR": "/none"], uid: 7)
+      try ServerPath.find(
+        option: nil, environment: ["XDG_RUNTIME_DIR": "x", "TMPDIR": "/none"], uid: 7)
         == "/none/beancounter-7/bcd.sock")
   }
 
@@ -159,7 +187,9 @@ import Testing
     let parent = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     defer { try? FileManager.default.removeItem(atPath: parent) }
     let directory = "\(parent)/beancounter-\(getuid())"
-    func find() throws -> String { try ServerPath.find(option: nil, environment: ["TMPDIR": parent]) }
+    func find() throws -> String {
+      try ServerPath.find(option: nil, environment: ["TMPDIR": parent])
+    }
     mkdir(directory, 0o700)
     #expect(try find() == directory + "/bcd.sock")
     chmod(directory, 0o755)
@@ -186,7 +216,9 @@ import Testing
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
     let bound = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
     }
     try #require(bound == 0 && listen(listener, 1) == 0)
     defer {
@@ -230,9 +262,13 @@ import Testing
 
   @Test func noServer() {
     #expect(
-      throws: Refused("no server at /nonexistent/s (No such file or directory); start one with bcd, or give --socket")
+      throws: Refused(
+        "no server at /nonexistent/s (No such file or directory); start one with bcd, or give --socket"
+      )
     ) { try Control(path: "/nonexistent/s").ask(["list"]) }
-    #expect(throws: Refused.self) { try Control(path: "/" + String(repeating: "x", count: 200)).ask(["list"]) }
+    #expect(throws: Refused.self) {
+      try Control(path: "/" + String(repeating: "x", count: 200)).ask(["list"])
+    }
     #expect(throws: Refused.self) { try Control(path: "").ask(["list"]) }
     #expect(throws: Refused("a word contains a NUL byte")) { try Control.packet(["show", "a\0b"]) }
   }

@@ -9,10 +9,16 @@ import Testing
   }
 
   @Test func sequences() {
-    #expect(keys("q/é日👍") == [.character("q"), .character("/"), .character("é"), .character("日"), .character("👍")])
+    #expect(
+      keys("q/é日👍") == [
+        .character("q"), .character("/"), .character("é"), .character("日"), .character("👍"),
+      ])
     #expect(keys("\u{1b}[A\u{1b}[B\u{1b}[C\u{1b}[D") == [.up, .down, .right, .left])
     #expect(keys("\u{1b}OA\u{1b}OF") == [.up, .end])
-    #expect(keys("\u{1b}[5~\u{1b}[6~\u{1b}[1~\u{1b}[H\u{1b}[8~") == [.pageUp, .pageDown, .home, .home, .end])
+    #expect(
+      keys("\u{1b}[5~\u{1b}[6~\u{1b}[1~\u{1b}[H\u{1b}[8~") == [
+        .pageUp, .pageDown, .home, .home, .end,
+      ])
     #expect(keys("\r\u{7f}\u{8}\n") == [.enter, .backspace, .backspace, .enter])
     #expect(keys("\u{1b}[1;5A") == [.up])
     #expect(keys("\u{1b}[15~x") == [.character("x")])
@@ -73,7 +79,8 @@ import Testing
 }
 
 /// Presses keys after which top goes on.
-private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation = #_sourceLocation) {
+private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation = #_sourceLocation)
+{
   for key in keys {
     let goesOn = model.press(key)
     #expect(goesOn, sourceLocation: here)
@@ -88,12 +95,18 @@ private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation
   }
 
   private let three = [
-    beancounter(1, "web", members: 2, [row("numfile", held: 50, maxheld: 60, barrier: 100, failcnt: 1), row("numpty")]),
-    beancounter(2, "db", members: 1, [row("numfile", held: 95, maxheld: 95, barrier: 100), row("numproc", held: 3, maxheld: 3)]),
+    beancounter(
+      1, "web", members: 2,
+      [row("numfile", held: 50, maxheld: 60, barrier: 100, failcnt: 1), row("numpty")]),
+    beancounter(
+      2, "db", members: 1,
+      [row("numfile", held: 95, maxheld: 95, barrier: 100), row("numproc", held: 3, maxheld: 3)]),
     beancounter(3, "mail", [row("numproc", held: 80, maxheld: 80, barrier: 100, failcnt: 9)]),
   ]
 
-  private func order(_ model: TopModel) -> [String] { model.shown.map { "\($0.name) \($0.row.resource)" } }
+  private func order(_ model: TopModel) -> [String] {
+    model.shown.map { "\($0.name) \($0.row.resource)" }
+  }
 
   @Test("the fullest first; what is neither bounded nor used is left out") func orders() {
     var model = model(three)
@@ -128,9 +141,12 @@ private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation
     #expect(!model.isEditing && model.filter == "")
   }
 
-  @Test("as many lines as fit, none too wide", arguments: [(80, 24), (120, 6), (40, 10), (10, 3), (1, 1), (0, 0), (200, 2)])
+  @Test(
+    "as many lines as fit, none too wide",
+    arguments: [(80, 24), (120, 6), (40, 10), (10, 3), (1, 1), (0, 0), (200, 2)])
   func size(columns: Int, rows: Int) {
-    var model = model(three + [beancounter(9, "日本語日本語日本語日本語日本語", [row("numfile", held: 1, maxheld: 1)])])
+    var model = model(
+      three + [beancounter(9, "日本語日本語日本語日本語日本語", [row("numfile", held: 1, maxheld: 1)])])
     let lines = model.screen(columns: columns, rows: rows, time: "07:00:00")
     #expect(lines.count == rows || rows < 3 && lines.count <= rows)
     #expect(lines.allSatisfy { width(of: $0.text) <= columns })
@@ -144,10 +160,14 @@ private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation
       lines.map { $0.text } == [
         "07:00:00  3 beancounters, 3 members  by share  /s",
         "NAME RESOURCE          HELD   MAXHELD   BARRIER     LIMIT  SHARE  FAILCNT STATUS    HELD OVER TIME",
-        "db   numfile             95        95       100         -    95%        0 exact" + blanks(19) + "██",
-        "mail numproc             80        80       100         -    80%        9 exact" + blanks(19) + "▇▇",
-        "web  numfile             50        60       100         -    50%        1 exact" + blanks(19) + "▅▅",
-        "db   numproc              3         3         -         -      -        0 exact" + blanks(19) + "██",
+        "db   numfile             95        95       100         -    95%        0 exact"
+          + blanks(19) + "██",
+        "mail numproc             80        80       100         -    80%        9 exact"
+          + blanks(19) + "▇▇",
+        "web  numfile             50        60       100         -    50%        1 exact"
+          + blanks(19) + "▅▅",
+        "db   numproc              3         3         -         -      -        0 exact"
+          + blanks(19) + "██",
         "",
         "q quit   s sort   r reverse   / filter   arrows move",
       ])
@@ -155,10 +175,14 @@ private func press(_ model: inout TopModel, _ keys: Key..., here: SourceLocation
   }
 
   @Test("the selection stays with its row, and the screen follows it") func selection() {
-    let many = (1...50).map { beancounter($0, "b\($0)", [row("numfile", held: Int64(100 - $0), maxheld: 99, barrier: 100)]) }
+    let many = (1...50).map {
+      beancounter($0, "b\($0)", [row("numfile", held: Int64(100 - $0), maxheld: 99, barrier: 100)])
+    }
     var model = model(many)
     func selected() -> String? {
-      model.screen(columns: 100, rows: 13, time: "").first { $0.isSelected }?.text.split(separator: " ").first.map(String.init)
+      model.screen(columns: 100, rows: 13, time: "").first { $0.isSelected }?.text.split(
+        separator: " "
+      ).first.map(String.init)
     }
     #expect(selected() == nil)
     press(&model, .down)

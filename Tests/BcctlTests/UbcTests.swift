@@ -33,20 +33,30 @@ import Testing
 
   @Test("-q: failures, and what is close to the limit by either ratio") func quiet() {
     #expect(names(UbcView(quiet: true).lines(web)) == ["web", "privvmpages", "numfile"])
-    #expect(names(UbcView(heldRatio: 0.6, quiet: true).lines(web)) == ["web", "privvmpages", "numfile"])
+    #expect(
+      names(UbcView(heldRatio: 0.6, quiet: true).lines(web)) == ["web", "privvmpages", "numfile"])
     #expect(names(UbcView(heldRatio: 0.61, quiet: true).lines(web)) == ["web", "numfile"])
-    #expect(names(UbcView(heldRatio: 2, maxheldRatio: 0.75, quiet: true).lines(web)) == ["web", "privvmpages", "numfile"])
-    #expect(names(UbcView(heldRatio: 2, maxheldRatio: 2, quiet: true).lines(web)) == ["web", "numfile"])
-    #expect(UbcView(quiet: true).lines(beancounter(1, "idle", [row("numfile", held: 1, barrier: 100)])) == [])
+    #expect(
+      names(UbcView(heldRatio: 2, maxheldRatio: 0.75, quiet: true).lines(web)) == [
+        "web", "privvmpages", "numfile",
+      ])
+    #expect(
+      names(UbcView(heldRatio: 2, maxheldRatio: 2, quiet: true).lines(web)) == ["web", "numfile"])
+    #expect(
+      UbcView(quiet: true).lines(beancounter(1, "idle", [row("numfile", held: 1, barrier: 100)]))
+        == [])
     // No limit: the barrier is what is close.
-    #expect(UbcView(quiet: true).lines(beancounter(1, "x", [row("numfile", held: 60, barrier: 100)])).count == 2)
+    #expect(
+      UbcView(quiet: true).lines(beancounter(1, "x", [row("numfile", held: 60, barrier: 100)]))
+        .count == 2)
   }
 
   @Test("-r: failures since the run before") func relative() {
     func shown(_ before: Int64?) -> String? {
       let view = UbcView(heldRatio: 2, maxheldRatio: 2, quiet: true, relative: true)
       let old = before.map { ["numfile": $0] } ?? [:]
-      return view.lines(web, before: .init(failcnt: old)).last?.split(separator: " ").last.map(String.init)
+      return view.lines(web, before: .init(failcnt: old)).last?.split(separator: " ").last.map(
+        String.init)
     }
     #expect(shown(nil) == "3")
     #expect(shown(1) == "2")
@@ -57,12 +67,17 @@ import Testing
 
   @Test("-i: what held has changed by") func incremental() {
     let view = UbcView(incremental: true)
-    let lines = view.lines(web, before: .init(held: ["privvmpages": 16384, "numfile": 35, "numpty": 0, "physpages": 5]))
+    let lines = view.lines(
+      web, before: .init(held: ["privvmpages": 16384, "numfile": 35, "numpty": 0, "physpages": 5]))
     #expect(lines.map { $0.split(separator: " ")[2] }.dropFirst() == ["-16.0M", "+5", "-", "-"])
     // Without a run before, nothing has changed.
-    #expect(view.lines(web).map { $0.split(separator: " ")[2] }.dropFirst() == ["-", "-", "-", "-"])
+    #expect(
+      view.lines(web).map { $0.split(separator: " ")[2] }.dropFirst() == ["-", "-", "-", "-"])
     let quiet = UbcView(heldRatio: 2, maxheldRatio: 2, quiet: true, incremental: true)
-    #expect(names(quiet.lines(web, before: .init(held: ["numfile": 40, "privvmpages": 1, "physpages": 5]))) == ["web", "privvmpages", "numfile"])
+    #expect(
+      names(
+        quiet.lines(web, before: .init(held: ["numfile": 40, "privvmpages": 1, "physpages": 5])))
+        == ["web", "privvmpages", "numfile"])
   }
 
   @Test func colors() {
@@ -84,7 +99,9 @@ import Testing
     let one = try UbcFile.read(wide, from: "x")[0]
     #expect(one.id == 852638 && one.name == "852638")
     #expect(one.resources.map(\.resource) == ["kmemsize", "numproc"])
-    #expect(one.resources[0].limit == nil && one.resources[0].barrier == 67_108_864 && one.resources[0].unit == .bytes)
+    #expect(
+      one.resources[0].limit == nil && one.resources[0].barrier == 67_108_864
+        && one.resources[0].unit == .bytes)
     #expect(one.resources[1].barrier == 2_147_483_647 && one.resources[1].failcnt == 7)
 
     let narrow = """
@@ -100,7 +117,10 @@ import Testing
 
   @Test(
     "what is no such file",
-    arguments: ["Version: 3.0\n", "hello\n", "            numproc 1 2 3 4 5\n", " x:  kmemsize 1 2 3 4 5\n", " 1:  kmemsize 1 2 3 4\n"])
+    arguments: [
+      "Version: 3.0\n", "hello\n", "            numproc 1 2 3 4 5\n", " x:  kmemsize 1 2 3 4 5\n",
+      " 1:  kmemsize 1 2 3 4\n",
+    ])
   func unreadable(_ text: String) {
     let error = #expect(throws: Refused.self) { try UbcFile.read(text, from: "file") }
     #expect(error?.message.hasPrefix("file: line 1: ") == true)
@@ -125,6 +145,7 @@ import Testing
 
   @Test func standardDirectory() {
     #expect(UbcStore.standard(["XDG_STATE_HOME": "/s", "HOME": "/h"]) == "/s/beancounter/ubc")
-    #expect(UbcStore.standard(["XDG_STATE_HOME": "s", "HOME": "/h"]) == "/h/.local/state/beancounter/ubc")
+    #expect(
+      UbcStore.standard(["XDG_STATE_HOME": "s", "HOME": "/h"]) == "/h/.local/state/beancounter/ubc")
   }
 }

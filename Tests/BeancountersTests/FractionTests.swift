@@ -78,7 +78,8 @@ import Testing
   /// Every order in which five holders can leave.
   @Test func theyMayLeaveInAnyOrder() {
     func orders(_ rest: [Int]) -> [[Int]] {
-      rest.isEmpty ? [[]] : rest.flatMap { one in orders(rest.filter { $0 != one }).map { [one] + $0 } }
+      rest.isEmpty
+        ? [[]] : rest.flatMap { one in orders(rest.filter { $0 != one }).map { [one] + $0 } }
     }
     for order in orders([0, 1, 2, 3, 4]) {
       let arrivals = (0..<5).map { Step.add(0, $0) }
@@ -129,7 +130,9 @@ private struct FractionWorld {
     case .add(let number, let holder):
       touched = number
       let isNew = counts[number]?[holder] == nil
-      for one in counts[number, default: [:]].keys where one != holder { others[one] = fractions.held(one) }
+      for one in counts[number, default: [:]].keys where one != holder {
+        others[one] = fractions.held(one)
+      }
       fractions.add(page(number), to: holder)
       counts[number, default: [:]][holder, default: 0] += 1
       let changed = others.count { fractions.held($0.key) != $0.value }
@@ -138,7 +141,9 @@ private struct FractionWorld {
     case .remove(let number, let holder):
       touched = number
       let had = counts[number]?[holder] ?? 0
-      if fractions.remove(page(number), from: holder) != (had > 0) { return "removed what was not there, or did not" }
+      if fractions.remove(page(number), from: holder) != (had > 0) {
+        return "removed what was not there, or did not"
+      }
       if had > 0 { counts[number]![holder] = had == 1 ? nil : had - 1 }
     }
     return law(touched)
@@ -147,12 +152,18 @@ private struct FractionWorld {
   private func law(_ number: UInt32) -> String? {
     let shares = fractions.shares(page(number))
     let there = counts[number] ?? [:]
-    if Dictionary(uniqueKeysWithValues: shares.map { ($0.holder, $0.count) }) != there { return "holders \(shares)" }
+    if Dictionary(uniqueKeysWithValues: shares.map { ($0.holder, $0.count) }) != there {
+      return "holders \(shares)"
+    }
     let sum = shares.reduce(UInt64(0)) { $0 + Fractions.unitsPerPage >> UInt64($1.shift) }
     if !shares.isEmpty, sum != Fractions.unitsPerPage { return "the shares add up to \(sum)" }
     let shifts = shares.map(\.shift)
-    if zip(shifts, shifts.dropFirst()).contains(where: { $0 > $1 }) { return "shares grow from the head: \(shifts)" }
-    if let first = shifts.first, let last = shifts.last, last - first > 1 { return "halved more than once: \(shifts)" }
+    if zip(shifts, shifts.dropFirst()).contains(where: { $0 > $1 }) {
+      return "shares grow from the head: \(shifts)"
+    }
+    if let first = shifts.first, let last = shifts.last, last - first > 1 {
+      return "halved more than once: \(shifts)"
+    }
     var held: [Int: UInt64] = [:]
     for number in counts.keys {
       for share in fractions.shares(page(number)) {
@@ -160,7 +171,8 @@ private struct FractionWorld {
       }
     }
     for holder in 0..<40 where fractions.held(holder) != held[holder, default: 0] {
-      return "\(holder) is said to hold \(fractions.held(holder)) and holds \(held[holder, default: 0])"
+      return
+        "\(holder) is said to hold \(fractions.held(holder)) and holds \(held[holder, default: 0])"
     }
     if fractions.pageCount != counts.values.count(where: { !$0.isEmpty }) { return "pages" }
     return nil

@@ -11,7 +11,9 @@ import Testing
     for severity in [Severity.hard, .soft] {
       #expect(ledger.grant(slot, .privvmpages, least: 1, want: 1, severity: severity) == nil)
     }
-    #expect(ledger.grant(slot, .vmguarpages, least: 21, want: 21, severity: .soft) == 21, "a row without bound of its own")
+    #expect(
+      ledger.grant(slot, .vmguarpages, least: 21, want: 21, severity: .soft) == 21,
+      "a row without bound of its own")
   }
 
   @Test func aGuaranteeBelowTheBarrierTakesNothingAway() {

@@ -43,7 +43,10 @@ import Testing
   @Test func sumsHaveANumberStill() {
     var ledger = Ledger()
     let slot = ledger.join()
-    for _ in 0..<4 { #expect(ledger.grant(slot, .numfile, least: 1 << 60, want: 1 << 60, severity: .hard) == 1 << 60) }
+    for _ in 0..<4 {
+      #expect(
+        ledger.grant(slot, .numfile, least: 1 << 60, want: 1 << 60, severity: .hard) == 1 << 60)
+    }
     #expect(ledger.grant(slot, .numfile, least: 1, want: 1, severity: .soft) == nil)
     ledger.giveBack(slot, .numfile, 1)
     #expect(ledger.grant(slot, .numfile, least: 1 << 60, want: 1 << 60, severity: .hard) == 1 << 60)
@@ -52,7 +55,8 @@ import Testing
 }
 
 @Suite struct LedgerLaws {
-  /// A million steps in 1000 runs; in every other one members write into their cells whatever they like.
+  /// A million steps in 1000 runs; in every other one members write into their cells whatever they
+  /// like.
   @Test(arguments: 0..<50) func holdInEveryInterleaving(batch: Int) {
     let broken = firstBroken(
       UInt64(batch * 20)..<UInt64(batch * 20 + 20), filter: "LedgerLaws",

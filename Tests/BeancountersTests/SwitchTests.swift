@@ -7,7 +7,8 @@ private struct Charge {
   var work: UInt64
 }
 
-/// The best that anybody could have done who knew all charges: by dynamic programming over the two modes.
+/// The best that anybody could have done who knew all charges: by dynamic programming over the two
+/// modes.
 private func hindsight(_ charges: [Charge], _ prices: Switch.Prices) -> UInt64 {
   let never = UInt64.max / 4
   var fast: UInt64 = 0

@@ -17,7 +17,9 @@ extension Configured {
     func name() -> String? {
       let letters = Array("abz09-_.=# :é\u{1f600}\"'\\")
       let text = String(
-        (0..<Int.random(in: 0...12, using: &random)).map { _ in letters.randomElement(using: &random)! })
+        (0..<Int.random(in: 0...12, using: &random)).map { _ in
+          letters.randomElement(using: &random)!
+        })
       return text.isEmpty ? nil : text
     }
     var made = Configured(name: name(), parent: name())
@@ -65,9 +67,15 @@ extension Configured {
   @Test(
     "a line of another kind is refused",
     arguments: [
-      ("numfile=1", #"bcctl bounds: cannot read "numfile=1"; accepted: RES=BARRIER:LIMIT, under a line that begins"#),
+      (
+        "numfile=1",
+        #"bcctl bounds: cannot read "numfile=1"; accepted: RES=BARRIER:LIMIT, under a line that begins"#
+      ),
       ("# a\nnumfile", #"bcctl bounds: cannot read "numfile"; accepted"#),
-      ("# a\nnumfiles=1", #"bcctl bounds: cannot read "numfiles=1"; accepted: RES=BARRIER:LIMIT, name, parent"#),
+      (
+        "# a\nnumfiles=1",
+        #"bcctl bounds: cannot read "numfiles=1"; accepted: RES=BARRIER:LIMIT, name, parent"#
+      ),
       ("# a\nnumfile=1K", #"bcctl bounds: numfile: cannot read "1K"; accepted: BARRIER[:LIMIT]"#),
       ("# a\nnumfile=", #"bcctl bounds: numfile: cannot read ""; accepted"#),
       ("# a\nname=", #"bcctl bounds: cannot read "name="; accepted"#),
@@ -77,7 +85,9 @@ extension Configured {
       ("\u{1b}[2J", #"bcctl bounds: cannot read "\u{1b}[2J"; accepted"#),
     ])
   func refused(_ text: String, _ expected: String) {
-    let error = #expect(throws: UsageError.self) { try Configured.parse(lines: text, source: "bcctl bounds") }
+    let error = #expect(throws: UsageError.self) {
+      try Configured.parse(lines: text, source: "bcctl bounds")
+    }
     #expect(error?.message.hasPrefix(expected) == true, "\(error?.message ?? "")")
   }
 }
@@ -113,13 +123,17 @@ extension Configured {
 }
 
 @Suite struct VSwap {
-  private func filled(_ bounds: [Resource: BoundsChange], _ overcommit: String? = nil) -> [Resource: Bounds] {
-    Configured(bounds: bounds).filledVSwap(overcommit: overcommit.flatMap { Overcommit($0) }).resolved
+  private func filled(_ bounds: [Resource: BoundsChange], _ overcommit: String? = nil) -> [Resource:
+    Bounds]
+  {
+    Configured(bounds: bounds).filledVSwap(overcommit: overcommit.flatMap { Overcommit($0) })
+      .resolved
   }
   private let ram = BoundsChange(barrier: 0, limit: 1000)
 
   @Test("rows that are set stay") func kept() {
-    let bounds = filled([.physpages: ram, .swappages: ram, .lockedpages: BoundsChange(barrier: 1, limit: 2)], "1.5")
+    let bounds = filled(
+      [.physpages: ram, .swappages: ram, .lockedpages: BoundsChange(barrier: 1, limit: 2)], "1.5")
     #expect(bounds[.lockedpages] == Bounds(barrier: 1, limit: 2))
     #expect(bounds[.privvmpages] == Bounds(barrier: 3000, limit: 3000))
     #expect(bounds.count == Resource.allCases.count - 1)
@@ -128,12 +142,14 @@ extension Configured {
   @Test("nothing without both, or with unlimited memory") func classical() {
     #expect(filled([.physpages: ram]).count == 1)
     #expect(filled([.swappages: ram]).count == 1)
-    #expect(filled([.physpages: BoundsChange(barrier: 0, limit: .max), .swappages: ram]).count == 2)
+    #expect(
+      filled([.physpages: BoundsChange(barrier: 0, limit: .max), .swappages: ram]).count == 2)
   }
 
   @Test("unlimited and enormous swap") func large() {
     for swap in [Int64.max, Int64.max - 1, Int64.max - 1000] {
-      let bounds = filled([.physpages: ram, .swappages: BoundsChange(barrier: 0, limit: swap)], "2")
+      let bounds = filled(
+        [.physpages: ram, .swappages: BoundsChange(barrier: 0, limit: swap)], "2")
       #expect(bounds[.vmguarpages] == Bounds())
       #expect(bounds[.privvmpages] == Bounds())
     }
@@ -144,7 +160,8 @@ extension Configured {
     arguments: [
       ("1", 1000, 1000), ("1.5", 1001, 1501), ("0.1", 10, 1), ("0.000000001", 1_000_000_000, 1),
       ("999999", 2, 1_999_998),
-      ("2", Int64.max / 2, Int64.max - 1), ("2", Int64.max / 2 + 1, .max), ("1", .max, .max), ("0.5", .max, .max),
+      ("2", Int64.max / 2, Int64.max - 1), ("2", Int64.max / 2 + 1, .max), ("1", .max, .max),
+      ("0.5", .max, .max),
       ("3", .max - 1, .max),
     ] as [(String, Int64, Int64)])
   func factor(_ text: String, _ pages: Int64, _ expected: Int64) throws {
@@ -153,6 +170,9 @@ extension Configured {
 
   @Test(
     "what is no factor",
-    arguments: ["", "0", "0.0", "-1", "1.", ".5", "1.5.5", "1e3", "1000000", "1.0000000001", "x", "1 ", "unlimited"])
+    arguments: [
+      "", "0", "0.0", "-1", "1.", ".5", "1.5.5", "1e3", "1000000", "1.0000000001", "x", "1 ",
+      "unlimited",
+    ])
   func noFactor(_ text: String) { #expect(Overcommit(text) == nil) }
 }

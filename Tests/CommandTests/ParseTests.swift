@@ -33,15 +33,21 @@ func message(_ arguments: String...) -> String {
       #expect(try run("-").command == ["-"])
     }
 
-    @Test("without COMMAND there is nothing to run", arguments: [[], ["-q"], ["--"], ["--numfile", "100"]])
+    @Test(
+      "without COMMAND there is nothing to run",
+      arguments: [[], ["-q"], ["--"], ["--numfile", "100"]])
     func missing(_ arguments: [String]) {
       let error = #expect(throws: UsageError.self) { try parseOptions(arguments) }
-      #expect(error?.message == "no COMMAND given; accepted: bcrun [options] [--] COMMAND [ARG…], see bcrun --help")
+      #expect(
+        error?.message
+          == "no COMMAND given; accepted: bcrun [options] [--] COMMAND [ARG…], see bcrun --help")
     }
 
     @Test func helpAndVersion() throws {
       for arguments in [["-h"], ["--help", "true"], ["-qh", "--nonsense"]] {
-        guard case .help = try parseOptions(arguments) else { throw UsageError("no help: \(arguments)") }
+        guard case .help = try parseOptions(arguments) else {
+          throw UsageError("no help: \(arguments)")
+        }
       }
       guard case .version = try parseOptions(["--version"]) else { throw UsageError("no version") }
     }
@@ -60,7 +66,8 @@ func message(_ arguments: String...) -> String {
       #expect(try run("--best-effort", "--\(resource.name)", "100:120", "true").bounds == expected)
       #expect(try run("--\(resource.name)=100:120", "--best-effort", "true").bounds == expected)
       #expect(try run("--best-effort", "-l", "\(resource.name)=100:120", "true").bounds == expected)
-      #expect(try run("--best-effort", "--limit", "\(resource.name)=100:120", "true").bounds == expected)
+      #expect(
+        try run("--best-effort", "--limit", "\(resource.name)=100:120", "true").bounds == expected)
     }
 
     @Test("a barrier alone leaves the limit unlimited, and the reverse")
@@ -72,48 +79,63 @@ func message(_ arguments: String...) -> String {
 
     @Test("a later option overrides just what it sets")
     func later() throws {
-      let bounds = try run("--numfile", "100:120", "-l", "numfile=50:", "-l", "numfile=:max", "true").bounds
+      let bounds = try run(
+        "--numfile", "100:120", "-l", "numfile=50:", "-l", "numfile=:max", "true"
+      ).bounds
       #expect(bounds == [.numfile: Bounds(barrier: 50, limit: .max)])
     }
 
     @Test func memory() throws {
       let both = Bounds(barrier: 16384, limit: 20480)
-      #expect(try run("-m", "80M", "true").bounds[.privvmpages] == Bounds(barrier: 20480, limit: 20480))
+      #expect(
+        try run("-m", "80M", "true").bounds[.privvmpages] == Bounds(barrier: 20480, limit: 20480))
       #expect(try run("-m80M", "--memory-reservation=64M", "true").bounds[.privvmpages] == both)
-      #expect(try run("--memory-reservation", "64M", "--memory", "80M", "true").bounds[.privvmpages] == both)
-      #expect(try run("--memory-reservation", "64M", "true").bounds[.privvmpages] == Bounds(barrier: 16384))
-      #expect(try run("--pids-limit", "7", "true").bounds == [.numproc: Bounds(barrier: 7, limit: 7)])
+      #expect(
+        try run("--memory-reservation", "64M", "--memory", "80M", "true").bounds[.privvmpages]
+          == both)
+      #expect(
+        try run("--memory-reservation", "64M", "true").bounds[.privvmpages]
+          == Bounds(barrier: 16384))
+      #expect(
+        try run("--pids-limit", "7", "true").bounds == [.numproc: Bounds(barrier: 7, limit: 7)])
     }
   }
 
   @Suite struct OtherOptions {
     @Test func run() throws {
       let options = try CommandTests.run(
-        "--name", "web-1", "-e", "A=1", "--env", "B=x=y", "-e", "C=", "-w", "/tmp", "--errno", "openvz",
+        "--name", "web-1", "-e", "A=1", "--env", "B=x=y", "-e", "C=", "-w", "/tmp", "--errno",
+        "openvz",
         "--on-server-loss", "allow", "true")
       #expect(options.name == "web-1")
       #expect(options.environment == ["A=1", "B=x=y", "C="])
       #expect(options.workdir == "/tmp")
       #expect(options.openvzErrno && options.allowOnServerLoss)
-      let nested = try CommandTests.run("--parent", "site", "--server", "/run/bcd.sock", "--meminfo", "true")
+      let nested = try CommandTests.run(
+        "--parent", "site", "--server", "/run/bcd.sock", "--meminfo", "true")
       #expect(nested.parent == "site" && nested.server == "/run/bcd.sock" && nested.meminfo)
-      let other = try CommandTests.run("--errno=posix", "--on-server-loss=deny", "--workdir", "x", "true")
+      let other = try CommandTests.run(
+        "--errno=posix", "--on-server-loss=deny", "--workdir", "x", "true")
       #expect(!other.openvzErrno && !other.allowOnServerLoss && other.workdir == "x")
     }
 
     @Test func report() throws {
-      let options = try CommandTests.run("--report=r.json", "--report-format", "json", "-qv", "true")
+      let options = try CommandTests.run(
+        "--report=r.json", "--report-format", "json", "-qv", "true")
       #expect(options.reportFile == "r.json")
       #expect(options.format == .json)
       #expect(options.quiet && options.verbose)
       #expect(try CommandTests.run("--report", "true").reportFile == nil)
       #expect(try CommandTests.run("--report-format=kv", "true").format == .kv)
-      #expect(try CommandTests.run("--report-format=text", "--quiet", "--verbose", "true").format == .text)
+      #expect(
+        try CommandTests.run("--report-format=text", "--quiet", "--verbose", "true").format == .text
+      )
     }
 
     @Test func failOn() throws {
       let options = try CommandTests.run(
-        "--fail-on", "denial", "--fail-on=barrier", "--fail-on", "denial", "--fail-on", "uncovered", "true")
+        "--fail-on", "denial", "--fail-on=barrier", "--fail-on", "denial", "--fail-on", "uncovered",
+        "true")
       #expect(options.failOn == [.denial, .barrier, .uncovered])
     }
 
@@ -122,14 +144,18 @@ func message(_ arguments: String...) -> String {
       #expect(options.bounds.isEmpty && options.name == nil && options.environment.isEmpty)
       #expect(options.workdir == nil && options.reportFile == nil && options.format == .text)
       #expect(!options.quiet && !options.verbose && options.failOn.isEmpty && !options.bestEffort)
-      #expect(options.configFiles.isEmpty && options.parent == nil && options.server == nil && !options.meminfo)
+      #expect(
+        options.configFiles.isEmpty && options.parent == nil && options.server == nil
+          && !options.meminfo)
     }
 
     @Test func names() throws {
       let longest = String(repeating: "n", count: 64)
       #expect(try CommandTests.run("--name", longest, "true").name == longest)
       for bad in ["", "a/b", "a\nb", "\u{7f}", "\u{85}", longest + "n"] {
-        #expect(message("--name", bad, "true").hasSuffix("1 to 64 bytes without slashes and control characters"))
+        #expect(
+          message("--name", bad, "true").hasSuffix(
+            "1 to 64 bytes without slashes and control characters"))
       }
     }
   }
@@ -139,36 +165,71 @@ func message(_ arguments: String...) -> String {
       "values",
       arguments: [
         (
-          "--numfile=12K", #"--numfile: cannot read "12K"; accepted: BARRIER[:LIMIT], BARRIER: or :LIMIT, each a whole"#
+          "--numfile=12K",
+          #"--numfile: cannot read "12K"; accepted: BARRIER[:LIMIT], BARRIER: or :LIMIT, each a whole"#
         ),
-        ("--numfile=-5", #"--numfile: "-5" is negative (only -1 is read, as unlimited); accepted: BARRIER[:LIMIT]"#),
-        ("--numfile=9999999999999999999", #"--numfile: "9999999999999999999" is too large (the most is 9223372036"#),
+        (
+          "--numfile=-5",
+          #"--numfile: "-5" is negative (only -1 is read, as unlimited); accepted: BARRIER[:LIMIT]"#
+        ),
+        (
+          "--numfile=9999999999999999999",
+          #"--numfile: "9999999999999999999" is too large (the most is 9223372036"#
+        ),
         (
           "--privvmpages=64X",
           #"--privvmpages: cannot read "64X"; accepted: BARRIER[:LIMIT], BARRIER: or :LIMIT, each "#
         ),
-        ("-m64X", #"-m: cannot read "64X"; accepted: a number of pages, a size such as 64M or 1.5G (B K M G T, P for"#),
-        ("--memory=1:2", #"--memory: cannot read "1:2"; accepted: a number of pages, a size such as 64M"#),
-        ("--memory-reservation=", #"--memory-reservation: cannot read ""; accepted: a number of pages"#),
-        ("--pids-limit=1K", #"--pids-limit: cannot read "1K"; accepted: a whole number, or unlimited"#),
         (
-          "-lnumfile", #"-l: cannot read "numfile"; accepted: RES=BARRIER[:LIMIT], such as numfile=100:120; RES is one"#
+          "-m64X",
+          #"-m: cannot read "64X"; accepted: a number of pages, a size such as 64M or 1.5G (B K M G T, P for"#
+        ),
+        (
+          "--memory=1:2",
+          #"--memory: cannot read "1:2"; accepted: a number of pages, a size such as 64M"#
+        ),
+        (
+          "--memory-reservation=",
+          #"--memory-reservation: cannot read ""; accepted: a number of pages"#
+        ),
+        (
+          "--pids-limit=1K",
+          #"--pids-limit: cannot read "1K"; accepted: a whole number, or unlimited"#
+        ),
+        (
+          "-lnumfile",
+          #"-l: cannot read "numfile"; accepted: RES=BARRIER[:LIMIT], such as numfile=100:120; RES is one"#
         ),
         ("-lnumfile=x", #"-l numfile: cannot read "x"; accepted: BARRIER[:LIMIT]"#),
-        ("-lnumfiles=1", #"-l: no resource "numfiles"; did you mean numfile? accepted: RES=BARRIER[:LIMIT]"#),
+        (
+          "-lnumfiles=1",
+          #"-l: no resource "numfiles"; did you mean numfile? accepted: RES=BARRIER[:LIMIT]"#
+        ),
         ("-lqwertyuiop=1", #"-l: no resource "qwertyuiop"; accepted: RES=BARRIER[:LIMIT]"#),
         ("--env=A", #"--env: cannot read "A"; accepted: K=V, with K not empty"#),
         ("-e=A", #"-e: cannot read "=A"; accepted: K=V, with K not empty"#),
         ("--workdir=", #"--workdir: cannot read ""; accepted: a directory"#),
-        ("--report=", #"--report: cannot read ""; accepted: a file, as --report=FILE, or none for stderr"#),
+        (
+          "--report=",
+          #"--report: cannot read ""; accepted: a file, as --report=FILE, or none for stderr"#
+        ),
         ("--report-format=xml", #"--report-format: cannot read "xml"; accepted: text, json or kv"#),
-        ("--fail-on=never", #"--fail-on: cannot read "never"; accepted: denial, barrier or uncovered"#),
+        (
+          "--fail-on=never",
+          #"--fail-on: cannot read "never"; accepted: denial, barrier or uncovered"#
+        ),
         ("--on-server-loss=no", #"--on-server-loss: cannot read "no"; accepted: deny or allow"#),
         ("--errno=Posix", #"--errno: cannot read "Posix"; accepted: posix or openvz"#),
         ("--parent=a/b", #"--parent: cannot read "a/b"; accepted: 1 to 64 bytes without slashes"#),
-        ("--config=", #"--config: cannot read ""; accepted: a file: an OpenVZ container configuration or TOML"#),
+        (
+          "--config=",
+          #"--config: cannot read ""; accepted: a file: an OpenVZ container configuration or TOML"#
+        ),
         ("--server=", #"--server: cannot read ""; accepted: the socket of a running bcd"#),
-        ("--profile=basics", #"--profile: no profile "basics"; did you mean basic? accepted: basic, light, vswap-256m"#),
+        (
+          "--profile=basics",
+          #"--profile: no profile "basics"; did you mean basic? accepted: basic, light, vswap-256m"#
+        ),
         ("--profile=", #"--profile: no profile ""; accepted: basic, light, vswap-256m"#),
         ("--name=a\u{1b}[2J", #"--name: cannot read "a\u{1b}[2J"; accepted: 1 to 64 bytes"#),
       ])
@@ -179,12 +240,21 @@ func message(_ arguments: String...) -> String {
     @Test(
       "options",
       arguments: [
-        ("--numfiles=1", "unknown option --numfiles; did you mean --numfile? bcrun --help lists the accepted ones"),
-        ("--NUMFILE=1", "unknown option --NUMFILE; did you mean --numfile? bcrun --help lists the accepted ones"),
+        (
+          "--numfiles=1",
+          "unknown option --numfiles; did you mean --numfile? bcrun --help lists the accepted ones"
+        ),
+        (
+          "--NUMFILE=1",
+          "unknown option --NUMFILE; did you mean --numfile? bcrun --help lists the accepted ones"
+        ),
         ("--xyzzy", "unknown option --xyzzy; bcrun --help lists the accepted ones"),
         ("-z", "unknown option -z; bcrun --help lists the accepted ones"),
         ("-qz", "unknown option -z; bcrun --help lists the accepted ones"),
-        ("-numfile", "unknown option -numfile; did you mean --numfile? bcrun --help lists the accepted ones"),
+        (
+          "-numfile",
+          "unknown option -numfile; did you mean --numfile? bcrun --help lists the accepted ones"
+        ),
         ("-é", "unknown option -é; bcrun --help lists the accepted ones"),
         ("--mem=1", "--mem may be --memory or --memory-reservation or --meminfo; write it out"),
         ("--meminfo=1", "--meminfo takes no value; see bcrun --help"),
@@ -194,7 +264,9 @@ func message(_ arguments: String...) -> String {
       #expect(message(argument, "true") == expected)
     }
 
-    @Test("a value that is missing", arguments: LongOption.all.filter { $0.value == .required }.map(\.name))
+    @Test(
+      "a value that is missing",
+      arguments: LongOption.all.filter { $0.value == .required }.map(\.name))
     func missing(_ name: String) throws {
       let option = try #require(LongOption.all.first { $0.name == name })
       #expect(message("--" + name) == "--\(name) needs a value; accepted: \(option.accepted)")
@@ -222,7 +294,9 @@ func message(_ arguments: String...) -> String {
     let parts = helpText.split(separator: "Known, but not enforced")
     try #require(parts.count == 2)
     for resource in Resource.allCases {
-      #expect(parts[1].contains("--\(resource.name)") == !Resource.enforced.contains(resource), "\(resource)")
+      #expect(
+        parts[1].contains("--\(resource.name)") == !Resource.enforced.contains(resource),
+        "\(resource)")
     }
   }
 }

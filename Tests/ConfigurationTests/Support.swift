@@ -22,11 +22,14 @@ func problems(_ bytes: [UInt8], as path: String) -> [String] {
     let file = try ConfigurationFile(bytes, path: path)
     return ["no problem: \(file)"]
   } catch {
-    return error.problems.map { problem in (problem.line.map { "\($0): " } ?? "") + problem.message }
+    return error.problems.map { problem in (problem.line.map { "\($0): " } ?? "") + problem.message
+    }
   }
 }
 
-func expectStarts(_ found: [String], _ expected: [String], _ location: SourceLocation = #_sourceLocation) {
+func expectStarts(
+  _ found: [String], _ expected: [String], _ location: SourceLocation = #_sourceLocation
+) {
   #expect(found.count == expected.count, "\(found)", sourceLocation: location)
   for (found, expected) in zip(found, expected) {
     #expect(found.hasPrefix(expected), sourceLocation: location)

@@ -32,16 +32,19 @@ import Testing
     #expect(configured.openvzErrno == true && configured.allowOnServerLoss == true)
     #expect(
       configured.bounds == [
-        .numproc: BoundsChange(barrier: 240, limit: 240), .numfile: BoundsChange(barrier: 100, limit: 120),
+        .numproc: BoundsChange(barrier: 240, limit: 240),
+        .numfile: BoundsChange(barrier: 100, limit: 120),
         .numpty: BoundsChange(barrier: 5), .numflock: BoundsChange(limit: 7),
-        .numsiginfo: BoundsChange(barrier: .max, limit: .max), .privvmpages: BoundsChange(barrier: 16384, limit: 20480),
+        .numsiginfo: BoundsChange(barrier: .max, limit: .max),
+        .privvmpages: BoundsChange(barrier: 16384, limit: 20480),
         .shmpages: BoundsChange(limit: 10), .kmemsize: BoundsChange(barrier: .max, limit: .max),
         .tcpsndbuf: BoundsChange(barrier: 1536), .lockedpages: BoundsChange(barrier: 16, limit: 16),
         .physpages: BoundsChange(barrier: 0, limit: 262_144),
       ])
   }
 
-  @Test("nothing is something too", arguments: ["", "# only\n", "[bounds]\n", "\u{feff}"]) func empty(_ text: String)
+  @Test("nothing is something too", arguments: ["", "# only\n", "[bounds]\n", "\u{feff}"])
+  func empty(_ text: String)
     throws
   {
     #expect(try read(text, as: "a.toml").single().configured == Configured())
@@ -68,7 +71,8 @@ import Testing
     #expect(file.named[2].configured.openvzErrno == false)
     let error = #expect(throws: ConfigurationError.self) { try file.single() }
     #expect(
-      error?.description.hasPrefix("a.toml: has [beancounter.c], [beancounter.with space], [beancounter.b]") == true)
+      error?.description.hasPrefix(
+        "a.toml: has [beancounter.c], [beancounter.with space], [beancounter.b]") == true)
     let both = try read("[bounds]\nnumproc = 1\n" + text, as: "a.toml")
     #expect(both.sections.count == 5 && both.sections[0].configured.name == nil)
   }
@@ -81,33 +85,51 @@ import Testing
         ["2: unknown key bounds.numfiles; did you mean numfile? accepted: kmemsize, lockedpages"]
       ),
       ("[bounds]\n\nqwertyuiop = 1", ["3: unknown key bounds.qwertyuiop; accepted: kmemsize"]),
-      ("[bound]\nnumfile = 1", ["1: unknown key bound; did you mean bounds? accepted: bounds, beancounter, name"]),
+      (
+        "[bound]\nnumfile = 1",
+        ["1: unknown key bound; did you mean bounds? accepted: bounds, beancounter, name"]
+      ),
       ("numfile = 1", ["1: numfile belongs under [bounds]"]),
-      ("name = \"a/b\"", [#"1: name: cannot read "a/b"; accepted: a string of 1 to 64 bytes without slashes"#]),
+      (
+        "name = \"a/b\"",
+        [#"1: name: cannot read "a/b"; accepted: a string of 1 to 64 bytes without slashes"#]
+      ),
       ("parent = 3", ["1: parent: cannot read 3; accepted: a string of 1 to 64 bytes"]),
       ("errno = \"Posix\"", [#"1: errno: cannot read "Posix"; accepted: "posix" or "openvz""#]),
       ("on-server-loss = true", [#"1: on-server-loss: cannot read a value of type"#]),
       ("bounds = 3", ["1: bounds: cannot read 3; accepted: a table: [bounds]"]),
       ("beancounter = []", ["1: beancounter: cannot read a value of type"]),
-      ("beancounter.a = 1", ["1: beancounter.a: cannot read 1; accepted: a table: [beancounter.a]"]),
-      ("[beancounter.\"a/b\"]", [#"1: cannot read "a/b" as a beancounter's name; accepted: 1 to 64 bytes"#]),
+      (
+        "beancounter.a = 1", ["1: beancounter.a: cannot read 1; accepted: a table: [beancounter.a]"]
+      ),
+      (
+        "[beancounter.\"a/b\"]",
+        [#"1: cannot read "a/b" as a beancounter's name; accepted: 1 to 64 bytes"#]
+      ),
       ("[beancounter.a]\nname = \"b\"", ["2: unknown key beancounter.a.name; "]),
       ("[beancounter.a.bounds]\nnumfile = 1", ["1: unknown key beancounter.a.bounds; "]),
       (
         "[beancounter.a]\nparnt = \"b\"",
         ["2: unknown key beancounter.a.parnt; did you mean parent? accepted: parent, errno"]
       ),
-      ("[beancounter.a]\nparent = \"a\"", ["2: beancounter.a is nested under itself; accepted: a tree"]),
+      (
+        "[beancounter.a]\nparent = \"a\"",
+        ["2: beancounter.a is nested under itself; accepted: a tree"]
+      ),
       (
         "[beancounter.a]\nparent = \"b\"\n[beancounter.b]\nparent = \"a\"",
         ["2: beancounter.a is nested under itself", "4: beancounter.b is nested under itself"]
       ),
       ("[bounds]\nnumfile = 1.5", ["2: bounds.numfile: cannot read a value of type"]),
-      ("[bounds]\nnumfile = \"1.5\"", [#"2: bounds.numfile: cannot read "1.5"; accepted: BARRIER[:LIMIT]"#]),
+      (
+        "[bounds]\nnumfile = \"1.5\"",
+        [#"2: bounds.numfile: cannot read "1.5"; accepted: BARRIER[:LIMIT]"#]
+      ),
       ("[bounds]\nnumfile = -5", [#"2: bounds.numfile: "-5" is negative"#]),
       ("[bounds]\nnumfile = []", ["2: bounds.numfile: cannot read a value of type"]),
       (
-        "[bounds]\nnumfile = {}", ["2: bounds.numfile: an empty table bounds nothing; accepted: barrier, limit or both"]
+        "[bounds]\nnumfile = {}",
+        ["2: bounds.numfile: an empty table bounds nothing; accepted: barrier, limit or both"]
       ),
       (
         "[bounds]\nnumfile = {barier = 1}",
@@ -133,11 +155,14 @@ import Testing
         ["1: name", "2: unknown", "4: unknown", "6: bounds.nump"]
       ),
     ])
-  func refused(_ text: String, _ expected: [String]) { expectStarts(problems(text, as: "x.toml"), expected) }
+  func refused(_ text: String, _ expected: [String]) {
+    expectStarts(problems(text, as: "x.toml"), expected)
+  }
 
   @Test("not UTF-8") func latin1() {
     expectStarts(
-      problems(Array("# caf".utf8) + [0xe9, 10], as: "x.toml"), ["1: \"# caf\u{fffd}\" is not UTF-8, which TOML is"])
+      problems(Array("# caf".utf8) + [0xe9, 10], as: "x.toml"),
+      ["1: \"# caf\u{fffd}\" is not UTF-8, which TOML is"])
   }
 }
 
@@ -149,7 +174,9 @@ import Testing
     let text = document.text
     #expect(problems(text, as: "a.toml").allSatisfy { !$0.contains("not TOML") }, "\(text)")
     let found = KeyLines(Array(text.utf8))
-    for (path, line) in document.expected { #expect(found.line(of: path) == line, "\(path) in\n\(text)") }
+    for (path, line) in document.expected {
+      #expect(found.line(of: path) == line, "\(path) in\n\(text)")
+    }
     #expect(found.line(of: ["no", "such"]) == nil)
   }
 
@@ -157,7 +184,9 @@ import Testing
     var random = Seeded(state: 3)
     let letters = Array("a.=[]{}\"'#\\, \n\r\t1".utf8)
     for _ in 0..<2000 {
-      let bytes = (0..<Int.random(in: 0...40, using: &random)).map { _ in letters.randomElement(using: &random)! }
+      let bytes = (0..<Int.random(in: 0...40, using: &random)).map { _ in
+        letters.randomElement(using: &random)!
+      }
       #expect((KeyLines(bytes).line(of: ["a"]) ?? 1) >= 1)
     }
   }
@@ -174,27 +203,33 @@ private struct Layout {
 
   private var line: Int { 1 + text.utf8.count { $0 == 10 } }
 
-  private mutating func pick(_ choices: [String]) -> String { choices.randomElement(using: &random)! }
+  private mutating func pick(_ choices: [String]) -> String {
+    choices.randomElement(using: &random)!
+  }
 
   private mutating func key() -> (name: String, written: String) {
     count += 1
     let name = "k\(count)"
     let other = "k \(count).=[#"
-    return [(name, name), (other, "\"\(other)\""), (other, "'\(other)'")].randomElement(using: &random)!
+    return [(name, name), (other, "\"\(other)\""), (other, "'\(other)'")].randomElement(
+      using: &random)!
   }
 
   mutating func addTable() {
     let header = key()
     addGaps()
     expected[[header.name]] = line
-    let brackets = [("[", "]"), (" [ ", " ]"), ("[[", "]]"), ("\t[", " ]")].randomElement(using: &random)!
+    let brackets = [("[", "]"), (" [ ", " ]"), ("[[", "]]"), ("\t[", " ]")].randomElement(
+      using: &random)!
     text += brackets.0 + header.written + brackets.1
     text += pick(["", " # ] c", "\t"]) + pick(["\n", "\r\n"])
     for _ in 0..<Int.random(in: 0...4, using: &random) { addPair(under: [header.name]) }
   }
 
   private mutating func addGaps() {
-    for _ in 0..<Int.random(in: 0...2, using: &random) { text += pick(["\n", "# a = 1 \"\n", "  \n", "\r\n"]) }
+    for _ in 0..<Int.random(in: 0...2, using: &random) {
+      text += pick(["\n", "# a = 1 \"\n", "  \n", "\r\n"])
+    }
   }
 
   private mutating func addPair(under path: [String]) {
@@ -220,9 +255,16 @@ private struct Layout {
     case 0: text += "12"
     case 1: text += pick(["\"a = ] # }\"", "\"\"", "\"\\\"\\\\\"", "\"'\""])
     case 2: text += pick(["'a\\'", "''", "'\"#'"])
-    case 3: text += pick(["\"\"\"\nk1 = 2\n\\\"\"\" \"\" \"\"\"", "\"\"\"\"\"\"", "\"\"\"a\n\"\"\"\"\"", "\"\"\"a\"\"\"\""])
+    case 3:
+      text += pick([
+        "\"\"\"\nk1 = 2\n\\\"\"\" \"\" \"\"\"", "\"\"\"\"\"\"", "\"\"\"a\n\"\"\"\"\"",
+        "\"\"\"a\"\"\"\"",
+      ])
     case 4: text += pick(["'''\n[k1]\n'' \\'''", "''''''", "'''b'''''", "'''b''''"])
-    case 5: text += pick(["[]", "[1, \"]\", # ]\n 2,\n]", "[ [1], ['''\n'''] ]", "1979-05-27T07:32:00Z", "true"])
+    case 5:
+      text += pick([
+        "[]", "[1, \"]\", # ]\n 2,\n]", "[ [1], ['''\n'''] ]", "1979-05-27T07:32:00Z", "true",
+      ])
     default:
       text += "{"
       let fields = Int.random(in: 0...3, using: &random)

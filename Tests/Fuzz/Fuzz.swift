@@ -8,8 +8,9 @@ import Foundation
 @testable import Server
 @testable import Witness
 
-// Whatever is made of bytes that somebody else wrote, for libFuzzer: the first byte says what reads the rest. Built and
-// run by Tests/fuzz. What is no crash and no hang is still wrong where `World` finds that the neighbour has lost something.
+// Whatever is made of bytes that somebody else wrote, for libFuzzer: the first byte says what reads
+// the rest. Built and run by Tests/fuzz. What is no crash and no hang is still wrong where `World`
+// finds that the neighbour has lost something.
 
 nonisolated(unsafe) private var world: World!
 
@@ -43,7 +44,8 @@ private func configuration(_ bytes: [UInt8]) {
   }
 }
 
-nonisolated(unsafe) private var unwinder = try? Unwinder(pid: getpid(), modules: Modules(debugDirectories: []))
+nonisolated(unsafe) private var unwinder = try? Unwinder(
+  pid: getpid(), modules: Modules(debugDirectories: []))
 
 /// A slice of a stack, registers, and the text that comes back of it.
 private func witness(_ bytes: [UInt8]) {
@@ -58,11 +60,15 @@ private func witness(_ bytes: [UInt8]) {
 
 /// Options, amounts, views and what a report says of names that anybody chose.
 private func words(_ bytes: [UInt8]) {
-  let words = bytes.split(separator: 0, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
+  let words = bytes.split(separator: 0, omittingEmptySubsequences: false).map {
+    String(decoding: $0, as: UTF8.self)
+  }
   _ = try? parseOptions(words)
   for word in words {
     for resource in [Resource.numfile, .privvmpages, .kmemsize] {
-      if let change = try? BoundsChange(word, of: resource, option: "x") { _ = change.applied(to: Bounds()) }
+      if let change = try? BoundsChange(word, of: resource, option: "x") {
+        _ = change.applied(to: Bounds())
+      }
     }
     _ = Injection.read(word)
     _ = View(path: word, id: 1)
@@ -72,7 +78,11 @@ private func words(_ bytes: [UInt8]) {
   let first = words[0]
   let report = Report(
     id: 1, name: first, command: words, exit: .init(code: 0), seconds: Double(first) ?? 0, rows: [],
-    denials: [.init(resource: .numfile, count: 1, errno: first, pid: 1, comm: first, call: first, detail: first, amount: 1)],
+    denials: [
+      .init(
+        resource: .numfile, count: 1, errno: first, pid: 1, comm: first, call: first, detail: first,
+        amount: 1)
+    ],
     uncovered: [.init(pid: 1, executable: first, reason: first)], remaining: 0, server: .init())
   precondition(report.json().split(separator: "\n").count == 1)
   precondition((try? JSONSerialization.jsonObject(with: Data(report.json().utf8))) != nil)
@@ -82,7 +92,9 @@ private func words(_ bytes: [UInt8]) {
 
 /// What the kernel says of a process that chose its name, its files and its image.
 private func kernel(_ bytes: [UInt8]) {
-  if let stat = Procfs.Stat(bytes: bytes[...]) { precondition(stat.comm.utf8.count <= 3 * bytes.count) }
+  if let stat = Procfs.Stat(bytes: bytes[...]) {
+    precondition(stat.comm.utf8.count <= 3 * bytes.count)
+  }
   _ = Executable.reasonUncovered(head: bytes[...])
   let text = String(decoding: bytes, as: UTF8.self)
   for line in text.split(separator: "\n") { _ = Locks.Line(line) }
@@ -92,12 +104,15 @@ private func kernel(_ bytes: [UInt8]) {
 // SwiftPM gives every program's main the program's name; libFuzzer's own is thus not taken.
 @_silgen_name("LLVMFuzzerRunDriver")
 private func runDriver(
-  _: UnsafeMutablePointer<Int32>, _: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
+  _: UnsafeMutablePointer<Int32>,
+  _: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?>,
   _: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
 ) -> Int32
 
 @_cdecl("Fuzz_main")
-public func main(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> Int32 {
+public func main(_ count: Int32, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?)
+  -> Int32
+{
   var count = count
   var arguments = arguments
   return runDriver(&count, &arguments) { test($0, $1) }

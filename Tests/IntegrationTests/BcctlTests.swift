@@ -13,7 +13,9 @@ final class Bcd {
     self.scratch = scratch
     let path = scratch.path
     child = try Child(["\(Bcd.release)/bcd", "--socket", "\(path)/s"] + options)
-    try child.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0 }
+    try child.until("server") {
+      (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0
+    }
   }
 
   func bcctl(_ words: String..., input: Data = Data()) throws -> Ended {
@@ -29,12 +31,15 @@ final class Bcd {
 
   /// One cell of the list.
   func field(_ name: String, _ field: String) throws -> String? {
-    try lines("list", "-H", "-o", "\(field),name").first { $0.hasSuffix(" \(name)") }?.split(separator: " ").first.map(String.init)
+    try lines("list", "-H", "-o", "\(field),name").first { $0.hasSuffix(" \(name)") }?.split(
+      separator: " "
+    ).first.map(String.init)
   }
 
   func object(_ words: String...) throws -> [String: Any] {
     let ended = try run(["\(Bcd.release)/bcctl"] + words, env: ["BC_SERVER": socket])
-    return try #require(try JSONSerialization.jsonObject(with: ended.data) as? [String: Any], "\(ended.errors)")
+    return try #require(
+      try JSONSerialization.jsonObject(with: ended.data) as? [String: Any], "\(ended.errors)")
   }
 
   func end() throws {
@@ -51,8 +56,12 @@ extension RealPrograms {
     @Test("the life of a beancounter") func life() throws {
       let bcd = try Bcd()
       #expect(try bcd.lines("create", "web", "numfile=20:30", "privvmpages=64M:") == ["1"])
-      #expect(try bcd.lines("create", "sub", "--parent", "web", "--id", "77", "numproc=5") == ["77"])
-      #expect(try bcd.lines("list", "-H", "-o", "id,name,parent,members") == [" 1  web  -    0", "77  sub  web  0"])
+      #expect(
+        try bcd.lines("create", "sub", "--parent", "web", "--id", "77", "numproc=5") == ["77"])
+      #expect(
+        try bcd.lines("list", "-H", "-o", "id,name,parent,members") == [
+          " 1  web  -    0", "77  sub  web  0",
+        ])
       #expect(try bcd.field("web", "privvmpages.b") == "16384")
       #expect(try bcd.field("web", "privvmpages.l") == "unlimited")
 
@@ -65,7 +74,10 @@ extension RealPrograms {
       #expect(denials.first?.contains("numfile x1 (ENFILE): bash[") == true)
       let show = try bcd.lines("show", "web")
       #expect(show.first == "web (id 1): 0 members")
-      #expect(show.contains { $0.split(separator: " ").prefix(7) == ["numfile", "0", "20", "20", "30", "1", "exact"] })
+      #expect(
+        show.contains {
+          $0.split(separator: " ").prefix(7) == ["numfile", "0", "20", "20", "30", "1", "exact"]
+        })
       let events = try bcd.lines("events", "web").map { $0.split(separator: " ").map(String.init) }
       #expect(events.first.map { Array($0.dropFirst()) } == ["web", "created"])
       #expect(events.contains { $0.count > 3 && $0[2...3] == ["denial", "numfile"] })
@@ -93,7 +105,9 @@ extension RealPrograms {
       #expect(try bcd.field("web", "numfile.b") == "unlimited")
       #expect(try bcd.lines("set", "web", "numfile=0:", "numproc=:50") == [])
       #expect(try loop.wait(20).output == "ready\nrefused\n")
-      let limits = try ["numfile.b", "numfile.l", "numproc.b", "numproc.l"].map { try bcd.field("web", $0) }
+      let limits = try ["numfile.b", "numfile.l", "numproc.b", "numproc.l"].map {
+        try bcd.field("web", $0)
+      }
       #expect(limits == ["0", "unlimited", "unlimited", "50"])
       try bcd.end()
     }
@@ -109,9 +123,12 @@ extension RealPrograms {
       #expect(try bcd.bcctl("enter", "web", "--", "/etc/passwd").code == 126)
       #expect(try bcd.bcctl("enter", "web").code == 2)
       #expect(try bcd.bcctl("enter", "nobody", "--", "true").code == 1)
-      let words = try bcd.bcctl("enter", "web", "--", "printf", "<%s>", "--", "-H", "--socket", "a  b", "é", "")
+      let words = try bcd.bcctl(
+        "enter", "web", "--", "printf", "<%s>", "--", "-H", "--socket", "a  b", "é", "")
       #expect(words.output == "<--><-H><--socket><a  b><é><>")
-      #expect(try bcd.bcctl("enter", "web", "--", "cat", input: Data([0, 255, 10])).data == Data([0, 255, 10]))
+      #expect(
+        try bcd.bcctl("enter", "web", "--", "cat", input: Data([0, 255, 10])).data
+          == Data([0, 255, 10]))
       #expect(try bcd.field("web", "numproc.m") != "0")
       try bcd.child.until("end of all members") { (try? bcd.field("web", "members")) == "0" }
       try bcd.end()
@@ -130,14 +147,19 @@ extension RealPrograms {
       let lines = try bcd.lines("holders", "web", "numfile")
       #expect(lines.contains { $0.hasPrefix("bash[\(holder.pid)]: ") })
       #expect(lines.contains { $0.hasPrefix("  fd 9: \(file) since 20") })
-      #expect(try bcd.lines("show", "web").contains { $0.split(separator: " ") == ["\(holder.pid)", "bash", "joined"] })
+      #expect(
+        try bcd.lines("show", "web").contains {
+          $0.split(separator: " ") == ["\(holder.pid)", "bash", "joined"]
+        })
       #expect(try bcd.lines("holders", "web", "numproc").contains("bash[\(holder.pid)]: 1"))
     }
 
     @Test("events as they come, until the server ends") func follow() throws {
       let bcd = try Bcd()
       _ = try bcd.lines("create", "web")
-      let all = try Child(["\(Bcd.release)/bcctl", "--socket", bcd.socket, "events", "-f", "--json"])
+      let all = try Child([
+        "\(Bcd.release)/bcctl", "--socket", bcd.socket, "events", "-f", "--json",
+      ])
       try all.until("first event") { all.output.contains("\"created\"") }
       #expect(try bcd.bcctl("enter", "web", "--", "true").code == 0)
       try all.until("leave") { all.output.contains("\"leave\"") }
@@ -165,19 +187,25 @@ extension RealPrograms {
       #expect(lines.count == 2 + 24 + 24)
       #expect(lines[0] == "Version: 2.5")
       // The newest first, as in the kernel's list.
-      #expect(lines[2].hasPrefix("      102:  kmemsize ") && lines[26].hasPrefix("      101:  kmemsize "))
+      #expect(
+        lines[2].hasPrefix("      102:  kmemsize ") && lines[26].hasPrefix("      101:  kmemsize "))
       #expect(try bcd.bcctl("beancounters", "web").output.split(separator: "\n").count == 2 + 24)
       // The same figures, asked for or read from the file.
       let read = try bcd.bcctl("ubc", "-f", "-", "101", input: Data(text.utf8))
       #expect(read.code == 0)
-      #expect(read.output.contains("\nnumfile     -    0%    0%        -    0%    0%   20   20     -\n"))
+      #expect(
+        read.output.contains("\nnumfile     -    0%    0%        -    0%    0%   20   20     -\n"))
       let asked = try bcd.bcctl("ubc", "web").output
-      let rows = { (text: String) in text.split(separator: "\n").dropFirst().map { $0.split(separator: " ") } }
+      let rows = { (text: String) in
+        text.split(separator: "\n").dropFirst().map { $0.split(separator: " ") }
+      }
       #expect(rows(asked) == rows(read.output))
 
       // Failures since the run before.
       _ = try bcd.lines("enter", "web", "--", "bash", "-c", opener)
-      let relative = { try bcd.lines("ubc", "-q", "-r", "-qh", "2", "-qm", "2", "-rd", "\(bcd.scratch.path)/store") }
+      let relative = {
+        try bcd.lines("ubc", "-q", "-r", "-qh", "2", "-qm", "2", "-rd", "\(bcd.scratch.path)/store")
+      }
       #expect(try relative().last?.split(separator: " ").last == "1")
       #expect(try relative() == [])
       _ = try bcd.lines("enter", "web", "--", "bash", "-c", opener)
@@ -189,7 +217,8 @@ extension RealPrograms {
       #expect(try bcd.object("create", "web", "numfile=9", "--json")["id"] as? Int == 1)
       let list = try #require(try bcd.object("list", "--json")["beancounters"] as? [[String: Any]])
       #expect(list.map { $0["name"] as? String } == ["web"])
-      let show = try #require(try bcd.object("show", "1", "--json")["beancounter"] as? [String: Any])
+      let show = try #require(
+        try bcd.object("show", "1", "--json")["beancounter"] as? [String: Any])
       let rows = try #require(show["resources"] as? [[String: Any]])
       let numfile = try #require(rows.first { $0["resource"] as? String == "numfile" })
       #expect(numfile["barrier"] as? Int == 9 && numfile["unit"] as? String == "items")
@@ -205,24 +234,34 @@ extension RealPrograms {
       #expect(absent.code == 1)
       #expect(
         absent.errors
-          == "bcctl: no server at /nonexistent/s (No such file or directory); start one with bcd, or give --socket\n")
-      for words in [["list", "-o", "foo"], ["foo"], ["set", "web"], ["set", "web", "numfile=x"], ["list", "--nothing"],
-        ["create", "x", "--id", "123456789"], ["holders", "web", "nothing"], ["show"], ["enter", "web"],
+          == "bcctl: no server at /nonexistent/s (No such file or directory); start one with bcd, or give --socket\n"
+      )
+      for words in [
+        ["list", "-o", "foo"], ["foo"], ["set", "web"], ["set", "web", "numfile=x"],
+        ["list", "--nothing"],
+        ["create", "x", "--id", "123456789"], ["holders", "web", "nothing"], ["show"],
+        ["enter", "web"],
       ] {
         let ended = try run([bcctl] + words, env: ["BC_SERVER": "/nonexistent/s"])
         #expect(ended.code == 2, "\(words)")
-        #expect(ended.output.isEmpty && ended.errors.hasPrefix("bcctl: "), "\(words): \(ended.errors)")
+        #expect(
+          ended.output.isEmpty && ended.errors.hasPrefix("bcctl: "), "\(words): \(ended.errors)")
       }
-      for command in ["list", "show", "top", "events", "denials", "holders", "set", "create", "remove", "enter",
+      for command in [
+        "list", "show", "top", "events", "denials", "holders", "set", "create", "remove", "enter",
         "beancounters", "ubc", "completions",
       ] {
         let help = try run([bcctl, command, "--help"])
-        #expect(help.code == 0 && help.output.contains("USAGE: bcctl \(command)") && help.errors.isEmpty, "\(command)")
+        #expect(
+          help.code == 0 && help.output.contains("USAGE: bcctl \(command)") && help.errors.isEmpty,
+          "\(command)")
       }
     }
 
     @Test("the man pages have every option of every command") func manualPages() throws {
-      func words(_ text: String) -> Set<Substring> { Set(text.split { !($0.isLetter || $0.isNumber || $0 == "-") }) }
+      func words(_ text: String) -> Set<Substring> {
+        Set(text.split { !($0.isLetter || $0.isNumber || $0 == "-") })
+      }
       // mdoc's Fl puts one dash before each. The resources' own options are one entry, --RES.
       func check(_ help: String, _ page: String) throws {
         let known = words(text(at: "\(repository)/share/man/\(page)"))
@@ -232,12 +271,15 @@ extension RealPrograms {
         }
       }
       let commands = [
-        "list", "show", "top", "events", "denials", "holders", "mark", "diff", "set", "create", "remove", "enter", "beancounters",
+        "list", "show", "top", "events", "denials", "holders", "mark", "diff", "set", "create",
+        "remove", "enter", "beancounters",
         "ubc", "bounds", "validate", "completions",
       ]
       for command in commands {
         try check(run(["\(Bcd.release)/bcctl", command, "--help"]).output, "man1/bcctl.1")
-        #expect(text(at: "\(repository)/share/man/man1/bcctl.1").contains(".It Cm \(command)"), "\(command)")
+        #expect(
+          text(at: "\(repository)/share/man/man1/bcctl.1").contains(".It Cm \(command)"),
+          "\(command)")
       }
       try check(run(["\(Bcd.release)/bcd", "--help"]).output, "man8/bcd.8")
       try check(run(["\(repository)/bcrun", "--help"]).output, "man1/bcrun.1")
@@ -268,15 +310,19 @@ extension RealPrograms {
       _ = try bcd.lines("create", "web", "numfile=20")
       _ = try bcd.lines("create", "mail", "numproc=5")
       let shown = try top(
-        bcd, "until:2 beancounters", "until:numproc", "type:s", "until:by failcnt", "type:r", "until:reversed",
-        "type:/web", "until:filter: web", "type:\\r", "until:Esc clears", "type:\\x1b", "until:/ filter", "type:q")
+        bcd, "until:2 beancounters", "until:numproc", "type:s", "until:by failcnt", "type:r",
+        "until:reversed",
+        "type:/web", "until:filter: web", "type:\\r", "until:Esc clears", "type:\\x1b",
+        "until:/ filter", "type:q")
       #expect(shown.code == 0)
       #expect(shown.end == away)
       #expect(shown.seen.contains("web  numfile"))
       #expect(shown.seen.components(separatedBy: "\u{1b}[H").count > 3)
     }
 
-    @Test("top ends like any program on a signal", arguments: [("INT", SIGINT), ("TERM", SIGTERM), ("HUP", SIGHUP)])
+    @Test(
+      "top ends like any program on a signal",
+      arguments: [("INT", SIGINT), ("TERM", SIGTERM), ("HUP", SIGHUP)])
     func topSignals(name: String, signal: Int32) throws {
       let bcd = try Bcd()
       let shown = try top(bcd, "until:q quit", "signal:\(name)")
@@ -293,7 +339,9 @@ extension RealPrograms {
       #expect(shown.end == away)
     }
 
-    @Test("top leaves the screen before it says that the server has gone") func topServerGone() throws {
+    @Test("top leaves the screen before it says that the server has gone") func topServerGone()
+      throws
+    {
       let bcd = try Bcd()
       let pid = bcd.child.pid
       // The server ends itself a while after top has begun.
@@ -320,20 +368,38 @@ extension RealPrograms {
       let prefix = "\(scratch.path)/a b"
       let installed = try run(["\(repository)/Sources/install", prefix], timeout: 600)
       try #require(installed.code == 0, "\(installed.errors)")
-      let ran = try run(["\(prefix)/bin/bcrun", "--numfile", "3", "--", "sh", "-c", "exec 5</dev/null; echo in"])
+      let ran = try run([
+        "\(prefix)/bin/bcrun", "--numfile", "3", "--", "sh", "-c", "exec 5</dev/null; echo in",
+      ])
       #expect(ran.output == "in\n" && ran.code == 0)
       // The path has a blank in it, which LD_PRELOAD cannot have.
-      let counted = try run(["\(prefix)/bin/bcrun", "--numfile", "3", "--", "bash", "-c", "exec 5</dev/null 6</dev/null 7</dev/null 8</dev/null"])
-      #expect(counted.errors.contains("denied numfile x1 (ENFILE): bash[") && !counted.errors.contains("ld.so"), "\(counted.errors)")
+      let counted = try run([
+        "\(prefix)/bin/bcrun", "--numfile", "3", "--", "bash", "-c",
+        "exec 5</dev/null 6</dev/null 7</dev/null 8</dev/null",
+      ])
+      #expect(
+        counted.errors.contains("denied numfile x1 (ENFILE): bash[")
+          && !counted.errors.contains("ld.so"), "\(counted.errors)")
       let found = try run(["bash", "-c", "exec env -i A=1 \"$1/bin/bcrun\" -q env", "bash", prefix])
-      #expect(found.code == 0 && found.output.contains("A=1\n") && !found.output.contains("PWD=") && found.errors.isEmpty, "\(found.errors)")
-      let tortured = try run(["\(prefix)/bin/bcrun", "--torture", "numfile", "--", "cat", "/etc/hostname"])
-      #expect(tortured.errors.contains("charges of numfile failed in turn") || tortured.errors.contains("charge of numfile failed in turn"), "\(tortured.errors)")
+      #expect(
+        found.code == 0 && found.output.contains("A=1\n") && !found.output.contains("PWD=")
+          && found.errors.isEmpty, "\(found.errors)")
+      let tortured = try run([
+        "\(prefix)/bin/bcrun", "--torture", "numfile", "--", "cat", "/etc/hostname",
+      ])
+      #expect(
+        tortured.errors.contains("charges of numfile failed in turn")
+          || tortured.errors.contains("charge of numfile failed in turn"), "\(tortured.errors)")
       let socket = "\(scratch.path)/s"
       let server = try Child(["\(prefix)/bin/bcd", "--socket", socket])
-      try server.until("server") { (try? run(["\(prefix)/bin/bcctl", "list", "--socket", socket]).code) == 0 }
-      #expect(try run(["\(prefix)/bin/bcctl", "--socket", socket, "create", "web"]).output == "1\n")
-      #expect(try run(["\(prefix)/bin/bcctl", "--socket", socket, "enter", "web", "--", "echo", "x"]).output == "x\n")
+      try server.until("server") {
+        (try? run(["\(prefix)/bin/bcctl", "list", "--socket", socket]).code) == 0
+      }
+      #expect(
+        try run(["\(prefix)/bin/bcctl", "--socket", socket, "create", "web"]).output == "1\n")
+      #expect(
+        try run(["\(prefix)/bin/bcctl", "--socket", socket, "enter", "web", "--", "echo", "x"])
+          .output == "x\n")
       for page in ["man1/bcctl.1", "man1/bcrun.1", "man8/bcd.8"] {
         #expect(text(at: "\(prefix)/share/man/\(page)").hasPrefix(".Dd "))
       }
@@ -347,7 +413,10 @@ extension RealPrograms {
       ])
       #expect(completed.lines.contains("denials"), "\(completed.errors)")
       // bcrun's: options, their words, and COMMAND.
-      for (line, word) in [("bcrun --rep", "--report-format"), ("bcrun --report-format j", "json"), ("bcrun -q --numfile 5 ls", "lsblk")] {
+      for (line, word) in [
+        ("bcrun --rep", "--report-format"), ("bcrun --report-format j", "json"),
+        ("bcrun -q --numfile 5 ls", "lsblk"),
+      ] {
         let completed = try run([
           "bash", "-c",
           """
@@ -357,8 +426,13 @@ extension RealPrograms {
         ])
         #expect(completed.lines.contains(Substring(word)), "\(line): \(completed.errors)")
       }
-      for shell in ["zsh/site-functions/_bcrun", "zsh/site-functions/_bcd", "fish/vendor_completions.d/bcrun.fish"] {
-        #expect(text(at: "\(prefix)/share/\(shell)").contains(shell.contains("bcd") ? "state" : "fail-on"))
+      for shell in [
+        "zsh/site-functions/_bcrun", "zsh/site-functions/_bcd",
+        "fish/vendor_completions.d/bcrun.fish",
+      ] {
+        #expect(
+          text(at: "\(prefix)/share/\(shell)").contains(shell.contains("bcd") ? "state" : "fail-on")
+        )
       }
       #expect(try run(["\(repository)/Sources/install"]).code == 2)
       #expect(try run(["\(repository)/Sources/install", "relative"]).code == 2)

@@ -18,7 +18,8 @@ extension RealPrograms {
     @Test func notExecutableAndNotFound() throws {
       let file = try scratch.write("plain", "text")
       for (command, code) in [
-        (file, Int32(126)), (scratch.path, 126), ("/nonexistent/x", 127), ("no-such-command-at-all", 127),
+        (file, Int32(126)), (scratch.path, 126), ("/nonexistent/x", 127),
+        ("no-such-command-at-all", 127),
       ] {
         let e = try run([path, "--numfile", "50", "--", command])
         #expect(e.code == code, "\(command)")
@@ -27,20 +28,28 @@ extension RealPrograms {
       }
     }
 
-    @Test(arguments: [SIGKILL, SIGTERM, SIGSEGV, SIGABRT]) func diesOfTheSameSignal(signal: Int32) throws {
+    @Test(arguments: [SIGKILL, SIGTERM, SIGSEGV, SIGABRT]) func diesOfTheSameSignal(signal: Int32)
+      throws
+    {
       let r = try bcrun([], ["bash", "-c", "ulimit -c 0; kill -\(signal) $$"])
       #expect(r.ended.signal == signal)
       #expect(r.report.signal == Int(signal))
       #expect(r.report.code == nil)
       r.returned()
-      let shell = try run(["bash", "-c", "\"\(path)\" -q -- bash -c 'ulimit -c 0; kill -\(signal) $$'; exit $?"])
+      let shell = try run([
+        "bash", "-c", "\"\(path)\" -q -- bash -c 'ulimit -c 0; kill -\(signal) $$'; exit $?",
+      ])
       #expect(shell.code == 128 + signal)
     }
 
     @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT])
     func signalsReachTheCommand(signal: Int32) throws {
       let b = try Background(
-        [], ["bash", "-c", "trap 'echo got; exit 3' \(signal); echo ready; while :; do sleep 0.05; done"])
+        [],
+        [
+          "bash", "-c",
+          "trap 'echo got; exit 3' \(signal); echo ready; while :; do sleep 0.05; done",
+        ])
       try b.child.until("ready") { b.child.output == "ready\n" }
       b.child.kill(signal)
       let r = try b.end(20)
@@ -51,11 +60,14 @@ extension RealPrograms {
 
     @Test func stopAndContinue() throws {
       let b = try Background(
-        [], ["bash", "-c", "echo $$; while [ ! -e \(scratch.path)/go ]; do sleep 0.02; done; echo end"])
+        [],
+        ["bash", "-c", "echo $$; while [ ! -e \(scratch.path)/go ]; do sleep 0.02; done; echo end"])
       try b.child.until("start") { b.child.output.hasSuffix("\n") }
       let pid = b.child.output.trimmingCharacters(in: .whitespacesAndNewlines)
       func state() -> String {
-        text(at: "/proc/\(pid)/stat").components(separatedBy: ") ").last.map { String($0.prefix(1)) } ?? ""
+        text(at: "/proc/\(pid)/stat").components(separatedBy: ") ").last.map {
+          String($0.prefix(1))
+        } ?? ""
       }
       b.child.kill(SIGTSTP)
       try b.child.until("stop") { state() == "T" }
@@ -70,7 +82,10 @@ extension RealPrograms {
       let data = Data((0..<(1 << 20)).map { _ in UInt8.random(in: 0...255, using: &random) })
       #expect(try bcrun(["--numfile", "50"], ["cat"], input: data).ended.data == data)
       let piped = try run(
-        ["bash", "-c", "set -o pipefail; cat | \"\(path)\" -q -- tee /dev/stderr 2>\(scratch.path)/copy | cat"],
+        [
+          "bash", "-c",
+          "set -o pipefail; cat | \"\(path)\" -q -- tee /dev/stderr 2>\(scratch.path)/copy | cat",
+        ],
         input: data)
       #expect(piped.code == 0)
       #expect(piped.data == data)
@@ -89,7 +104,8 @@ extension RealPrograms {
       let r = try bcrun(
         [],
         [
-          "bash", "-c", "printf '<%s>' \"$0\" \"$@\"; ls /proc/self/fd | tr '\\n' ' '", "", "-x", "--", "a  b", "*",
+          "bash", "-c", "printf '<%s>' \"$0\" \"$@\"; ls /proc/self/fd | tr '\\n' ' '", "", "-x",
+          "--", "a  b", "*",
           "é",
         ])
       #expect(r.ended.output == "<><-x><--><a  b><*><é>0 1 2 3 ")
@@ -97,20 +113,31 @@ extension RealPrograms {
 
     /// The three forms say the same.
     @Test func reportFormats() throws {
-      let command = ["--", "bash", "-c", "exec {a}</dev/null {b}</dev/null; : {c}</dev/null; exit 4"]
+      let command = [
+        "--", "bash", "-c", "exec {a}</dev/null {b}</dev/null; : {c}</dev/null; exit 4",
+      ]
       let text = try run([path, "--numfile", "2", "--name", "web-1"] + command)
       #expect(text.code == 4)
       #expect(text.output.isEmpty)
       #expect(text.errors.contains("bcrun: web-1 exited 4 after "))
       #expect(text.errors.contains("1 denial"))
       #expect(text.errors.contains("denied numfile x1 (ENFILE): bash["))
-      let row = text.errors.split(separator: "\n").first { $0.contains("numfile") && $0.contains("<- denied") }
-      #expect(row?.split(separator: " ").prefix(6).map(String.init) == ["numfile", "0", "2", "2", "2", "1"])
+      let row = text.errors.split(separator: "\n").first {
+        $0.contains("numfile") && $0.contains("<- denied")
+      }
+      #expect(
+        row?.split(separator: " ").prefix(6).map(String.init) == [
+          "numfile", "0", "2", "2", "2", "1",
+        ])
       #expect(text.errors.split(separator: "\n").count <= 21)
 
-      let kv = try run([path, "--numfile", "2", "--report-format", "kv", "--report=\(scratch.path)/kv"] + command)
+      let kv = try run(
+        [path, "--numfile", "2", "--report-format", "kv", "--report=\(scratch.path)/kv"] + command)
       #expect(!kv.errors.contains("numfile."))
-      for line in ["numfile.failcnt=1", "numfile.maxheld=2", "numfile.held=0", "numfile.barrier=2", "numfile.limit=2"] {
+      for line in [
+        "numfile.failcnt=1", "numfile.maxheld=2", "numfile.held=0", "numfile.barrier=2",
+        "numfile.limit=2",
+      ] {
         #expect(scratch.read("kv").contains(line + "\n"))
       }
 
@@ -141,24 +168,29 @@ extension RealPrograms {
       #expect(
         try bcrun(
           ["--numfile", "2", "--fail-on", "denial"],
-          Array(refused.dropLast()) + [refused[2].replacingOccurrences(of: "exit 0", with: "exit 7")]
+          Array(refused.dropLast()) + [
+            refused[2].replacingOccurrences(of: "exit 0", with: "exit 7")
+          ]
         ).ended.code == 7)
       let busybox = [try tool("busybox"), "true"]
       #expect(try bcrun(["--fail-on", "uncovered"], busybox).ended.code == 124)
       #expect(try bcrun(["--fail-on", "denial"], busybox).ended.code == 0)
-      #expect(try bcrun(["--fail-on", "denial", "--fail-on", "uncovered"], busybox).ended.code == 124)
+      #expect(
+        try bcrun(["--fail-on", "denial", "--fail-on", "uncovered"], busybox).ended.code == 124)
     }
 
     @Test func spellingsOfABound() throws {
       let r = try bcrun(
         [
-          "-l", "numproc=50:60", "--limit", "numfile=70", "-m", "1.5G", "--memory-reservation", "1024M",
+          "-l", "numproc=50:60", "--limit", "numfile=70", "-m", "1.5G", "--memory-reservation",
+          "1024M",
           "--numtcpsock=:9", "--numothersock", "unlimited",
         ],
         ["true"])
       #expect(r.ended.code == 0)
       for (name, barrier, limit) in [
-        ("numproc", 50, 60), ("numfile", 70, 70), ("privvmpages", 262144, 393216), ("numtcpsock", nil, 9),
+        ("numproc", 50, 60), ("numfile", 70, 70), ("privvmpages", 262144, 393216),
+        ("numtcpsock", nil, 9),
         ("numothersock", nil, nil),
       ] as [(String, Int?, Int?)] {
         let row = try r.report.row(name)
@@ -169,9 +201,11 @@ extension RealPrograms {
     }
 
     @Test(arguments: [
-      ["--numfile", "many"], ["--numfile", "1.5"], ["--numfile", "10M"], ["--numfile", ""], ["--numfile", "-5"],
+      ["--numfile", "many"], ["--numfile", "1.5"], ["--numfile", "10M"], ["--numfile", ""],
+      ["--numfile", "-5"],
       ["--numfile", "1:2:3"],
-      ["--privvmpages", "12Q"], ["-m", "big"], ["-l", "numfile"], ["-l", "nosuch=5"], ["--nosuch", "5"],
+      ["--privvmpages", "12Q"], ["-m", "big"], ["-l", "numfile"], ["-l", "nosuch=5"],
+      ["--nosuch", "5"],
       ["--fail-on", "rain"],
       ["--report-format", "xml"], ["--report=/nonexistent/dir/report"],
       ["--on-server-loss", "perhaps"], ["--errno", "dos"], ["--numfile"],
@@ -187,7 +221,9 @@ extension RealPrograms {
     @Test func errnoOfARefusedFork() throws {
       let script =
         "import os\ntry:\n  pid = os.fork()\n  if pid == 0: os._exit(0)\n  os.waitpid(pid, 0)\nexcept OSError as e: print(e.errno)"
-      for (options, errno) in [([], "EAGAIN"), (["--errno", "posix"], "EAGAIN"), (["--errno", "openvz"], "ENOMEM")]
+      for (options, errno) in [
+        ([], "EAGAIN"), (["--errno", "posix"], "EAGAIN"), (["--errno", "openvz"], "ENOMEM"),
+      ]
         as [([String], String)]
       {
         let r = try bcrun(["--numproc", "1"] + options, [tool("python3"), "-c", script])

@@ -7,11 +7,17 @@ extension RealPrograms {
     let blaming = Blaming()
     var scratch: Scratch { blaming.scratch }
 
-    private func build(_ source: String, _ flags: [String] = ["-g"], as name: String) throws -> String {
+    private func build(_ source: String, _ flags: [String] = ["-g"], as name: String) throws
+      -> String
+    {
       try blaming.build(source, flags, as: name)
     }
-    private func blamed(_ options: [String], _ command: [String]) throws -> Outcome { try blaming.blamed(options, command) }
-    private func line(_ text: String, of source: String) throws -> Int { try blaming.line(text, of: source) }
+    private func blamed(_ options: [String], _ command: [String]) throws -> Outcome {
+      try blaming.blamed(options, command)
+    }
+    private func line(_ text: String, of source: String) throws -> Int {
+      try blaming.line(text, of: source)
+    }
 
     @Test("C with debug information: function, file and line") func leakingServer() throws {
       let source = "\(repository)/examples/leaking-server.c"
@@ -30,9 +36,14 @@ extension RealPrograms {
 
       let text = try run(["\(repository)/bcrun", "--numfile", "20", "--", server]).errors
       let opened = try line("fopen(", of: source)
-      #expect(text.contains("fopen(\"/etc/passwd\")  first_line leaking-server.c:\(opened) < answer leaking-server.c:"))
+      #expect(
+        text.contains(
+          "fopen(\"/etc/passwd\")  first_line leaking-server.c:\(opened) < answer leaking-server.c:"
+        ))
       #expect(!text.contains("__libc_start"))
-      let kv = try run(["\(repository)/bcrun", "--numfile", "20", "--report-format", "kv", "--", server]).errors
+      let kv = try run([
+        "\(repository)/bcrun", "--numfile", "20", "--report-format", "kv", "--", server,
+      ]).errors
       #expect(kv.contains("denial.0.frame.0.function=first_line\n"))
       #expect(kv.contains("denial.0.frame.0.line=\(opened)\n"))
     }
@@ -49,7 +60,9 @@ extension RealPrograms {
       #expect(frames.contains { $0.module?.contains("python3") == true })
     }
 
-    @Test("stripped C++: places that addr2line knows, and exceptions as ever") func stripped() throws {
+    @Test("stripped C++: places that addr2line knows, and exceptions as ever") func stripped()
+      throws
+    {
       let source = program("blame/thrower.cpp")
       let whole = try build(source, as: "whole")
       let stripped = "\(scratch.path)/stripped"
@@ -61,7 +74,9 @@ extension RealPrograms {
       #expect(denials.reduce(0) { $0 + $1.count } == 5)
       let frames = try #require(denials.first).frames
       #expect(frames[0].module == stripped)
-      let named = try run([tool("addr2line"), "-f", "-C", "-e", whole, "0x" + String(frames[0].offset, radix: 16)]).output
+      let named = try run([
+        tool("addr2line"), "-f", "-C", "-e", whole, "0x" + String(frames[0].offset, radix: 16),
+      ]).output
       #expect(named.hasPrefix("open_all"), "\(named)")
       #expect(frames.count { $0.module == stripped } >= 12)
     }
@@ -95,13 +110,15 @@ extension RealPrograms {
 
     @Test("memory: who asked for it") func memory() throws {
       let r = try blamed(
-        ["--memory", "64M"], [tool("python3"), "-c", "try: bytearray(1 << 30)\nexcept MemoryError: print('refused')"])
+        ["--memory", "64M"],
+        [tool("python3"), "-c", "try: bytearray(1 << 30)\nexcept MemoryError: print('refused')"])
       #expect(r.ended.output == "refused\n")
       let denial = try #require(r.report.denials.first { $0.resource == "privvmpages" })
       #expect(denial.frames.contains { $0.module?.contains("python3") == true })
     }
 
-    @Test("two places, each with its own count, few or many", arguments: [2, 9, 16, 400]) func places(refusals: Int) throws {
+    @Test("two places, each with its own count, few or many", arguments: [2, 9, 16, 400])
+    func places(refusals: Int) throws {
       let source = program("blame/places.c")
       let places = try build(source, as: "places")
       let r = try blamed(["--numfile", "30"], [places, "refused", String(refusals)])
@@ -119,7 +136,8 @@ extension RealPrograms {
         #expect(denials.first { $0.functions[0] == "first" }?.count == (refusals + 1) / 2)
       } else {
         #expect(denials.reduce(0) { $0 + $1.witnessed } < 40)
-        // Half of them each; some twenty were seen, and a share of 5 % is less likely than a millionth.
+        // Half of them each; some twenty were seen, and a share of 5 % is less likely than a
+        // millionth.
         #expect(denials.allSatisfy { $0.count > refusals / 20 })
       }
     }
@@ -127,17 +145,24 @@ extension RealPrograms {
     @Test("a worker that dies costs the stack, and nothing else") func workerDies() throws {
       let places = try build(program("blame/places.c"), as: "places")
       let b = try Child(
-        ["\(repository)/bcrun", "--numfile", "30", "--report-format", "json", "--report=\(scratch.path)/report", "--", "sh", "-c",
+        [
+          "\(repository)/bcrun", "--numfile", "30", "--report-format", "json",
+          "--report=\(scratch.path)/report", "--", "sh", "-c",
           "\(places) refused 2; touch \(scratch.path)/half; while [ ! -e \(scratch.path)/go ]; do sleep 0.02; done; \(places) refused 2",
         ])
       try b.until("half") { access("\(scratch.path)/half", F_OK) == 0 }
-      let children = text(at: "/proc/\(b.pid)/task/\(b.pid)/children").split(separator: " ").compactMap { Int32($0) }
+      let children = text(at: "/proc/\(b.pid)/task/\(b.pid)/children").split(separator: " ")
+        .compactMap { Int32($0) }
       let worker = try #require(children.first { text(at: "/proc/\($0)/comm") == "bc-witness\n" })
-      // Of what bcrun was given, it keeps nothing open: neither COMMAND's output nor the server's sockets.
-      let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(worker)/fd").compactMap {
-        try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(worker)/fd/\($0)")
-      }
-      #expect(!open.contains { $0.hasSuffix("/out") || $0.hasSuffix("/err") || $0.hasSuffix("/report") }, "\(open)")
+      // Of what bcrun was given, it keeps nothing open: neither COMMAND's output nor the server's
+      // sockets.
+      let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(worker)/fd")
+        .compactMap {
+          try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(worker)/fd/\($0)")
+        }
+      #expect(
+        !open.contains { $0.hasSuffix("/out") || $0.hasSuffix("/err") || $0.hasSuffix("/report") },
+        "\(open)")
       #expect(open.count { $0.hasPrefix("socket:") } == 1, "\(open)")
       #expect(Glibc.kill(worker, SIGKILL) == 0)
       _ = try scratch.write("go", "")
@@ -150,19 +175,28 @@ extension RealPrograms {
       try b.until("end of every worker", 5) { Glibc.kill(worker, 0) != 0 }
     }
 
-    @Test("each call with the arguments that it was given, and the thread that made it") func arguments() throws {
+    @Test("each call with the arguments that it was given, and the thread that made it")
+    func arguments() throws {
       let asks = try build(program("blame/arguments.c"), as: "asks")
-      let none = ["numtcpsock", "numothersock", "numflock", "shmpages", "lockedpages", "numsiginfo"].flatMap { ["--\($0)", "0"] }
+      let none = [
+        "numtcpsock", "numothersock", "numflock", "shmpages", "lockedpages", "numsiginfo",
+      ].flatMap { ["--\($0)", "0"] }
       let r = try blamed(none + ["--pids-limit", "1"], [asks])
       #expect(r.ended.code == 0)
       func denial(_ call: String, _ resource: String) throws -> Blamed.Denial {
-        try #require(r.report.denials.first { $0.call == call && $0.resource == resource }, "\(call) \(r.report.denials)")
+        try #require(
+          r.report.denials.first { $0.call == call && $0.resource == resource },
+          "\(call) \(r.report.denials)")
       }
       for (call, resource, arguments) in [
-        ("socket", "numtcpsock", "AF_INET, SOCK_STREAM"), ("socket", "numothersock", "AF_INET6, SOCK_DGRAM"),
-        ("socketpair", "numothersock", "AF_UNIX, SOCK_SEQPACKET"), ("flock", "numflock", "3 /etc/passwd, LOCK_EX|LOCK_NB"),
-        ("fcntl", "numflock", "3 /etc/passwd, 10, 20"), ("shmget", "shmpages", "IPC_PRIVATE, 40960"),
-        ("ftruncate", "shmpages", "4 /memfd:segment (deleted), 40960"), ("mmap", "shmpages", "NULL, 40960"),
+        ("socket", "numtcpsock", "AF_INET, SOCK_STREAM"),
+        ("socket", "numothersock", "AF_INET6, SOCK_DGRAM"),
+        ("socketpair", "numothersock", "AF_UNIX, SOCK_SEQPACKET"),
+        ("flock", "numflock", "3 /etc/passwd, LOCK_EX|LOCK_NB"),
+        ("fcntl", "numflock", "3 /etc/passwd, 10, 20"),
+        ("shmget", "shmpages", "IPC_PRIVATE, 40960"),
+        ("ftruncate", "shmpages", "4 /memfd:segment (deleted), 40960"),
+        ("mmap", "shmpages", "NULL, 40960"),
         ("timer_create", "numsiginfo", "CLOCK_MONOTONIC"),
       ] { #expect(try denial(call, resource).arguments == arguments) }
       #expect(try denial("mlock", "lockedpages").arguments.hasSuffix(", 100"))
@@ -171,22 +205,33 @@ extension RealPrograms {
       #expect(r.report.denials.allSatisfy { $0.thread == $0.pid })
 
       let memory = try blamed(["--memory", "16M"], [asks, "memory"])
-      for (call, arguments) in [("malloc", "1073741824"), ("mmap", "0x10000000, 1073741824"), ("sbrk", "1073741824")] {
+      for (call, arguments) in [
+        ("malloc", "1073741824"), ("mmap", "0x10000000, 1073741824"), ("sbrk", "1073741824"),
+      ] {
         #expect(memory.report.denials.first { $0.call == call }?.arguments == arguments)
       }
-      #expect(memory.report.denials.first { $0.call == "mremap" }?.arguments.hasSuffix(", 4096, 1073741824") == true)
+      #expect(
+        memory.report.denials.first { $0.call == "mremap" }?.arguments.hasSuffix(
+          ", 4096, 1073741824") == true)
 
       let other = try blamed(["--numfile", "0"], [asks, "thread"])
       let refused = try #require(other.report.denials.first { $0.detail == "/etc/services" })
       #expect(refused.thread != refused.pid && refused.threadName == "second")
-      let text = try run(["\(repository)/bcrun", "--numfile", "0", "--memory", "1G", "--", asks, "thread"]).errors
+      let text = try run([
+        "\(repository)/bcrun", "--numfile", "0", "--memory", "1G", "--", asks, "thread",
+      ]).errors
       #expect(text.contains(" second] open(\"/etc/services\")  on_thread arguments.c:"), "\(text)")
     }
 
-    @Test("a program, and a library, that were replaced while they ran, of a process that has gone", arguments: ["program", "library"])
+    @Test(
+      "a program, and a library, that were replaced while they ran, of a process that has gone",
+      arguments: ["program", "library"])
     func replaced(what: String) throws {
       let plugin = "\(scratch.path)/plugin.so"
-      #expect(try run([tool("cc"), "-g", "-O1", "-shared", "-fPIC", "-o", plugin, program("blame/plugin.c")]).code == 0)
+      #expect(
+        try run([
+          tool("cc"), "-g", "-O1", "-shared", "-fPIC", "-o", plugin, program("blame/plugin.c"),
+        ]).code == 0)
       let host = try build(program("blame/replaced.c"), as: "host")
       let r = try blamed(["--numfile", "20"], [host, what, plugin])
       #expect(r.ended.code == 0)
@@ -199,29 +244,39 @@ extension RealPrograms {
       }
     }
 
-    @Test("Rust: names without the marks of its mangling, its own library left out", .enabled(if: (try? tool("rustc")) != nil))
+    @Test(
+      "Rust: names without the marks of its mangling, its own library left out",
+      .enabled(if: (try? tool("rustc")) != nil))
     func rust() throws {
       let binary = "\(scratch.path)/rust"
-      #expect(try run([tool("rustc"), "-g", "-O", "-o", binary, program("blame/cache.rs")]).code == 0)
+      #expect(
+        try run([tool("rustc"), "-g", "-O", "-o", binary, program("blame/cache.rs")]).code == 0)
       let errors = try run(["\(repository)/bcrun", "--numfile", "20", "--", binary]).errors
-      #expect(errors.contains(#"open64("/dev/null")  cache::store::Cache<T>::load cache.rs:"#), "\(errors)")
+      #expect(
+        errors.contains(#"open64("/dev/null")  cache::store::Cache<T>::load cache.rs:"#),
+        "\(errors)")
     }
 
     @Test("Swift: names as they are written") func swift() throws {
       let binary = "\(scratch.path)/swift"
-      let built = try run([tool("swiftc"), "-parse-as-library", "-g", "-O", "-o", binary, program("blame/Cache.swift")])
+      let built = try run([
+        tool("swiftc"), "-parse-as-library", "-g", "-O", "-o", binary, program("blame/Cache.swift"),
+      ])
       #expect(built.code == 0, "\(built.errors)")
       let r = try blamed(["--numfile", "30"], [binary])
       let functions = try #require(r.report.denials.first { $0.call == "open" }).functions
-      #expect(functions.contains { $0.contains("closure #1") && $0.contains("serve()") }, "\(functions)")
+      #expect(
+        functions.contains { $0.contains("closure #1") && $0.contains("serve()") }, "\(functions)")
       #expect(!functions.contains { $0.hasPrefix("$s") }, "\(functions)")
     }
 
     // MARK: Failures on request
 
-    @Test("the N-th charge fails, once, and failcnt does not count it", arguments: [1, 2, 7]) func nth(n: Int) throws {
+    @Test("the N-th charge fails, once, and failcnt does not count it", arguments: [1, 2, 7])
+    func nth(n: Int) throws {
       let places = try build(program("blame/places.c"), as: "places")
-      let r = try blamed(["--fail", "numfile@\(n)", "--fail-on", "denial"], [places, "tries", "5"])
+      let r = try blamed(
+        ["--fail", "numfile@\(n)", "--fail-on", "denial"], [places, "tries", "5"])
       let tries = Array("++++++++++")
       #expect(r.ended.output == String(tries.indices.map { $0 == n - 1 ? "-" : tries[$0] }) + "\n")
       #expect(r.ended.code == 0)
@@ -255,13 +310,21 @@ extension RealPrograms {
       #expect(r.report.denials.allSatisfy { $0.injected && $0.count == 1 })
     }
 
-    @Test("a program of several processes and threads is unharmed by failures that never come") func never() throws {
-      let r = try same(["--fail", "numfile@1000000", "--fail", "numproc@1000000", "--fail", "numothersock@1000000"],
+    @Test("a program of several processes and threads is unharmed by failures that never come")
+    func never() throws {
+      let r = try same(
+        [
+          "--fail", "numfile@1000000", "--fail", "numproc@1000000", "--fail",
+          "numothersock@1000000",
+        ],
         [tool("python3"), program("work.py")])
       #expect(r.ended.code == 0)
     }
 
-    @Test(arguments: ["numfile", "numfile@0", "numfile@x", "nofile@1", "numfile%101:1", "numfile%5", "numfile:stacks", "numfile@-1"])
+    @Test(arguments: [
+      "numfile", "numfile@0", "numfile@x", "nofile@1", "numfile%101:1", "numfile%5",
+      "numfile:stacks", "numfile@-1",
+    ])
     func unreadable(rule: String) throws {
       let ended = try run(["\(repository)/bcrun", "--fail", rule, "--", "true"])
       #expect(ended.code == 125)
@@ -279,9 +342,12 @@ extension RealPrograms {
       let server = try Child(["\(bin)/bcd", "--socket", "\(folder)/s"])
       try server.until("socket") { access("\(folder)/s", F_OK) == 0 }
       defer { server.kill(SIGTERM) }
-      func bcctl(_ words: String...) throws -> Ended { try run(["\(bin)/bcctl", "--socket", "\(folder)/s"] + words) }
+      func bcctl(_ words: String...) throws -> Ended {
+        try run(["\(bin)/bcctl", "--socket", "\(folder)/s"] + words)
+      }
       let b = try Child([
-        "\(repository)/bcrun", "--server", "\(folder)/s", "--name", "x", "--numfile", "5000", "--", "sh", "-c",
+        "\(repository)/bcrun", "--server", "\(folder)/s", "--name", "x", "--numfile", "5000", "--",
+        "sh", "-c",
         "exec \(places) grow < \(scratch.path)/in",
       ])
       let input = open("\(scratch.path)/in", O_WRONLY)
@@ -308,9 +374,13 @@ extension RealPrograms {
       // 700 of 1001 were obtained there, some twenty points: the estimate is within a half.
       #expect(amount("second") > 350, "\(folded)")
       #expect(amount("second") > amount("first"))
-      #expect(try bcctl("holders", "x", "numfile", "--format", "html", "-o", "\(scratch.path)/p.html").code == 0)
+      #expect(
+        try bcctl("holders", "x", "numfile", "--format", "html", "-o", "\(scratch.path)/p.html")
+          .code == 0)
       #expect(text(at: "\(scratch.path)/p.html").hasPrefix("<!DOCTYPE html>"))
-      #expect(try bcctl("holders", "x", "numfile", "--format", "pprof", "-o", "\(scratch.path)/p").code == 0)
+      #expect(
+        try bcctl("holders", "x", "numfile", "--format", "pprof", "-o", "\(scratch.path)/p").code
+          == 0)
       #expect(FileManager.default.contents(atPath: "\(scratch.path)/p")?.isEmpty == false)
       close(input)
       #expect(try b.wait().code == 0)
@@ -321,7 +391,9 @@ extension RealPrograms {
       let folder = "\(scratch.path)/d"
       mkdir(folder, 0o700)
       let bin = "\(repository)/.build/release"
-      func bcctl(_ words: String...) throws -> Ended { try run(["\(bin)/bcctl", "--socket", "\(folder)/s"] + words) }
+      func bcctl(_ words: String...) throws -> Ended {
+        try run(["\(bin)/bcctl", "--socket", "\(folder)/s"] + words)
+      }
       func serve() throws -> Child {
         let server = try Child(["\(bin)/bcd", "--socket", "\(folder)/s"])
         try server.until("answer") { (try? bcctl("list").code) == 0 }

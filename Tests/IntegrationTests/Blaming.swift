@@ -50,7 +50,8 @@ struct Blaming {
   func blamed(_ options: [String], _ command: [String]) throws -> Outcome {
     let report = "\(scratch.path)/report"
     let ended = try run(
-      ["\(repository)/bcrun"] + options + ["--report-format", "json", "--report=\(report)", "--"] + command)
+      ["\(repository)/bcrun"] + options + ["--report-format", "json", "--report=\(report)", "--"]
+        + command)
     let data = try #require(FileManager.default.contents(atPath: report), "\(ended.errors)")
     return Outcome(ended: ended, report: try JSONDecoder().decode(Blamed.self, from: data))
   }
@@ -66,7 +67,9 @@ struct Blaming {
     let folder = "\(scratch.path)/d", bin = "\(repository)/.build/release"
     mkdir(folder, 0o700)
     let server = try Child(["\(bin)/bcd", "--socket", "\(folder)/s"])
-    func bcctl(_ words: String...) throws -> Ended { try run(["\(bin)/bcctl", "--socket", "\(folder)/s"] + words) }
+    func bcctl(_ words: String...) throws -> Ended {
+      try run(["\(bin)/bcctl", "--socket", "\(folder)/s"] + words)
+    }
     try server.until("answer") { (try? bcctl("list").code) == 0 }
     return (server, bcctl, "\(folder)/s")
   }

@@ -11,7 +11,9 @@ extension RealPrograms {
       let functions = (0..<300).map { i in
         "int f\(i)(const char *s, int n) { char b[64]; regex_t r; snprintf(b, sizeof b, \"%s %d\", s, n * \(i)); return regcomp(&r, b, 0) ? (int)strlen(b) : (int)(sqrt(n + \(i)) * \(i)); }"
       }
-      let headers = ["stdio", "stdlib", "string", "math", "regex", "pthread", "unistd", "sys/socket"].map {
+      let headers = [
+        "stdio", "stdlib", "string", "math", "regex", "pthread", "unistd", "sys/socket",
+      ].map {
         "#include <\($0).h>"
       }
       _ = try scratch.write("real.c", (headers + functions).joined(separator: "\n") + "\n")
@@ -23,10 +25,12 @@ extension RealPrograms {
       try #require(bare.code == 0, "\(bare.errors)")
       let object = FileManager.default.contents(atPath: "\(scratch.path)/real.o")
       try FileManager.default.removeItem(atPath: "\(scratch.path)/real.o")
-      let r = try bcrun(["--numfile", "60", "--numproc", "5", "--privvmpages", "512M"], command, cwd: scratch.path)
+      let r = try bcrun(
+        ["--numfile", "60", "--numproc", "5", "--privvmpages", "512M"], command, cwd: scratch.path)
       #expect(r.ended.code == 0, "\(r.ended.errors)")
       #expect(r.ended.errors == bare.errors)
-      #expect(object != nil && FileManager.default.contents(atPath: "\(scratch.path)/real.o") == object)
+      #expect(
+        object != nil && FileManager.default.contents(atPath: "\(scratch.path)/real.o") == object)
       #expect(try r.report.row("numproc").maxheld == 2)
       r.within()
     }
@@ -47,7 +51,9 @@ extension RealPrograms {
 
     @Test func memoryTooSmallForTheCompiler() throws {
       let source = try scratch.write(
-        "array.c", "#define A(x) x x x x x x x x x x\nconst char *s = A(A(A(A(A(A(\"0123456789abcdef\"))))));\n")
+        "array.c",
+        "#define A(x) x x x x x x x x x x\nconst char *s = A(A(A(A(A(A(\"0123456789abcdef\"))))));\n"
+      )
       let command = [gcc, "-c", source, "-o", "array.o"]
       let bare = try ulimit("-d", 32768, command, cwd: scratch.path)
       #expect(bare.code == 1)
@@ -74,7 +80,9 @@ extension RealPrograms {
     }
 
     var environment: [String: String] { ["HOME": scratch.path, "GIT_CONFIG_NOSYSTEM": "1"] }
-    func clone(_ into: String) -> [String] { [git, "clone", "file://\(scratch.path)/source", into] }
+    func clone(_ into: String) -> [String] {
+      [git, "clone", "file://\(scratch.path)/source", into]
+    }
     func state(_ of: String) throws -> String {
       let script =
         "git rev-parse HEAD && git status --porcelain && git fsck --full 2>&1 && git ls-tree -r HEAD && git log --format=%H"
@@ -84,7 +92,8 @@ extension RealPrograms {
     @Test func cloneWithinItsLimits() throws {
       let bare = try run(clone("bare"), env: environment, cwd: scratch.path)
       let r = try bcrun(
-        ["--numfile", "60", "--numproc", "20", "--numothersock", "5", "--privvmpages", "1G"], clone("counted"),
+        ["--numfile", "60", "--numproc", "20", "--numothersock", "5", "--privvmpages", "1G"],
+        clone("counted"),
         env: environment, cwd: scratch.path)
       #expect(r.ended.code == 0, "\(r.ended.errors)")
       #expect(r.ended.errors.replacingOccurrences(of: "counted", with: "bare") == bare.errors)

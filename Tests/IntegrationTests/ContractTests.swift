@@ -13,34 +13,45 @@ extension RealPrograms {
       try run(["bash", "-c", script], env: env.merging(["bcrun": path]) { $1 }, cwd: scratch.path)
     }
 
-    @Test("the environment arrives as it was: bytes, odd names, and no PWD where there was none") func environment() throws {
+    @Test("the environment arrives as it was: bytes, odd names, and no PWD where there was none")
+    func environment() throws {
       for variables in [
-        "A=1", "\"BYTES=$(printf 'caf\\351 \\377')\"", "'BASH_FUNC_f%%=() { echo f; }' 'a b=c=d' EMPTY= '1=2'",
+        "A=1", "\"BYTES=$(printf 'caf\\351 \\377')\"",
+        "'BASH_FUNC_f%%=() { echo f; }' 'a b=c=d' EMPTY= '1=2'",
         "PWD=/nonexistent OLDPWD=x IFS=: PS1=y",
       ] {
         func shown(_ command: String) throws -> String {
-          let ended = try bash("env -i \(variables) \(command) /usr/bin/env -0 >seen; tr '\\0' '\\n' <seen | grep -av '^BC_\\|^LD_PRELOAD=' | sort | od -An -c")
+          let ended = try bash(
+            "env -i \(variables) \(command) /usr/bin/env -0 >seen; tr '\\0' '\\n' <seen | grep -av '^BC_\\|^LD_PRELOAD=' | sort | od -An -c"
+          )
           return ended.output + ended.errors
         }
         let bare = try shown("")
         #expect(bare.contains("="))
         #expect(try shown("$bcrun -q") == bare, "\(variables)")
       }
-      #expect(try bash("f() { echo \"a function of $1\"; }; export -f f; $bcrun -q bash -c 'f ours'").output == "a function of ours\n")
+      #expect(
+        try bash("f() { echo \"a function of $1\"; }; export -f f; $bcrun -q bash -c 'f ours'")
+          .output == "a function of ours\n")
       #expect(try bash("BC_SERVER= $bcrun -q true").code == 0)
     }
 
     @Test("options take bytes, too") func bytes() throws {
       let ended = try bash(
-        "d=$(printf 'd\\351'); mkdir \"$d\"; $bcrun -w \"$d\" -e \"K=$d\" --report=\"$d/r\" -- sh -c 'pwd; echo $K' | od -An -c; wc -l <\"$d/r\"")
+        "d=$(printf 'd\\351'); mkdir \"$d\"; $bcrun -w \"$d\" -e \"K=$d\" --report=\"$d/r\" -- sh -c 'pwd; echo $K' | od -An -c; wc -l <\"$d/r\""
+      )
       let shown = ended.output.filter { !$0.isWhitespace }
-      #expect(shown.contains("/d351") && shown.contains("\\nd351\\n"), "\(ended.output)\(ended.errors)")
+      #expect(
+        shown.contains("/d351") && shown.contains("\\nd351\\n"), "\(ended.output)\(ended.errors)")
       #expect(Int(ended.lines.last ?? "") ?? 0 >= 3)
     }
 
-    @Test("COMMAND is found along its own PATH, and a text without #! is for the shell, as everywhere") func commands() throws {
+    @Test(
+      "COMMAND is found along its own PATH, and a text without #! is for the shell, as everywhere")
+    func commands() throws {
       for (name, text) in [
-        ("plain", "echo $0 $1\nexit 3\n"), ("empty", ""), ("lost", "#!/nonexistent/interpreter\n"), ("broken", "\u{7f}ELF and no more"),
+        ("plain", "echo $0 $1\nexit 3\n"), ("empty", ""), ("lost", "#!/nonexistent/interpreter\n"),
+        ("broken", "\u{7f}ELF and no more"),
         ("zeros", "a\0b\n"), ("unmarked", "#!/bin/sh\n"),
       ] {
         chmod(try scratch.write(name, text), name == "unmarked" ? 0o644 : 0o755)
@@ -48,17 +59,29 @@ extension RealPrograms {
       let bcd = try Bcd()
       for server in [[], ["--server", bcd.socket]] {
         func code(_ options: [String], _ command: String...) throws -> (Int32?, String) {
-          let ended = try run([path] + server + ["-q"] + options + ["--"] + command, cwd: scratch.path)
+          let ended = try run(
+            [path] + server + ["-q"] + options + ["--"] + command, cwd: scratch.path)
           return (ended.code, ended.output)
         }
         #expect(try code([], "./plain", "x") == (3, "./plain x\n"))
-        #expect(try code(["-e", "PATH=\(scratch.path)"], "plain", "x") == (3, "\(scratch.path)/plain x\n"))
-        #expect(try code(["-w", "/", "-e", "PATH=nowhere:.\(scratch.path)"], "plain", "x") == (3, ".\(scratch.path)/plain x\n"))
+        #expect(
+          try code(["-e", "PATH=\(scratch.path)"], "plain", "x") == (3, "\(scratch.path)/plain x\n")
+        )
+        #expect(
+          try code(["-w", "/", "-e", "PATH=nowhere:.\(scratch.path)"], "plain", "x") == (
+            3, ".\(scratch.path)/plain x\n"
+          ))
         #expect(try code(["-e", "PATH=\(scratch.path)"], "true").0 == 127)
         #expect(try code([], "./empty").0 == 0)
-        for found in ["./lost", "./broken", "./zeros", "./unmarked", "/", "./plain/x"] { #expect(try code([], found).0 == 126, "\(found)") }
-        for missing in ["", "./nothing", "nothing", "-x"] { #expect(try code([], missing).0 == 127, "\(missing)") }
-        for directory in ["/bin/true", "/nonexistent"] { #expect(try code(["-w", directory], "true").0 == 125, "\(directory)") }
+        for found in ["./lost", "./broken", "./zeros", "./unmarked", "/", "./plain/x"] {
+          #expect(try code([], found).0 == 126, "\(found)")
+        }
+        for missing in ["", "./nothing", "nothing", "-x"] {
+          #expect(try code([], missing).0 == 127, "\(missing)")
+        }
+        for directory in ["/bin/true", "/nonexistent"] {
+          #expect(try code(["-w", directory], "true").0 == 125, "\(directory)")
+        }
       }
     }
 
@@ -70,7 +93,9 @@ extension RealPrograms {
       #expect(try r.report.row("privvmpages").maxheld <= 256)
     }
 
-    @Test("a report that cannot be written is said, and changes no other status") func lostReport() throws {
+    @Test("a report that cannot be written is said, and changes no other status") func lostReport()
+      throws
+    {
       for (status, wanted) in [(0, Int32(125)), (3, 3)] {
         let full = try run([path, "--report=/dev/full", "--", "sh", "-c", "exit \(status)"])
         #expect(full.code == wanted)
@@ -78,7 +103,9 @@ extension RealPrograms {
         #expect(try bash("$bcrun sh -c 'exit \(status)' 2>/dev/full").code == Int32(status))
         #expect(try bash("$bcrun sh -c 'exit \(status)' 2>&-").code == Int32(status))
         // A reader that has gone: no SIGPIPE for bcrun.
-        let broken = try bash("{ $bcrun sh -c 'exec sleep 0.3 2>/dev/null; exit \(status)'; echo $? >&3; } 3>code 2>&1 >/dev/null | true; cat code")
+        let broken = try bash(
+          "{ $bcrun sh -c 'exec sleep 0.3 2>/dev/null; exit \(status)'; echo $? >&3; } 3>code 2>&1 >/dev/null | true; cat code"
+        )
         #expect(broken.output == "0\n")
       }
       let slow = try run([
@@ -95,12 +122,18 @@ extension RealPrograms {
       #expect(slow.output == "0 True\n")
     }
 
-    @Test("a report goes where a descriptor leads, after what is there") func reportToDescriptor() throws {
+    @Test("a report goes where a descriptor leads, after what is there") func reportToDescriptor()
+      throws
+    {
       for target in ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         let ended = try bash("$bcrun --name here --report=\(target) echo first >out; head -2 out")
-        #expect(ended.lines.first == "first" && ended.lines.last?.hasPrefix("bcrun: here exited 0") == true, "\(target)")
+        #expect(
+          ended.lines.first == "first"
+            && ended.lines.last?.hasPrefix("bcrun: here exited 0") == true, "\(target)")
       }
-      #expect(try bash("$bcrun --name here --report=/dev/fd/7 true 7>seven; cat seven").output.hasPrefix("bcrun: here exited 0"))
+      #expect(
+        try bash("$bcrun --name here --report=/dev/fd/7 true 7>seven; cat seven").output.hasPrefix(
+          "bcrun: here exited 0"))
       #expect(try bash("$bcrun --report=/dev/fd/77 true").code == 125)
       // Those that are closed stay so for COMMAND, and nothing of ours takes their places.
       let open = try bash("$bcrun -q sh -c 'exec >out; ls /proc/$$/fd' <&- >&- 2>&-; cat out").lines
@@ -117,10 +150,17 @@ extension RealPrograms {
       #expect(try bcd.bcctl("create", "102", "--id", "103").code == 1)
       #expect(try bcd.bcctl("create", "other", "--id", "101").code == 1)
       // The kernel lists none that is within another.
-      #expect(try bcd.lines("beancounters").filter { $0.contains(":  kmemsize") }.map { $0.prefix(10) } == ["      101:"])
+      #expect(
+        try bcd.lines("beancounters").filter { $0.contains(":  kmemsize") }.map { $0.prefix(10) }
+          == ["      101:"])
       #expect(try bcd.lines("beancounters", "below").count == 2 + 24)
-      let shown = try #require(try bcd.object("show", "101", "numfile", "numproc", "--json")["beancounter"] as? [String: Any])
-      #expect((shown["resources"] as? [[String: Any]])?.compactMap { $0["resource"] as? String } == ["numproc", "numfile"])
+      let shown = try #require(
+        try bcd.object("show", "101", "numfile", "numproc", "--json")["beancounter"]
+          as? [String: Any])
+      #expect(
+        (shown["resources"] as? [[String: Any]])?.compactMap { $0["resource"] as? String } == [
+          "numproc", "numfile",
+        ])
       // A run that nothing came of leaves nothing.
       #expect(try run([path, "--server", bcd.socket, "--numproc", "0", "--", "true"]).code == 125)
       #expect(try bcd.lines("list", "-H", "-o", "id") == ["  1", "101"])
@@ -136,7 +176,9 @@ extension RealPrograms {
 
     private func bcrunJSON(_ options: [String]) throws -> [String: Any] {
       let ended = try run([path, "--report-format", "json"] + options + ["--", "true"])
-      let all = try #require(try JSONSerialization.jsonObject(with: Data(ended.errors.utf8)) as? [String: Any], "\(ended.errors)")
+      let all = try #require(
+        try JSONSerialization.jsonObject(with: Data(ended.errors.utf8)) as? [String: Any],
+        "\(ended.errors)")
       return try #require(all["beancounter"] as? [String: Any])
     }
   }

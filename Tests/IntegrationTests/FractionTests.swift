@@ -9,19 +9,24 @@ extension RealPrograms {
     private static let others = 1200
 
     private func held(_ bcd: Bcd, _ number: Int) throws -> Int {
-      let shown = try #require(try bcd.object("show", "b\(number)", "--json")["beancounter"] as? [String: Any])
+      let shown = try #require(
+        try bcd.object("show", "b\(number)", "--json")["beancounter"] as? [String: Any])
       let rows = try #require(shown["resources"] as? [[String: Any]])
       return try #require(rows.first { $0["resource"] as? String == "physpages" }?["held"] as? Int)
     }
 
-    /// The halving rule as the kernels had it, arrival by arrival and in an order of leaving of its own (ubc-reference §5.1).
+    /// The halving rule as the kernels had it, arrival by arrival and in an order of leaving of its
+    /// own (ubc-reference §5.1).
     @Test func aPageIsSplitAmongThoseThatHaveIt() throws {
       let bcd = try Bcd()
       let scratch = try Scratch()
-      let compiled = try run([tool("gcc"), "-O1", "-o", "\(scratch.path)/share", program("share.c")])
+      let compiled = try run([
+        tool("gcc"), "-O1", "-o", "\(scratch.path)/share", program("share.c"),
+      ])
       #expect(compiled.code == 0, "\(compiled.errors)")
       let file = "\(scratch.path)/file"
-      FileManager.default.createFile(atPath: file, contents: Data(repeating: 1, count: PageFractions.pages * 4096))
+      FileManager.default.createFile(
+        atPath: file, contents: Data(repeating: 1, count: PageFractions.pages * 4096))
       var children: [Int: Child] = [:]
 
       /// `shares`: the exponent s of 2^-s for each that is there.
@@ -31,13 +36,16 @@ extension RealPrograms {
           #expect(least...least + PageFractions.others ~= pages, "b\(number) of \(shares)")
         }
         for number in 1...5 where shares[number] == nil && children[number] == nil {
-          if try bcd.lines("list", "-H", "-o", "name").contains("b\(number)") { #expect(try held(bcd, number) == 0) }
+          if try bcd.lines("list", "-H", "-o", "name").contains("b\(number)") {
+            #expect(try held(bcd, number) == 0)
+          }
         }
       }
       func arrive(_ number: Int, _ shares: [Int: Int]) throws {
         _ = try bcd.lines("create", "b\(number)")
         let child = try Child(
-          ["\(Bcd.release)/bcctl", "enter", "b\(number)", "--", "\(scratch.path)/share", file], env: ["BC_SERVER": bcd.socket])
+          ["\(Bcd.release)/bcctl", "enter", "b\(number)", "--", "\(scratch.path)/share", file],
+          env: ["BC_SERVER": bcd.socket])
         try child.until("share") { child.output.contains("ready \(PageFractions.pages)") }
         children[number] = child
         try expect(shares)

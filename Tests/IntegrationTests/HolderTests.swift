@@ -32,15 +32,21 @@ extension RealPrograms {
     /// Every open of the same program, with its stack, as another tool sees it.
     private func traced(_ program: String, rounds: Int) throws -> [String: Int] {
       let trace = "\(blaming.scratch.path)/trace"
-      #expect(try run([tool("strace"), "-k", "-e", "trace=openat", "-o", trace, program, String(rounds)]).code == 0)
+      #expect(
+        try run([tool("strace"), "-k", "-e", "trace=openat", "-o", trace, program, String(rounds)])
+          .code == 0)
       var counts: [String: Int] = [:]
       for name in ["one", "four", "eight"] {
-        counts[name] = text(at: trace).split(separator: "\n").count { $0.contains("/shares(\(name)+") || $0.contains("/shares(\(name))") }
+        counts[name] = text(at: trace).split(separator: "\n").count {
+          $0.contains("/shares(\(name)+") || $0.contains("/shares(\(name))")
+        }
       }
       return counts
     }
 
-    @Test("sampled shares are those of a full trace, within the statistical bound, though the program keeps a rhythm") func shares() throws {
+    @Test(
+      "sampled shares are those of a full trace, within the statistical bound, though the program keeps a rhythm"
+    ) func shares() throws {
       let program = try blaming.build(IntegrationTests.program("blame/shares.c"), as: "shares")
       let trace = try traced(program, rounds: 20)
       #expect(trace == ["one": 20, "four": 80, "eight": 160])
@@ -52,7 +58,8 @@ extension RealPrograms {
       let runs = 6, rounds = 300
       for run in 0..<runs {
         let b = try Child([
-          "\(repository)/bcrun", "--server", socket, "--name", "x\(run)", "--numfile", "8000", "--", "sh", "-c",
+          "\(repository)/bcrun", "--server", socket, "--name", "x\(run)", "--numfile", "8000", "--",
+          "sh", "-c",
           "exec \(program) \(rounds) < \(blaming.scratch.path)/in",
         ])
         let input = open("\(blaming.scratch.path)/in", O_WRONLY)
@@ -65,14 +72,17 @@ extension RealPrograms {
           // A point is its file's once a look has found that still there.
           if one.stacks.map(\.points) != held.stacks.map(\.points) { lastChange = Date() }
           held = one
-          return all.reading == 0 && !one.stacks.isEmpty && Date().timeIntervalSince(lastChange) > 0.2
+          return all.reading == 0 && !one.stacks.isEmpty
+            && Date().timeIntervalSince(lastChange) > 0.2
         }
         #expect(held.amount == rounds * 13 + 1)  // and the FIFO
         total += Double(held.amount)
         for place in held.stacks {
           points += place.points
           // libc's start and the shell's redirection are no place of the program.
-          guard let name = place.frames.lazy.compactMap(\.function).first(where: { trace[$0] != nil }) else { continue }
+          guard
+            let name = place.frames.lazy.compactMap(\.function).first(where: { trace[$0] != nil })
+          else { continue }
           sums[name, default: 0] += Double(place.amount)
           variances[name, default: 0] += Double(place.error * place.error)
         }
@@ -81,21 +91,27 @@ extension RealPrograms {
       }
       #expect(points > 50 * runs)
       for (name, count) in trace {
-        let truth = total * Double(count) / all, deviation = variances[name, default: 0].squareRoot()
-        // Five standard deviations: once in a million. Of `one`, the rarest, that is a third of its share, so that a place that
-        // always asks, or never, is found out.
-        #expect(abs(sums[name, default: 0] - truth) < 5 * deviation, "\(name): \(sums[name, default: 0]) ± \(deviation), not \(truth)")
+        let truth = total * Double(count) / all,
+          deviation = variances[name, default: 0].squareRoot()
+        // Five standard deviations: once in a million. Of `one`, the rarest, that is a third of its
+        // share, so that a place that always asks, or never, is found out.
+        #expect(
+          abs(sums[name, default: 0] - truth) < 5 * deviation,
+          "\(name): \(sums[name, default: 0]) ± \(deviation), not \(truth)")
         #expect(deviation < truth / 3, "\(name)")
       }
     }
 
-    @Test("a leak in two commands, though others are at work on files all the time; as text, folded, pprof and a page") func leak() throws {
+    @Test(
+      "a leak in two commands, though others are at work on files all the time; as text, folded, pprof and a page"
+    ) func leak() throws {
       let churn = try blaming.build(program("blame/churn.c"), as: "churn")
       let (server, bcctl, socket) = try blaming.serve()
       defer { server.kill(SIGTERM) }
       mkfifo("\(blaming.scratch.path)/in", 0o600)
       let b = try Child([
-        "\(repository)/bcrun", "--server", socket, "--name", "x", "--numfile", "15000", "--", "sh", "-c",
+        "\(repository)/bcrun", "--server", socket, "--name", "x", "--numfile", "15000", "--", "sh",
+        "-c",
         "exec \(churn) < \(blaming.scratch.path)/in",
       ])
       let input = open("\(blaming.scratch.path)/in", O_WRONLY)
@@ -110,16 +126,21 @@ extension RealPrograms {
       }
       #expect(grown.hasPrefix("numfile: 1 -> 2001\n"), "\(grown)")
       // What works and connects has given all back: whatever it took a new height with is not held.
-      #expect(!grown.contains(" works churn.c:") && !grown.contains(" connects churn.c:"), "\(grown)")
+      #expect(
+        !grown.contains(" works churn.c:") && !grown.contains(" connects churn.c:"), "\(grown)")
       let held = try bcctl("holders", "x", "numfile").output
       #expect(held.contains("(estimate)  leaks churn.c:"), "\(held)")
       #expect(held.contains(" 2000 times: /dev/null since 20"), "\(held)")
-      #expect(try bcctl("diff", "x", "numfile", "--format", "folded").output.contains(";main;leaks "))
+      #expect(
+        try bcctl("diff", "x", "numfile", "--format", "folded").output.contains(";main;leaks "))
       #expect(try bcctl("diff", "x", "numfile", "--format", "html").output.contains("\"leaks\""))
-      #expect(try !bcctl("diff", "x", "numfile", "--format", "pprof", "-o", "\(blaming.scratch.path)/p").errors.contains("error"))
+      #expect(
+        try !bcctl("diff", "x", "numfile", "--format", "pprof", "-o", "\(blaming.scratch.path)/p")
+          .errors.contains("error"))
       #expect(FileManager.default.contents(atPath: "\(blaming.scratch.path)/p")?.isEmpty == false)
       let unclear = try bcctl("diff", "x", "--format", "folded")
-      #expect(unclear.code == 1 && unclear.errors.contains("bcctl diff x numfile"), "\(unclear.errors)")
+      #expect(
+        unclear.code == 1 && unclear.errors.contains("bcctl diff x numfile"), "\(unclear.errors)")
       close(input)
       let ended = try b.wait()
       #expect(ended.code == 0)
@@ -127,7 +148,9 @@ extension RealPrograms {
     }
 
     @Test("descriptors by what they are: path, address, peer, and since when") func items() throws {
-      let script = try blaming.scratch.write("holds.py", """
+      let script = try blaming.scratch.write(
+        "holds.py",
+        """
         import os, socket, sys, time
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -151,7 +174,8 @@ extension RealPrograms {
       defer { server.kill(SIGTERM) }
       mkfifo("\(blaming.scratch.path)/in", 0o600)
       let b = try Child([
-        "\(repository)/bcrun", "--server", socket, "--name", "x", "--numfile", "1000", "--", "sh", "-c",
+        "\(repository)/bcrun", "--server", socket, "--name", "x", "--numfile", "1000", "--", "sh",
+        "-c",
         "exec python3 \(script) \(blaming.scratch.path) < \(blaming.scratch.path)/in",
       ])
       let began = Date()
@@ -160,7 +184,8 @@ extension RealPrograms {
       let words = b.output.split(whereSeparator: \.isWhitespace).map(String.init)
       let (port, client, datagrams, file) = (words[0], words[1], words[2], Int(words[3]))
       func items() throws -> [Held.Item] {
-        let held = try JSONDecoder().decode(Held.self, from: bcctl("holders", "x", "numfile", "--json").data)
+        let held = try JSONDecoder().decode(
+          Held.self, from: bcctl("holders", "x", "numfile", "--json").data)
         return try #require(held.holders.first { $0.pid == b.pid || $0.amount > 5 }).items
       }
       let first = try items()

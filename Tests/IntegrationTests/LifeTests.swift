@@ -13,9 +13,11 @@ extension RealPrograms {
     /// Events of one kind: resource and text.
     private func events(_ bcd: Bcd, _ kind: String) throws -> [String] {
       try bcd.lines("events", "--json").compactMap { line in
-        let event = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+        let event = try #require(
+          try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
         guard event["event"] as? String == kind else { return nil }
-        return [event["resource"], event["text"]].compactMap { $0 as? String }.joined(separator: " ")
+        return [event["resource"], event["text"]].compactMap { $0 as? String }.joined(
+          separator: " ")
       }
     }
 
@@ -29,11 +31,13 @@ extension RealPrograms {
       print(segment)
       """
 
-    @Test("what its processes left in memory keeps it, over a restart of the server too") func keptByMemory() throws {
+    @Test("what its processes left in memory keeps it, over a restart of the server too")
+    func keptByMemory() throws {
       let name = "/beancounter-life-\(getpid())"
       var bcd = try Bcd()
       _ = try bcd.lines("create", "web", "--id", "77", "shmpages=20")
-      let segment = try bcd.lines("enter", "web", "--", tool("python3"), "-c", Life.leave, name).first
+      let segment = try bcd.lines("enter", "web", "--", tool("python3"), "-c", Life.leave, name)
+        .first
       let id = try #require(segment.flatMap { Int32($0) })
       defer {
         shm_unlink(name)
@@ -43,7 +47,9 @@ extension RealPrograms {
       #expect(try bcd.field("web", "shmpages") == "12")
       let refused = try bcd.bcctl("remove", "web")
       #expect(refused.code == 1)
-      #expect(refused.errors.contains("12 pages of shared memory") && refused.errors.contains("segment \(id)"), "\(refused.errors)")
+      #expect(
+        refused.errors.contains("12 pages of shared memory")
+          && refused.errors.contains("segment \(id)"), "\(refused.errors)")
 
       try bcd.end()
       bcd = try Bcd(at: bcd.scratch)
@@ -57,15 +63,19 @@ extension RealPrograms {
       shm_unlink(name)
       #expect(try bcd.field("web", "shmpages") != "12")
       shmctl(id, IPC_RMID, nil)
-      for line in try run([tool("ipcs"), "-mp"]).lines.map({ $0.split(separator: " ") }) where line.count == 4 && line[1] == "root" {
-        if let other = Int32(line[0]), other > id { shmctl(other, IPC_RMID, nil) }  // of the run that was refused
+      for line in try run([tool("ipcs"), "-mp"]).lines.map({ $0.split(separator: " ") })
+      where line.count == 4 && line[1] == "root" {
+        // Of the run that was refused
+        if let other = Int32(line[0]), other > id { shmctl(other, IPC_RMID, nil) }
       }
       #expect(try bcd.field("web", "shmpages") == "0")
       #expect(try bcd.lines("remove", "web") == [])
       try bcd.end()
     }
 
-    @Test("the beancounter of a run that left memory counts on under its name") func runAgain() throws {
+    @Test("the beancounter of a run that left memory counts on under its name") func runAgain()
+      throws
+    {
       let bcd = try Bcd()
       let name = "/beancounter-again-\(getpid())"
       let options = ["--server", bcd.socket, "--name", "job", "--limit", "shmpages=12"]
@@ -132,7 +142,8 @@ extension RealPrograms {
       try holds.until("held") { holds.output.hasPrefix("have\n") }
       _ = try bcd.lines("set", "web", "numfile=5")
       #expect(try holds.wait(20).output == "have\nno more\nkept\none\nnot two\n")
-      #expect(try events(bcd, "over").contains { $0.hasPrefix("numfile ") && $0.hasSuffix(" held") })
+      #expect(
+        try events(bcd, "over").contains { $0.hasPrefix("numfile ") && $0.hasSuffix(" held") })
       #expect(try events(bcd, "set").contains("numfile 5:5"))
     }
 
@@ -169,7 +180,8 @@ extension RealPrograms {
       for leaf in ["a", "b"] { _ = try bcd.lines("create", leaf, "--parent", "top", "numfile=10") }
       func opener(_ leaf: String) throws -> Child {
         try Child([
-          "\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter", leaf, "--", tool("python3"), "-c",
+          "\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter", leaf, "--", tool("python3"),
+          "-c",
           """
           import os, sys, time
           n = 0
@@ -185,7 +197,9 @@ extension RealPrograms {
       try first.until("two files") { first.output == "2\n" }
       let second = try opener("b")
       try second.until("the rest") { second.output == "3\n" }
-      let listed = try bcd.lines("list", "-H", "-o", "name,numfile,numfile.m,numfile.f").map { $0.split(separator: " ") }
+      let listed = try bcd.lines("list", "-H", "-o", "name,numfile,numfile.m,numfile.f").map {
+        $0.split(separator: " ")
+      }
       #expect(listed == [["top", "5", "5", "1"], ["a", "2", "2", "0"], ["b", "3", "3", "0"]])
       kill(first.pid, SIGKILL)
       _ = try first.wait(20)
@@ -228,27 +242,38 @@ extension RealPrograms {
       #expect(try events(bcd, "barrier").count { $0.hasPrefix("othersockbuf ") } == 1)
       let cells = try row(bcd, "web", "othersockbuf")
       #expect(cells[6] == "view")
-      #expect(try bcd.lines("holders", "web", "othersockbuf").first?.hasPrefix("python3[\(fills.pid)]: ") == true)
+      #expect(
+        try bcd.lines("holders", "web", "othersockbuf").first?.hasPrefix("python3[\(fills.pid)]: ")
+          == true)
     }
 
     // MARK: bcd --config
 
     @Test("beancounters from files, made or given the files' bounds") func configured() throws {
       let scratch = try Scratch()
-      let site = try scratch.write("site.toml", "[beancounter.site]\nnumproc = 200\n[beancounter.web]\nparent = \"site\"\nnumfile = \"10:20\"\n")
-      let old = try scratch.write("101.conf", "NUMFILE=\"5:6\"\nKMEMSIZE=\"1M:2M\"\nHOSTNAME=\"x\"\n")
+      let site = try scratch.write(
+        "site.toml",
+        "[beancounter.site]\nnumproc = 200\n[beancounter.web]\nparent = \"site\"\nnumfile = \"10:20\"\n"
+      )
+      let old = try scratch.write(
+        "101.conf", "NUMFILE=\"5:6\"\nKMEMSIZE=\"1M:2M\"\nHOSTNAME=\"x\"\n")
       var bcd = try Bcd(["--config", site, "--config=\(old)"], at: scratch)
       #expect(bcd.child.errors == "bcd: \(old): counted, not enforced: kmemsize\n")
-      let listed = try bcd.lines("list", "-H", "-o", "name,parent,numfile.b,numfile.l,numproc.b", "-s", "name")
-      #expect(listed.map { $0.split(separator: " ") } == [
-        ["101", "-", "5", "6", "unlimited"], ["site", "-", "unlimited", "unlimited", "200"], ["web", "site", "10", "20", "unlimited"],
-      ])
+      let listed = try bcd.lines(
+        "list", "-H", "-o", "name,parent,numfile.b,numfile.l,numproc.b", "-s", "name")
+      #expect(
+        listed.map { $0.split(separator: " ") } == [
+          ["101", "-", "5", "6", "unlimited"], ["site", "-", "unlimited", "unlimited", "200"],
+          ["web", "site", "10", "20", "unlimited"],
+        ])
       #expect(try bcd.field("101", "id") == "101")
       _ = try bcd.lines("set", "web", "numfile=15", "numproc=7")
       try bcd.end()
       bcd = try Bcd(["--config", site], at: scratch)
       // The file's word is the last, what it does not say stays.
-      #expect(try bcd.lines("list", "-H", "-o", "name,numfile.b,numproc.b", "-s", "name").last?.split(separator: " ") == ["web", "10", "7"])
+      #expect(
+        try bcd.lines("list", "-H", "-o", "name,numfile.b,numproc.b", "-s", "name").last?.split(
+          separator: " ") == ["web", "10", "7"])
       try bcd.end()
     }
 
@@ -260,11 +285,17 @@ extension RealPrograms {
       let socket = ["--socket", "\(scratch.path)/s", "--state", "\(scratch.path)/db"]
       let ended = try run([bcd] + socket + ["--config", good, "--config", bad])
       #expect(ended.code == 1)
-      #expect(ended.errors.contains("\(bad):2: ") && ended.errors.contains("\"many\"") && ended.errors.contains("accepted: "), "\(ended.errors)")
-      let orphan = try scratch.write("orphan.toml", "[beancounter.b]\nparent = \"nobody\"\nnumfile = 3\n")
+      #expect(
+        ended.errors.contains("\(bad):2: ") && ended.errors.contains("\"many\"")
+          && ended.errors.contains("accepted: "), "\(ended.errors)")
+      let orphan = try scratch.write(
+        "orphan.toml", "[beancounter.b]\nparent = \"nobody\"\nnumfile = 3\n")
       let lost = try run([bcd] + socket + ["--config", good, "--config", orphan])
       #expect(lost.code == 1)
-      #expect(lost.errors == "bcd: \(orphan): b is to be in nobody, which no file before this one names; name it before\n")
+      #expect(
+        lost.errors
+          == "bcd: \(orphan): b is to be in nobody, which no file before this one names; name it before\n"
+      )
       // Nothing of the good file was made, then or now.
       let server = try Bcd(["--state", "\(scratch.path)/db"], at: scratch)
       #expect(try server.lines("list", "-H") == [])
@@ -275,12 +306,23 @@ extension RealPrograms {
       let bcd = "\(Bcd.release)/bcd"
       let help = try run([bcd, "--help"])
       #expect(help.code == 0 && help.errors.isEmpty)
-      for option in ["--socket", "--state", "--config", "--version"] { #expect(help.output.contains(option)) }
+      for option in ["--socket", "--state", "--config", "--version"] {
+        #expect(help.output.contains(option))
+      }
       #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 80 })
       for (words, said) in [
-        (["--sockt", "/x"], "bcd: unknown option --sockt; did you mean --socket? bcd --help lists the accepted ones\n"),
-        (["--socket"], "bcd: --socket needs a value; accepted: a path to listen at, of at most 107 bytes\n"),
-        (["--socket", ""], "bcd: --socket: cannot read \"\"; accepted: a path to listen at, of at most 107 bytes\n"),
+        (
+          ["--sockt", "/x"],
+          "bcd: unknown option --sockt; did you mean --socket? bcd --help lists the accepted ones\n"
+        ),
+        (
+          ["--socket"],
+          "bcd: --socket needs a value; accepted: a path to listen at, of at most 107 bytes\n"
+        ),
+        (
+          ["--socket", ""],
+          "bcd: --socket: cannot read \"\"; accepted: a path to listen at, of at most 107 bytes\n"
+        ),
         (["true"], "bcd: \"true\" is no option of bcd; a command is run by bcrun --server\n"),
       ] {
         let ended = try run([bcd] + words)
@@ -297,14 +339,19 @@ extension RealPrograms {
       #expect(try bcd.lines("create", "7") == ["7"])
       let counted = try bcd.bcctl("create", "web", "kmemsize=1M", "numfile=3")
       #expect(counted.code == 0 && counted.errors == "bcctl: counted, not enforced: kmemsize\n")
-      #expect(try bcd.bcctl("set", "web", "dcachesize=5M").errors == "bcctl: counted, not enforced: dcachesize\n")
+      #expect(
+        try bcd.bcctl("set", "web", "dcachesize=5M").errors
+          == "bcctl: counted, not enforced: dcachesize\n")
       #expect(try bcd.bcctl("set", "web", "tcpsndbuf=5M").errors == "")
       #expect(try bcd.object("set", "web", "numfile=4", "--json")["ok"] as? Bool == true)
       #expect(try bcd.object("mark", "web", "--json")["ok"] as? Bool == true)
       #expect(try bcd.object("beancounters", "--json")["beancounters"] is [Any])
       let ubc = try #require(try bcd.object("ubc", "--json")["beancounters"] as? [[String: Any]])
       let rows = try #require(ubc.first?["resources"] as? [[String: Any]])
-      #expect(rows.map { $0["resource"] as? String } == ["kmemsize", "tcpsndbuf", "dcachesize", "numfile"])
+      #expect(
+        rows.map { $0["resource"] as? String } == [
+          "kmemsize", "tcpsndbuf", "dcachesize", "numfile",
+        ])
       #expect(rows.last?["barrier"] as? Int == 4 && rows.last?["status"] as? String == "exact")
       #expect(try bcd.field("web", "numfile.s") == "exact")
       #expect(try bcd.object("remove", "web", "--json")["ok"] as? Bool == true)

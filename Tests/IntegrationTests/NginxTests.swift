@@ -15,7 +15,8 @@ extension RealPrograms {
           atPath: "\(scratch.path)/\(directory)", withIntermediateDirectories: true)
         chmod("\(scratch.path)/\(directory)", 0o777)
       }
-      _ = try scratch.write("www/page.html", String(repeating: "a page of some length\n", count: 200))
+      _ = try scratch.write(
+        "www/page.html", String(repeating: "a page of some length\n", count: 200))
     }
 
     /// nginx with a configuration of our own: as root its workers drop to nobody, and stay members.
@@ -39,16 +40,21 @@ extension RealPrograms {
     }
 
     func load(_ requests: Int, _ clients: Int) throws -> Ended {
-      try run([ab, "-q", "-n", "\(requests)", "-c", "\(clients)", "http://127.0.0.1:\(port)/page.html"])
+      try run([
+        ab, "-q", "-n", "\(requests)", "-c", "\(clients)", "http://127.0.0.1:\(port)/page.html",
+      ])
     }
 
-    func answers() -> Bool { (try? load(1, 1))?.output.contains("Failed requests:        0") == true }
+    func answers() -> Bool {
+      (try? load(1, 1))?.output.contains("Failed requests:        0") == true
+    }
 
     func expectServed(_ e: Ended, _ n: Int, _ here: SourceLocation = #_sourceLocation) {
       #expect(e.code == 0, "\(e.errors)", sourceLocation: here)
       #expect(e.output.contains("Complete requests:      \(n)\n"), sourceLocation: here)
       #expect(e.output.contains("Failed requests:        0\n"), sourceLocation: here)
-      #expect(e.output.contains("HTML transferred:       \(n * 4400) bytes\n"), sourceLocation: here)
+      #expect(
+        e.output.contains("HTML transferred:       \(n * 4400) bytes\n"), sourceLocation: here)
     }
 
     @Test func underLoadWithinItsLimits() throws {
@@ -59,7 +65,10 @@ extension RealPrograms {
       bare.kill(SIGQUIT)
       try #require(bare.wait().code == 0)
       let b = try Background(
-        ["--numfile", "400", "--numtcpsock", "60", "--numothersock", "20", "--numproc", "10", "--privvmpages", "256M"],
+        [
+          "--numfile", "400", "--numtcpsock", "60", "--numothersock", "20", "--numproc", "10",
+          "--privvmpages", "256M",
+        ],
         command)
       try b.child.until("nginx") { answers() }
       expectServed(try load(3000, 20), 3000)
@@ -86,7 +95,8 @@ extension RealPrograms {
     }
 
     /// On ENFILE nginx stops accepting for half a second; on another errno it would spin.
-    @Test("56: a refused accept pauses, and does not spin") func pausesWhenSocketsRunOutAndServesAgain() throws {
+    @Test("56: a refused accept pauses, and does not spin")
+    func pausesWhenSocketsRunOutAndServesAgain() throws {
       let b = try Background(["--numtcpsock", "6"], try command(workers: 1, daemon: false))
       try b.child.until("nginx") { answers() }
       let idle = try Child([tool("python3"), program("idle.py"), port, "12", "2"])
@@ -101,7 +111,8 @@ extension RealPrograms {
       #expect(r.ended.code == 0)
       #expect(try r.report.row("numtcpsock").maxheld == 6)
       try r.refused(
-        "numtcpsock", occurrences("failed (23: Too many open files in system)", in: scratch.read("error.log")),
+        "numtcpsock",
+        occurrences("failed (23: Too many open files in system)", in: scratch.read("error.log")),
         errno: "ENFILE")
     }
   }

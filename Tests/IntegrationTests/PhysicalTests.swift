@@ -16,12 +16,18 @@ extension RealPrograms {
       #expect(compiled.code == 0, "\(compiled.errors)")
     }
 
-    private func limited(_ arguments: String..., bounds: [String] = ["--physpages", "64M"]) throws -> Run {
+    private func limited(_ arguments: String..., bounds: [String] = ["--physpages", "64M"]) throws
+      -> Run
+    {
       try bcrun(bounds, [resident] + arguments)
     }
 
-    /// By the program's own page table at the moment of the refusal: one more piece would not have fitted.
-    @Test(arguments: [["--physpages", "64M"], ["--physpages", "0:64M"], ["--physpages", ":64M", "--privvmpages", "1G"]])
+    /// By the program's own page table at the moment of the refusal: one more piece would not have
+    /// fitted.
+    @Test(arguments: [
+      ["--physpages", "64M"], ["--physpages", "0:64M"],
+      ["--physpages", ":64M", "--privvmpages", "1G"],
+    ])
     func growthIsRefusedAtTheLimitAndNotBefore(_ bounds: [String]) throws {
       let r = try limited("grow", bounds: bounds)
       #expect(r.ended.code == 0, "\(r.ended.errors)")
@@ -51,18 +57,23 @@ extension RealPrograms {
 
     @Test func pagesThatAForkLeavesToBothCountOnce() throws {
       let r = try limited("fork", "35", "20")
-      #expect(r.ended.number("before") == 35 && r.ended.number("after") == 20 && r.ended.number("child") == 0)
+      #expect(
+        r.ended.number("before") == 35 && r.ended.number("after") == 20
+          && r.ended.number("child") == 0)
       r.within()
     }
 
     @Test func severalAreHeldTogether() throws {
       let r = try limited("pair")
       let pages = r.ended.number("leftpages") + r.ended.number("rightpages")
-      #expect(PhysicalLimit.limit - 8 * PhysicalLimit.mib...PhysicalLimit.limit ~= pages, "\(r.ended.output)")
+      #expect(
+        PhysicalLimit.limit - 8 * PhysicalLimit.mib...PhysicalLimit.limit ~= pages,
+        "\(r.ended.output)")
       try r.refused("physpages", errno: "ENOMEM")
     }
 
-    /// Pages are counted while somebody needs it; then leases grow in large steps again, and few ask.
+    /// Pages are counted while somebody needs it; then leases grow in large steps again, and few
+    /// ask.
     @Test func itGoesBackToTheFastWay() throws {
       let r = try limited("back", "100", "10000")
       #expect(r.ended.number("child") == 0 && r.ended.number("steps") == 10000)
@@ -75,7 +86,9 @@ extension RealPrograms {
     @Test func withoutALimitNothingIsLeased() throws {
       let limits = try bcrun(["--physpages", "0:unlimited"], [tool("cat"), "/proc/self/limits"])
       let bare = try run([tool("cat"), "/proc/self/limits"])
-      func data(_ text: String) -> Substring? { text.split(separator: "\n").first { $0.hasPrefix("Max data size") } }
+      func data(_ text: String) -> Substring? {
+        text.split(separator: "\n").first { $0.hasPrefix("Max data size") }
+      }
       #expect(data(limits.ended.output) == data(bare.output))
       limits.within()
     }
@@ -87,14 +100,19 @@ extension RealPrograms {
       let fifo = "\(scratch.path)/fifo"
       #expect(mkfifo(fifo, 0o600) == 0)
       let child = try Child(
-        ["bash", "-c", #"exec "$1" enter web -- "$2" steps <> "$3""#, "bash", "\(Bcd.release)/bcctl", resident, fifo],
+        [
+          "bash", "-c", #"exec "$1" enter web -- "$2" steps <> "$3""#, "bash",
+          "\(Bcd.release)/bcctl", resident, fifo,
+        ],
         env: ["BC_SERVER": bcd.socket])
       let pipe = try #require(FileHandle(forWritingAtPath: fifo))
       var answers = 0
       func step() throws -> String {
         pipe.write(Data("\n".utf8))
         answers += 1
-        try child.until("answer \(answers)") { child.output.split(separator: "\n").count >= answers }
+        try child.until("answer \(answers)") {
+          child.output.split(separator: "\n").count >= answers
+        }
         return String(child.output.split(separator: "\n")[answers - 1])
       }
       for _ in 0..<8 { #expect(try step() == "got") }

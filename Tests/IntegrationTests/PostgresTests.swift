@@ -10,21 +10,28 @@ extension RealPrograms {
     let port: String
 
     init() throws {
-      bin = URL(filePath: try tool("initdb")).resolvingSymlinksInPath().deletingLastPathComponent().path
+      bin =
+        URL(filePath: try tool("initdb")).resolvingSymlinksInPath().deletingLastPathComponent().path
       port = try freePort()
       chmod(scratch.path, 0o777)
     }
 
-    var asUser: [String] { isRoot ? ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] : [] }
+    var asUser: [String] {
+      isRoot ? ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] : []
+    }
     var environment: [String: String] {
-      ["HOME": scratch.path, "PGHOST": scratch.path, "PGPORT": port, "PGUSER": "tester", "PGDATABASE": "postgres"]
+      [
+        "HOME": scratch.path, "PGHOST": scratch.path, "PGPORT": port, "PGUSER": "tester",
+        "PGDATABASE": "postgres",
+      ]
     }
     func initialise(_ data: String) -> [String] {
       asUser + ["\(bin)/initdb", "-D", data, "-U", "tester", "-A", "trust", "-N", "--locale=C"]
     }
     func serve(_ data: String) -> [String] {
       asUser + [
-        "\(bin)/postgres", "-D", data, "-k", scratch.path, "-p", port, "-c", "listen_addresses=", "-c", "fsync=off",
+        "\(bin)/postgres", "-D", data, "-k", scratch.path, "-p", port, "-c", "listen_addresses=",
+        "-c", "fsync=off",
         "-c", "autovacuum=off", "-c", "shared_buffers=16MB", "-c", "max_connections=40",
       ]
     }
@@ -36,7 +43,9 @@ extension RealPrograms {
     func load() throws -> [String] {
       #expect(try client("pgbench", "-i", "-s", "1", "-q").code == 0)
       let bench = try client("pgbench", "-c", "4", "-j", "2", "-t", "50", "-n")
-      #expect(bench.output.contains("number of transactions actually processed: 200/200"), "\(bench.errors)")
+      #expect(
+        bench.output.contains("number of transactions actually processed: 200/200"),
+        "\(bench.errors)")
       return try [
         "select count(*), count(distinct aid) from pgbench_accounts",
         "select (select count(*) from pgbench_history), (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)",
@@ -46,14 +55,17 @@ extension RealPrograms {
 
     @Test func initdbAndPgbenchWithinTheirLimits() throws {
       let limits = [
-        "--numfile", "3000", "--numtcpsock", "20", "--numothersock", "60", "--numproc", "40", "--privvmpages", "1G",
+        "--numfile", "3000", "--numtcpsock", "20", "--numothersock", "60", "--numproc", "40",
+        "--privvmpages", "1G",
       ]
       let (one, two) = ("\(scratch.path)/one", "\(scratch.path)/two")
       let bareInit = try run(initialise(one), env: environment, cwd: "/")
       try #require(bareInit.code == 0, "\(bareInit.errors)")
       let r = try bcrun(limits, initialise(two), env: environment, cwd: "/")
       #expect(r.ended.code == 0, "\(r.ended.errors)")
-      func plain(_ e: Ended, _ data: String) -> String { e.output.replacingOccurrences(of: data, with: "DATA") }
+      func plain(_ e: Ended, _ data: String) -> String {
+        e.output.replacingOccurrences(of: data, with: "DATA")
+      }
       #expect(plain(r.ended, two) == plain(bareInit, one))
       #expect(r.ended.errors == bareInit.errors)
       r.within()
@@ -82,15 +94,20 @@ extension RealPrograms {
       #expect(try client("pgbench", "-i", "-s", "1", "-q").code == 0)
       let bench = try client("pgbench", "-c", "12", "-t", "20", "-n")
       #expect(bench.code != 0)
-      #expect(bench.errors.contains("could not fork new process for connection: Resource temporarily unavailable"))
-      #expect(try client("pgbench", "-c", "2", "-t", "20", "-n").output.contains("processed: 40/40"))
+      #expect(
+        bench.errors.contains(
+          "could not fork new process for connection: Resource temporarily unavailable"))
+      #expect(
+        try client("pgbench", "-c", "2", "-t", "20", "-n").output.contains("processed: 40/40"))
       #expect(try client("psql", "-Atc", "select 6 * 7").output == "42\n")
       b.child.kill(SIGINT)
       let r = try b.end()
       #expect(r.ended.code == 0)
       #expect(try r.report.row("numproc").maxheld == 10)
       try r.refused(
-        "numproc", occurrences("LOG:  could not fork new process for connection", in: r.ended.errors), errno: "EAGAIN")
+        "numproc",
+        occurrences("LOG:  could not fork new process for connection", in: r.ended.errors),
+        errno: "EAGAIN")
     }
   }
 }

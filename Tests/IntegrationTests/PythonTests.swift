@@ -6,9 +6,14 @@ extension RealPrograms {
 
     init() throws { python = try tool("python3") }
 
-    @Test("49: CPython bare and counted; PostgreSQL, node, Java, git, gcc, nginx, redis: see their suites") func withinItsLimitsNobodyCanTell() throws {
+    @Test(
+      "49: CPython bare and counted; PostgreSQL, node, Java, git, gcc, nginx, redis: see their suites"
+    ) func withinItsLimitsNobodyCanTell() throws {
       let r = try same(
-        ["--numfile", "60", "--numproc", "20", "--numtcpsock", "5", "--numothersock", "5", "--privvmpages", "600M"],
+        [
+          "--numfile", "60", "--numproc", "20", "--numtcpsock", "5", "--numothersock", "5",
+          "--privvmpages", "600M",
+        ],
         [python, program("work.py")])
       #expect(try r.report.row("numfile").maxheld >= 30)
       #expect(try r.report.row("numproc").maxheld >= 7)
@@ -78,7 +83,8 @@ extension RealPrograms {
 
     @Test func smallBlocksAskRarely() throws {
       let s = try Scratch()
-      try #require(run([tool("gcc"), "-O1", "-o", "\(s.path)/blocks", program("blocks.c")]).code == 0)
+      try #require(
+        run([tool("gcc"), "-O1", "-o", "\(s.path)/blocks", program("blocks.c")]).code == 0)
       let r = try same(["--privvmpages", "2G"], ["\(s.path)/blocks", "1024"])
       #expect(r.report.requests <= 20)
     }
@@ -99,7 +105,8 @@ extension RealPrograms {
     }
 
     @Test func sockets() throws {
-      let r = try bcrun(["--numtcpsock", "5", "--numothersock", "7"], [python, program("sockets.py"), "5", "7"])
+      let r = try bcrun(
+        ["--numtcpsock", "5", "--numothersock", "7"], [python, program("sockets.py"), "5", "7"])
       #expect(r.ended.code == 0, "\(r.ended.errors)")
       let inet6 = r.ended["AF_INET6"]
       #expect(inet6 == nil || inet6 == "True ENOBUFS")
@@ -121,7 +128,8 @@ extension RealPrograms {
 
     @Test(arguments: [true, false]) func treeOfFiftyKilledAtRandom(tight: Bool) throws {
       let r = try bcrun(
-        ["--numproc", tight ? "200" : "500"], [python, program("tree.py"), "20"] + (tight ? ["200"] : []), timeout: 120)
+        ["--numproc", tight ? "200" : "500"],
+        [python, program("tree.py"), "20"] + (tight ? ["200"] : []), timeout: 120)
       #expect(r.ended.code == 0, "\(r.ended.errors.suffix(2000))")
       #expect(r.ended["counts"] == "True")
       #expect(r.ended["peak"] == "200")

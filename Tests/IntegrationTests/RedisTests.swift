@@ -14,7 +14,10 @@ extension RealPrograms {
     }
 
     var command: [String] {
-      [server, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", scratch.path]
+      [
+        server, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
+        scratch.path,
+      ]
     }
 
     func ask(_ arguments: String..., input: Data = Data()) throws -> Ended {
@@ -32,15 +35,22 @@ extension RealPrograms {
       let script =
         "SET a 1\nINCR a\nLPUSH l x y z\nLRANGE l 0 -1\nSETRANGE big 20000000 end\nSTRLEN big\nDEL big\nBGSAVE\nGET nothing\n"
       said.append(try ask(input: Data(script.utf8)).output)
-      for _ in 0..<200 where try !ask("INFO", "persistence").output.contains("rdb_bgsave_in_progress:0") {
+      for _ in 0..<200
+      where try !ask("INFO", "persistence").output.contains("rdb_bgsave_in_progress:0") {
         usleep(20000)
       }
-      said.append(String(try ask("INFO", "persistence").output.contains("rdb_last_bgsave_status:ok")))
-      let bench = try run([benchmark, "-p", port, "-n", "5000", "-c", "20", "-q", "-t", "set,get,lpush"])
-      said.append("benchmark \(bench.code ?? -1) \(occurrences("requests per second", in: bench.output) >= 3)")
+      said.append(
+        String(try ask("INFO", "persistence").output.contains("rdb_last_bgsave_status:ok")))
+      let bench = try run([
+        benchmark, "-p", port, "-n", "5000", "-c", "20", "-q", "-t", "set,get,lpush",
+      ])
+      said.append(
+        "benchmark \(bench.code ?? -1) \(occurrences("requests per second", in: bench.output) >= 3)"
+      )
       said.append(try ask("LLEN", "mylist").output)
       _ = try ask("SHUTDOWN", "NOSAVE")
-      try FileManager.default.removeItem(atPath: "\(scratch.path)/dump.rdb")  // the next server would load it
+      // The next server would load it
+      try FileManager.default.removeItem(atPath: "\(scratch.path)/dump.rdb")
       return said
     }
 
@@ -50,7 +60,10 @@ extension RealPrograms {
       try #require(bare.wait().code == 0)
       #expect(expected.suffix(3) == ["true", "benchmark 0 true", "5000\n"])
       let counted = try Background(
-        ["--numfile", "100", "--numtcpsock", "40", "--numothersock", "10", "--numproc", "10", "--privvmpages", "512M"],
+        [
+          "--numfile", "100", "--numtcpsock", "40", "--numothersock", "10", "--numproc", "10",
+          "--privvmpages", "512M",
+        ],
         command)
       #expect(try session(counted.child) == expected)
       let r = try counted.end()
@@ -62,15 +75,20 @@ extension RealPrograms {
     @Test func moreClientsThanSockets() throws {
       let b = try Background(["--numtcpsock", "8"], command)
       try ready(b.child)
-      // redis-benchmark never lets go of a connection while others wait for their first answer: it is stopped.
-      let bench = try run(["timeout", "3", benchmark, "-p", port, "-n", "2000", "-c", "20", "-q", "-t", "set"])
+      // redis-benchmark never lets go of a connection while others wait for their first answer: it
+      // is stopped.
+      let bench = try run([
+        "timeout", "3", benchmark, "-p", port, "-n", "2000", "-c", "20", "-q", "-t", "set",
+      ])
       #expect(bench.code == 124)
       try b.child.until("answer") { (try? ask("PING").output) == "PONG\n" }
       _ = try ask("SHUTDOWN", "NOSAVE")
       let r = try b.end()
       #expect(r.ended.code == 0)
       #expect(try r.report.row("numtcpsock").maxheld == 8)
-      try r.refused("numtcpsock", occurrences("Too many open files in system", in: r.ended.output), errno: "ENFILE")
+      try r.refused(
+        "numtcpsock", occurrences("Too many open files in system", in: r.ended.output),
+        errno: "ENFILE")
     }
 
     /// Grows until it is refused, and ends as under the kernel's own bound.
@@ -86,7 +104,8 @@ extension RealPrograms {
       try outgrow(bare)
       let kernel = try bare.wait()
       #expect(kernel.output.contains("Out Of Memory"))
-      let b = try Background(["--privvmpages", "256M"], ["bash", "-c", "ulimit -c 0; exec \"$@\"", "bash"] + command)
+      let b = try Background(
+        ["--privvmpages", "256M"], ["bash", "-c", "ulimit -c 0; exec \"$@\"", "bash"] + command)
       try outgrow(b.child)
       let r = try b.end()
       #expect(r.ended.output.contains("Out Of Memory"))

@@ -9,18 +9,22 @@ extension RealPrograms {
     init() throws { scratch = try Scratch() }
 
     private func compiled(_ source: String) throws -> String {
-      let made = "\(scratch.path)/\(URL(filePath: source).deletingPathExtension().lastPathComponent)"
+      let made =
+        "\(scratch.path)/\(URL(filePath: source).deletingPathExtension().lastPathComponent)"
       let compiler = try run([
-        tool("gcc"), "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-I", "\(repository)/Sources/Wire/include", "-I",
+        tool("gcc"), "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-I",
+        "\(repository)/Sources/Wire/include", "-I",
         "\(repository)/Shim", "-o", made, source,
       ])
       try #require(compiler.code == 0, "\(compiler.errors)")
       return made
     }
 
-    /// Made, refused by the kernel, denied: the result and errno are those of a bare run, nothing stays charged, and at
-    /// the barrier each fails as it should.
-    @Test("46: every row through success, refusal and denial") func eachIsMadeRefusedAndDenied() throws {
+    /// Made, refused by the kernel, denied: the result and errno are those of a bare run, nothing
+    /// stays charged, and at the barrier each fails as it should.
+    @Test("46: every row through success, refusal and denial") func eachIsMadeRefusedAndDenied()
+      throws
+    {
       let rows = try compiled(program("rows/rows.c"))
       let bare = try run([rows])
       #expect(bare.code == 0, "\(bare.output)")
@@ -59,55 +63,71 @@ extension RealPrograms {
       Kind(
         name: "numpty", bound: "3",
         calls: [
-          "open: ok", "posix_openpt: ok", "fopen: ok", "open again: ENOMEM", "fopen again: ENOMEM", "getpt: ENOMEM",
-          "openpty: ENOMEM", "forkpty: ENOMEM", "openpty after close: ok", "forkpty after fclose: ok", "getpt: ok",
+          "open: ok", "posix_openpt: ok", "fopen: ok", "open again: ENOMEM", "fopen again: ENOMEM",
+          "getpt: ENOMEM",
+          "openpty: ENOMEM", "forkpty: ENOMEM", "openpty after close: ok",
+          "forkpty after fclose: ok", "getpt: ok",
           "getpt: ok", "getpt: ENOMEM",
         ]),
       Kind(
         name: "numinotify", bound: "3",
         calls: [
-          "inotify_init: ok", "inotify_init1: ok", "inotify_init: ok", "inotify_init: EMFILE", "inotify_init1: EMFILE",
+          "inotify_init: ok", "inotify_init1: ok", "inotify_init: ok", "inotify_init: EMFILE",
+          "inotify_init1: EMFILE",
           "inotify_init: ok", "inotify_init: ok", "inotify_init: EMFILE",
         ]),
       Kind(
         name: "numflock", bound: "3:4",
         calls: [
-          "flock: ok", "flock: ok", "flock: ok", "flock: ENOMEM", "flock converted: ok", "range: ENOLCK", "lockf: ENOLCK",
-          "lease: ENOMEM", "unlock: ok", "range: ok", "range that grows: ok", "lockf: ok", "range that cuts: ENOLCK",
-          "unlock that cuts: ok", "unlock that cuts: ENOLCK", "unlock all: ok", "lease: ok", "no lease: ok", "range: ok",
+          "flock: ok", "flock: ok", "flock: ok", "flock: ENOMEM", "flock converted: ok",
+          "range: ENOLCK", "lockf: ENOLCK",
+          "lease: ENOMEM", "unlock: ok", "range: ok", "range that grows: ok", "lockf: ok",
+          "range that cuts: ENOLCK",
+          "unlock that cuts: ok", "unlock that cuts: ENOLCK", "unlock all: ok", "lease: ok",
+          "no lease: ok", "range: ok",
           "range: ok", "range: ok", "range: ENOLCK", "bad pointer: EFAULT",
         ]),
       Kind(
         name: "numsiginfo", bound: "3",
         calls: [
-          "delivered at once: 0 refused", "timer_create: ok", "timer_create: ok", "timer_create: ok",
-          "timer_create: EAGAIN", "timer_delete: ok", "timer_delete: ok", "sigqueue: ok", "sigqueue: ok",
+          "delivered at once: 0 refused", "timer_create: ok", "timer_create: ok",
+          "timer_create: ok",
+          "timer_create: EAGAIN", "timer_delete: ok", "timer_delete: ok", "sigqueue: ok",
+          "sigqueue: ok",
           "sigqueue: EAGAIN", "asks only: ok", "sigqueue: ok",
         ]),
       Kind(
         name: "shmpages", bound: "10",
         calls: [
-          "shmget: ok", "shmget: ENOSPC", "shmget: ok", "found: ok", "mmap: ok", "mmap: ENOMEM", "ftruncate: ok",
-          "ftruncate: ENOSPC", "smaller: ok", "fallocate: ok", "fallocate: ENOSPC", "posix_fallocate: ENOSPC",
-          "shm_open ftruncate: ok", "shm_open ftruncate: ENOSPC", "removed: ok", "removed later: ok", "shmget: ENOSPC",
+          "shmget: ok", "shmget: ENOSPC", "shmget: ok", "found: ok", "mmap: ok", "mmap: ENOMEM",
+          "ftruncate: ok",
+          "ftruncate: ENOSPC", "smaller: ok", "fallocate: ok", "fallocate: ENOSPC",
+          "posix_fallocate: ENOSPC",
+          "shm_open ftruncate: ok", "shm_open ftruncate: ENOSPC", "removed: ok",
+          "removed later: ok", "shmget: ENOSPC",
           "detached: ok", "shmget: ok", "removed: ok",
         ]),
       Kind(
         name: "lockedpages", bound: "10",
         calls: [
-          "mlock: ok", "mlock the same: ok", "mlock across: ok", "mlock2: ENOMEM", "mmap: ENOMEM", "mlockall: ENOMEM",
-          "munlock: ok", "mlock2: ok", "munlockall: ok", "SHM_LOCK: ok", "mlock: ENOMEM", "SHM_UNLOCK: ok", "mlock: ok",
+          "mlock: ok", "mlock the same: ok", "mlock across: ok", "mlock2: ENOMEM", "mmap: ENOMEM",
+          "mlockall: ENOMEM",
+          "munlock: ok", "mlock2: ok", "munlockall: ok", "SHM_LOCK: ok", "mlock: ENOMEM",
+          "SHM_UNLOCK: ok", "mlock: ok",
         ]),
     ]
 
-    /// The other rows: what each call comes to at the bound, all given back, every refusal in failcnt, none beyond the limit.
+    /// The other rows: what each call comes to at the bound, all given back, every refusal in
+    /// failcnt, none beyond the limit.
     @Test(arguments: kinds) func callsOfOtherRows(kind: Kind) throws {
       let others = try compiled(program("rows/others.c"))
       let r = try bcrun(["--limit", "\(kind.name)=\(kind.bound)"], [others, kind.name])
       #expect(r.ended.lines.map(String.init) == kind.calls)
       let row = try r.report.row(kind.name)
       #expect(row.failcnt == kind.calls.count { $0.contains(": E") && !$0.hasPrefix("bad") })
-      #expect(row.failcnt == r.report.denials.filter { $0.resource == kind.name }.reduce(0) { $0 + $1.count })
+      #expect(
+        row.failcnt
+          == r.report.denials.filter { $0.resource == kind.name }.reduce(0) { $0 + $1.count })
       #expect(row.maxheld == row.limit)
       r.returned()
     }
@@ -121,17 +141,22 @@ extension RealPrograms {
     }
 
     static let exact = [
-      Exact(row: "numfile", errno: "ENFILE"), Exact(row: "numtcpsock", errno: "ENOBUFS"), Exact(row: "numothersock", errno: "ENOMEM"),
-      Exact(row: "numpty", errno: "ENOMEM"), Exact(row: "numinotify", errno: "EMFILE"), Exact(row: "numflock", errno: "ENOMEM"),
+      Exact(row: "numfile", errno: "ENFILE"), Exact(row: "numtcpsock", errno: "ENOBUFS"),
+      Exact(row: "numothersock", errno: "ENOMEM"),
+      Exact(row: "numpty", errno: "ENOMEM"), Exact(row: "numinotify", errno: "EMFILE"),
+      Exact(row: "numflock", errno: "ENOMEM"),
       Exact(row: "numproc", errno: "EAGAIN", before: 1), Exact(row: "numsiginfo", errno: "EAGAIN"),
       Exact(row: "shmpages", errno: "ENOSPC"), Exact(row: "lockedpages", errno: "ENOMEM"),
     ]
 
-    /// HARD stops at the barrier, whatever the limit: exactly so many, the next is refused, one given back is one to take.
+    /// HARD stops at the barrier, whatever the limit: exactly so many, the next is refused, one
+    /// given back is one to take.
     @Test(arguments: exact) func takesBarrierUnits(one: Exact) throws {
       let exact = try compiled(program("rows/exact.c"))
       let r = try bcrun(["--limit", "\(one.row)=5:9"], [exact, one.row])
-      #expect(r.ended.output == "took \(5 - one.before)\nrefused \(one.errno)\nagain\nrefused \(one.errno)\n")
+      #expect(
+        r.ended.output
+          == "took \(5 - one.before)\nrefused \(one.errno)\nagain\nrefused \(one.errno)\n")
       try r.refused(one.row, 2, errno: one.errno)
       #expect(try r.report.row(one.row).maxheld == 5)
       #expect(try r.report.row(one.row).status == "exact")
@@ -146,7 +171,8 @@ extension RealPrograms {
       #expect(try r.report.row("privvmpages").maxheld == 4000)
     }
 
-    /// mprotect(2) that makes memory writable is SOFT: between barrier and limit it is let through, and mmap(2) is not.
+    /// mprotect(2) that makes memory writable is SOFT: between barrier and limit it is let through,
+    /// and mmap(2) is not.
     @Test func mprotectPassesTheBarrier() throws {
       let r = try bcrun(
         ["--privvmpages", "6000:9000"],
@@ -167,7 +193,9 @@ extension RealPrograms {
           print('beyond the limit', libc.mprotect(ctypes.c_void_p(more), ctypes.c_size_t(2000 * 4096), 3), ctypes.get_errno())
           """,
         ])
-      #expect(r.ended.output == "below\nmprotect 0\nmmap True\nbeyond the limit -1 12\n", "\(r.ended.errors)")
+      #expect(
+        r.ended.output == "below\nmprotect 0\nmmap True\nbeyond the limit -1 12\n",
+        "\(r.ended.errors)")
       let row = try r.report.row("privvmpages")
       #expect(row.maxheld > 6000 && row.maxheld <= 9000)
       r.returned()
@@ -208,29 +236,34 @@ extension RealPrograms {
       Buffer(
         kind: "local", row: "othersockbuf",
         calls: [
-          "pair: ok", "as large as the bound: ok", "larger: ENOMEM", "receive: ok", "full: ENOMEM", "full too: ENOBUFS",
+          "pair: ok", "as large as the bound: ok", "larger: ENOMEM", "receive: ok", "full: ENOMEM",
+          "full too: ENOBUFS",
           "another row: ok", "smaller: ok", "drained: ok",
         ]),
       Buffer(
         kind: "udp", row: "dgramrcvbuf",
         calls: [
-          "socket: ok", "as large as the bound: ok", "larger: ENOBUFS", "full: ENOBUFS", "another row: ok", "drained: ok",
+          "socket: ok", "as large as the bound: ok", "larger: ENOBUFS", "full: ENOBUFS",
+          "another row: ok", "drained: ok",
         ]),
       Buffer(
         kind: "tcp", row: "tcprcvbuf",
         calls: [
-          "socket: ok", "as large as the bound: ok", "larger: ENOBUFS", "accept: ok", "full: ENOBUFS", "accept: ENFILE",
+          "socket: ok", "as large as the bound: ok", "larger: ENOBUFS", "accept: ok",
+          "full: ENOBUFS", "accept: ENFILE",
           "another row: ok", "drained: ok", "accept: ok",
         ]),
       Buffer(
         kind: "tcp", row: "tcpsndbuf",
         calls: [
-          "socket: ok", "as large as the bound: ok", "larger: ok", "accept: ok", "full: ENOBUFS", "accept: ENFILE",
+          "socket: ok", "as large as the bound: ok", "larger: ok", "accept: ok", "full: ENOBUFS",
+          "accept: ENFILE",
           "another row: ok", "drained: ok", "accept: ok",
         ]),
     ]
 
-    /// Full, no socket of the kind is made and none's buffer grows beyond the bound; what was read makes room.
+    /// Full, no socket of the kind is made and none's buffer grows beyond the bound; what was read
+    /// makes room.
     @Test(arguments: buffers) func socketBuffers(one: Buffer) throws {
       let buffers = try compiled(program("rows/buffers.c"))
       let r = try bcrun(["--limit", "\(one.row)=300000:400000"], [buffers, one.kind, "300000"])
@@ -245,7 +278,8 @@ extension RealPrograms {
     /// The least that the kernel lets a socket buffer must fit, to the byte.
     @Test func leastOfASocket() throws {
       for (row, bytes) in [("tcpsndbuf", 4608), ("tcprcvbuf", 2304)] {
-        let script = "import socket, errno\ntry: socket.socket(); print('ok')\nexcept OSError as e: print(errno.errorcode[e.errno])"
+        let script =
+          "import socket, errno\ntry: socket.socket(); print('ok')\nexcept OSError as e: print(errno.errorcode[e.errno])"
         for (bound, said) in [(bytes, "ok\n"), (bytes - 1, "ENOBUFS\n")] {
           let r = try bcrun(["--limit", "\(row)=\(bound)"], [tool("python3"), "-c", script])
           #expect(r.ended.output == said, "\(row) \(bound)")
@@ -253,7 +287,8 @@ extension RealPrograms {
       }
     }
 
-    /// clearenv(3) before system(3) and popen(3): the shells are members all the same, and the program's own environment stays empty.
+    /// clearenv(3) before system(3) and popen(3): the shells are members all the same, and the
+    /// program's own environment stays empty.
     @Test func shellsOfAProgramWithoutEnvironment() throws {
       let shells = try compiled(program("rows/shells.c"))
       let r = try bcrun(["--numfile", "50"], [shells])

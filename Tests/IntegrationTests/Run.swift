@@ -14,14 +14,16 @@ func program(_ name: String) -> String { "\(repository)/Tests/Programs/\(name)" 
 
 struct Failed: Error, CustomStringConvertible { var description: String }
 
-/// The path of a command: the system's own before what PATH names (pyenv and its like put scripts in front).
+/// The path of a command: the system's own before what PATH names (pyenv and its like put scripts
+/// in front).
 func tool(_ name: String) throws -> String {
   var places = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
   let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
   places =
     versions.sorted { $0.compare($1, options: .numeric) == .orderedDescending }
     .map { "/usr/lib/postgresql/\($0)/bin" } + places
-  places += (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(String.init)
+  places += (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(
+    String.init)
   for place in places where access("\(place)/\(name)", X_OK) == 0 { return "\(place)/\(name)" }
   throw Failed(description: "no \(name) here: run Sources/setup test")
 }
@@ -71,23 +73,29 @@ struct Ended {
 @_silgen_name("posix_spawn_file_actions_addclosefrom_np")
 private func addCloseFrom(_: UnsafeMutablePointer<posix_spawn_file_actions_t>, _: CInt) -> CInt
 @_silgen_name("posix_spawn_file_actions_addchdir_np")
-private func addChdir(_: UnsafeMutablePointer<posix_spawn_file_actions_t>, _: UnsafePointer<CChar>) -> CInt
+private func addChdir(_: UnsafeMutablePointer<posix_spawn_file_actions_t>, _: UnsafePointer<CChar>)
+  -> CInt
 
-/// A process of its own group, output in files, so that nothing that outlives it can hold the test up.
+/// A process of its own group, output in files, so that nothing that outlives it can hold the test
+/// up.
 final class Child {
   let pid: pid_t
   private let scratch: Scratch
   private var reaped = false
 
-  init(_ arguments: [String], env: [String: String] = [:], input: Data = Data(), cwd: String? = nil) throws {
+  init(_ arguments: [String], env: [String: String] = [:], input: Data = Data(), cwd: String? = nil)
+    throws
+  {
     scratch = try Scratch()
     try input.write(to: URL(filePath: "\(scratch.path)/in"))
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "\(scratch.path)/in", O_RDONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 1, "\(scratch.path)/out", O_WRONLY | O_CREAT | O_APPEND, 0o666)
-    posix_spawn_file_actions_addopen(&actions, 2, "\(scratch.path)/err", O_WRONLY | O_CREAT | O_APPEND, 0o666)
+    posix_spawn_file_actions_addopen(
+      &actions, 1, "\(scratch.path)/out", O_WRONLY | O_CREAT | O_APPEND, 0o666)
+    posix_spawn_file_actions_addopen(
+      &actions, 2, "\(scratch.path)/err", O_WRONLY | O_CREAT | O_APPEND, 0o666)
     _ = addCloseFrom(&actions, 3)
     if let cwd { _ = addChdir(&actions, cwd) }
     var attributes = posix_spawnattr_t()
@@ -101,7 +109,9 @@ final class Child {
     posix_spawnattr_setsigdefault(&attributes, &all)
     posix_spawnattr_setflags(
       &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-    var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("BC_") && $0.key != "LD_PRELOAD" }
+    var environment = ProcessInfo.processInfo.environment.filter {
+      !$0.key.hasPrefix("BC_") && $0.key != "LD_PRELOAD"
+    }
     environment["LC_ALL"] = "C"
     environment.merge(env) { $1 }
     let argv = arguments.map { strdup($0) } + [nil]
@@ -109,7 +119,9 @@ final class Child {
     defer { for string in argv + envp { free(string) } }
     var pid: pid_t = 0
     let error = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
-    guard error == 0 else { throw Failed(description: "\(arguments[0]): \(String(cString: strerror(error)))") }
+    guard error == 0 else {
+      throw Failed(description: "\(arguments[0]): \(String(cString: strerror(error)))")
+    }
     self.pid = pid
   }
 
@@ -140,7 +152,8 @@ final class Child {
     let end = Date().addingTimeInterval(seconds)
     while !done() {
       guard Date() < end else {
-        throw Failed(description: "no \(what) in \(seconds) s\n\(output.suffix(2000))\n\(errors.suffix(2000))")
+        throw Failed(
+          description: "no \(what) in \(seconds) s\n\(output.suffix(2000))\n\(errors.suffix(2000))")
       }
       usleep(3000)
     }
@@ -180,21 +193,26 @@ struct Report {
       throw Failed(description: "the report is not an object")
     }
     func objects(_ key: String) throws -> [[String: Any]] {
-      guard let found = all[key] as? [[String: Any]] else { throw Failed(description: "the report has no \(key)") }
+      guard let found = all[key] as? [[String: Any]] else {
+        throw Failed(description: "the report has no \(key)")
+      }
       return found
     }
     for r in try objects("resources") {
-      guard let name = r["resource"] as? String, let held = r["held"] as? Int, let maxheld = r["maxheld"] as? Int,
+      guard let name = r["resource"] as? String, let held = r["held"] as? Int,
+        let maxheld = r["maxheld"] as? Int,
         let failcnt = r["failcnt"] as? Int, let status = r["status"] as? String
       else { throw Failed(description: "a row of the report lacks a field: \(r)") }
       rows[name] = Row(
-        held: held, maxheld: maxheld, failcnt: failcnt, barrier: r["barrier"] as? Int, limit: r["limit"] as? Int,
+        held: held, maxheld: maxheld, failcnt: failcnt, barrier: r["barrier"] as? Int,
+        limit: r["limit"] as? Int,
         status: status)
     }
     denials = try objects("denials").map {
       Denial(
         resource: $0["resource"] as? String ?? "", errno: $0["errno"] as? String ?? "",
-        call: $0["call"] as? String ?? "", comm: $0["comm"] as? String ?? "", count: $0["count"] as? Int ?? -1)
+        call: $0["call"] as? String ?? "", comm: $0["comm"] as? String ?? "",
+        count: $0["count"] as? Int ?? -1)
     }
     uncovered = try objects("uncovered").map {
       ($0["executable"] as? String ?? "", $0["reason"] as? String ?? "")
@@ -205,7 +223,9 @@ struct Report {
     signal = (all["exit"] as? [String: Any])?["signal"] as? Int
   }
 
-  func row(_ name: String) throws -> Row { try #require(rows[name], "the report has no row \(name)") }
+  func row(_ name: String) throws -> Row {
+    try #require(rows[name], "the report has no row \(name)")
+  }
 }
 
 /// What a run under bcrun came to.
@@ -226,8 +246,11 @@ struct Run {
     for (name, row) in report.rows { #expect(row.held == 0, "\(name)", sourceLocation: here) }
   }
 
-  /// Refusals of one resource: failcnt, and the list of denials, say `count`, all with `errno`; nothing else was refused.
-  func refused(_ name: String, _ count: Int? = nil, errno: String, _ here: SourceLocation = #_sourceLocation) throws {
+  /// Refusals of one resource: failcnt, and the list of denials, say `count`, all with `errno`;
+  /// nothing else was refused.
+  func refused(
+    _ name: String, _ count: Int? = nil, errno: String, _ here: SourceLocation = #_sourceLocation
+  ) throws {
     let row = try report.row(name)
     if let count { #expect(row.failcnt == count, "failcnt", sourceLocation: here) }
     #expect(row.failcnt > 0, sourceLocation: here)
@@ -246,19 +269,25 @@ final class Background {
   let child: Child
   private let scratch: Scratch
 
-  init(_ options: [String], _ command: [String], env: [String: String] = [:], input: Data = Data(), cwd: String? = nil)
+  init(
+    _ options: [String], _ command: [String], env: [String: String] = [:], input: Data = Data(),
+    cwd: String? = nil
+  )
     throws
   {
     scratch = try Scratch()
     child = try Child(
-      ["\(repository)/bcrun"] + options + ["--report-format", "json", "--report=\(scratch.path)/report", "--"]
+      ["\(repository)/bcrun"] + options + [
+        "--report-format", "json", "--report=\(scratch.path)/report", "--",
+      ]
         + command,
       env: env, input: input, cwd: cwd)
   }
 
   func end(_ seconds: Double = 60) throws -> Run {
     let ended = try child.wait(seconds)
-    guard let data = FileManager.default.contents(atPath: "\(scratch.path)/report"), !data.isEmpty else {
+    guard let data = FileManager.default.contents(atPath: "\(scratch.path)/report"), !data.isEmpty
+    else {
       throw Failed(
         description:
           "bcrun wrote no report; it ended with \(ended.code ?? -1), signal \(ended.signal ?? 0)\n\(ended.errors.suffix(2000))"
@@ -270,7 +299,8 @@ final class Background {
 
 /// Runs a command in a beancounter of its own.
 func bcrun(
-  _ options: [String], _ command: [String], env: [String: String] = [:], input: Data = Data(), cwd: String? = nil,
+  _ options: [String], _ command: [String], env: [String: String] = [:], input: Data = Data(),
+  cwd: String? = nil,
   timeout: Double = 60
 ) throws -> Run {
   try Background(options, command, env: env, input: input, cwd: cwd).end(timeout)
@@ -278,7 +308,8 @@ func bcrun(
 
 /// Bounds that nothing here reaches, for all five.
 let ample = [
-  "--numfile", "20000", "--numproc", "2000", "--numtcpsock", "1000", "--numothersock", "1000", "--privvmpages", "8G",
+  "--numfile", "20000", "--numproc", "2000", "--numtcpsock", "1000", "--numothersock", "1000",
+  "--privvmpages", "8G",
 ]
 
 /// The same command bare and with `options`: nothing is refused, and nobody can tell the two apart.
@@ -298,16 +329,22 @@ func same(
 }
 
 /// The same command bare under a soft bound of bash's `ulimit`, with no core file.
-func ulimit(_ option: String, _ value: Int, _ command: [String], cwd: String? = nil, timeout: Double = 60) throws
+func ulimit(
+  _ option: String, _ value: Int, _ command: [String], cwd: String? = nil, timeout: Double = 60
+) throws
   -> Ended
 {
   try run(
-    ["bash", "-c", "ulimit -c 0; ulimit \(option) \(value); exec \"$@\"", "bash"] + command, cwd: cwd, timeout: timeout)
+    ["bash", "-c", "ulimit -c 0; ulimit \(option) \(value); exec \"$@\"", "bash"] + command,
+    cwd: cwd, timeout: timeout)
 }
 
 func freePort() throws -> String {
-  let found = try run([tool("python3"), program("port.py")]).output.trimmingCharacters(in: .whitespacesAndNewlines)
+  let found = try run([tool("python3"), program("port.py")]).output.trimmingCharacters(
+    in: .whitespacesAndNewlines)
   return try #require(Int(found).map(String.init))
 }
 
-func occurrences(_ needle: String, in text: String) -> Int { text.components(separatedBy: needle).count - 1 }
+func occurrences(_ needle: String, in text: String) -> Int {
+  text.components(separatedBy: needle).count - 1
+}

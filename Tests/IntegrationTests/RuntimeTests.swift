@@ -9,7 +9,10 @@ extension RealPrograms {
 
     @Test func withinItsLimitsNobodyCanTell() throws {
       try same(
-        ["--numfile", "120", "--numproc", "40", "--numtcpsock", "10", "--numothersock", "20", "--privvmpages", "1G"],
+        [
+          "--numfile", "120", "--numproc", "40", "--numtcpsock", "10", "--numothersock", "20",
+          "--privvmpages", "1G",
+        ],
         [node, program("work.js")])
     }
 
@@ -37,9 +40,11 @@ extension RealPrograms {
     @Test func heapEndsItAsUnderUlimit() throws {
       let bare = try ulimit("-d", 262144, [node, program("heap.js")])
       let r = try bcrun(
-        ["--privvmpages", "256M"], ["bash", "-c", "ulimit -c 0; exec \"$@\"", "bash", node, program("heap.js")])
+        ["--privvmpages", "256M"],
+        ["bash", "-c", "ulimit -c 0; exec \"$@\"", "bash", node, program("heap.js")])
       #expect(bare.signal != nil)
-      let ends: [Int32?] = [6, 11]  // V8's own abort, or its trap: bare too it is now this, now that
+      // V8's own abort, or its trap: bare too it is now this, now that
+      let ends: [Int32?] = [6, 11]
       #expect(ends.contains(bare.signal) && ends.contains(r.ended.signal))
       // which of V8's many last words it finds differs from run to run, bare too
       try r.refused("privvmpages", errno: "ENOMEM")
@@ -57,13 +62,17 @@ extension RealPrograms {
     }
 
     func command(_ mode: String, _ options: String...) -> [String] {
-      [java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:ErrorFile=\(scratch.path)/hs_err"] + options
+      [java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:ErrorFile=\(scratch.path)/hs_err"]
+        + options
         + ["-cp", scratch.path, "Work", mode]
     }
 
     @Test func withinItsLimitsNobodyCanTell() throws {
       let r = try same(
-        ["--numfile", "120", "--numproc", "60", "--numtcpsock", "10", "--numothersock", "20", "--privvmpages", "1G"],
+        [
+          "--numfile", "120", "--numproc", "60", "--numtcpsock", "10", "--numothersock", "20",
+          "--privvmpages", "1G",
+        ],
         command("work", "-Xmx128m"))
       #expect(r.ended.output == "work 40 200 child 5 42\n")
     }
@@ -74,7 +83,8 @@ extension RealPrograms {
       #expect(r.ended["message"] == "/dev/null (Too many open files in system)")
       #expect(r.ended.number("listed") == 60)
       #expect(try r.report.row("numfile").maxheld == 60)
-      // The JVM's own threads open files too, and are refused as well: each call that was is in failcnt.
+      // The JVM's own threads open files too, and are refused as well: each call that was is in
+      // failcnt.
       #expect(r.ended.number("refused") == 241)
       try r.refused("numfile", errno: "ENFILE")
     }
@@ -88,7 +98,8 @@ extension RealPrograms {
       try r.refused("numproc", errno: "EAGAIN")
     }
 
-    /// A heap larger than the bound: the JVM says which mapping failed and exits, as under the kernel's own bound.
+    /// A heap larger than the bound: the JVM says which mapping failed and exits, as under the
+    /// kernel's own bound.
     @Test func heapEndsItAsUnderUlimit() throws {
       let bare = try ulimit("-d", 262144, command("heap", "-Xmx2g"))
       let r = try bcrun(["--privvmpages", "256M"], command("heap", "-Xmx2g"))

@@ -2,10 +2,14 @@ import Foundation
 import Testing
 
 extension RealPrograms {
-  /// How processes start under a bound of memory: cheaply, with room for what their images need, and within the bound.
+  /// How processes start under a bound of memory: cheaply, with room for what their images need,
+  /// and within the bound.
   @Suite struct Starts {
-    private func built(_ source: String, _ name: String, _ s: Scratch, _ flags: [String]) throws -> String {
-      let made = try run([tool("gcc"), "-std=gnu11", "-O1", "-o", "\(s.path)/\(name)", program(source)] + flags)
+    private func built(_ source: String, _ name: String, _ s: Scratch, _ flags: [String]) throws
+      -> String
+    {
+      let made = try run(
+        [tool("gcc"), "-std=gnu11", "-O1", "-o", "\(s.path)/\(name)", program(source)] + flags)
       try #require(made.code == 0, "\(made.errors)")
       return "\(s.path)/\(name)"
     }
@@ -15,7 +19,8 @@ extension RealPrograms {
       _ = try built("large.c", "liblarge.so", s, ["-DSIZE=200", "-DSHARED", "-shared", "-fPIC"])
       return [
         try built("large.c", "own", s, ["-DSIZE=64"]),
-        try built("large.c", "librarys", s, ["-DLIBRARY", "-L\(s.path)", "-llarge", "-Wl,-rpath,\(s.path)"]),
+        try built(
+          "large.c", "librarys", s, ["-DLIBRARY", "-L\(s.path)", "-llarge", "-Wl,-rpath,\(s.path)"]),
       ]
     }
 
@@ -68,16 +73,20 @@ extension RealPrograms {
         #expect(alone.ended.output == "here\n", "\(alone.ended.errors)")
         alone.within()
         let r = try bcrun(["--privvmpages", "512M"], [tool("python3"), "-c", spawns, path])
-        for way in ["spawned", "vforked", "system", "forked"] { #expect(r.ended[way] == "0", "\(way): \(r.ended.errors)") }
+        for way in ["spawned", "vforked", "system", "forked"] {
+          #expect(r.ended[way] == "0", "\(way): \(r.ended.errors)")
+        }
         r.within()
       }
     }
 
-    /// As the kernel has it: the loader says so and ends with 127, or exec has passed the point of no return.
+    /// As the kernel has it: the loader says so and ends with 127, or exec has passed the point of
+    /// no return.
     @Test func imagesThatNeedMoreThanThereIsEndAndNobodyElseDoes() throws {
       let s = try Scratch()
       let library = try large(s)[1]
-      let r = try bcrun(["--privvmpages", "100M"], ["bash", "-c", "\(library); echo $?; echo after"])
+      let r = try bcrun(
+        ["--privvmpages", "100M"], ["bash", "-c", "\(library); echo $?; echo after"])
       let lines = r.ended.lines
       #expect(["127", "139"].contains(lines.first), "\(r.ended.errors)")
       #expect(lines.last == "after")
@@ -89,7 +98,8 @@ extension RealPrograms {
     @Test(arguments: 1...6) func theBoundHoldsAndTheLastForkIsToBeHad(seed: Int) throws {
       let s = try Scratch()
       let births = try built("births.c", "births", s, [])
-      let r = try bcrun(["--privvmpages", "64M"], [births, "\(seed)", "65536", "120"], timeout: 120)
+      let r = try bcrun(
+        ["--privvmpages", "64M"], [births, "\(seed)", "65536", "120"], timeout: 120)
       #expect(r.ended.code == 0, "seed \(seed): \(r.ended.errors)")
       #expect(1...65536 ~= r.ended.number("most"), "seed \(seed)")
       #expect(r.ended["last-page"] == "0", "seed \(seed)")
@@ -126,7 +136,11 @@ extension RealPrograms {
 
     @Test func anOwnLimitSurvivesExec() throws {
       let r = try bcrun(
-        ["--privvmpages", "512M"], ["bash", "-c", "ulimit -S -d 100000; ulimit -d; exec bash -c 'ulimit -d; bash -c \"ulimit -d\"'"])
+        ["--privvmpages", "512M"],
+        [
+          "bash", "-c",
+          "ulimit -S -d 100000; ulimit -d; exec bash -c 'ulimit -d; bash -c \"ulimit -d\"'",
+        ])
       #expect(r.ended.output == "100000\n100000\n100000\n")
       r.within()
     }

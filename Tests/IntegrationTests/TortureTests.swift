@@ -10,17 +10,28 @@ extension RealPrograms {
       try run(["\(repository)/bcrun"] + options + ["--"] + command)
     }
 
-    @Test("every charge fails in turn: crashes and what is left open are found, and one round can be had again") func torture() throws {
+    @Test(
+      "every charge fails in turn: crashes and what is left open are found, and one round can be had again"
+    ) func torture() throws {
       let source = program("blame/clumsy.c")
       let clumsy = try blaming.build(source, as: "clumsy")
       let all = try bcrun(["--torture", "numfile"], clumsy)
       #expect(all.code == 124)
-      #expect(all.errors.contains("bcrun: 3 charges of numfile failed in turn; 2 findings\n"), "\(all.errors)")
+      #expect(
+        all.errors.contains("bcrun: 3 charges of numfile failed in turn; 2 findings\n"),
+        "\(all.errors)")
       #expect(all.errors.contains("exited 3, not 0: round 1\n"))
-      let leaks = try blaming.line("line: leaks", of: source), crashes = try blaming.line("line: crashes", of: source)
-      #expect(all.errors.contains("round 2: 1 open at the end, not 0, after fopen  main clumsy.c:\(leaks)\n"))
-      #expect(all.errors.contains("round 3: killed by signal 11 (Segmentation fault) after fopen  main clumsy.c:\(crashes)\n"))
-      #expect(try bcrun(["-q", "--torture", "numfile", "--torture-round", "3"], clumsy).signal == SIGSEGV)
+      let leaks = try blaming.line("line: leaks", of: source),
+        crashes = try blaming.line("line: crashes", of: source)
+      #expect(
+        all.errors.contains(
+          "round 2: 1 open at the end, not 0, after fopen  main clumsy.c:\(leaks)\n"))
+      #expect(
+        all.errors.contains(
+          "round 3: killed by signal 11 (Segmentation fault) after fopen  main clumsy.c:\(crashes)\n"
+        ))
+      #expect(
+        try bcrun(["-q", "--torture", "numfile", "--torture-round", "3"], clumsy).signal == SIGSEGV)
       #expect(try bcrun(["-q", "--torture", "numfile", "--torture-round", "4"], clumsy).code == 0)
       let careful = try bcrun(["--torture", "numfile"], tool("cat"), "/etc/hostname")
       #expect(careful.code == 0, "\(careful.errors)")
@@ -28,7 +39,9 @@ extension RealPrograms {
       #expect(try bcrun(["--torture-round", "1"], "true").code == 125)
     }
 
-    @Test("all rows: the planted unchecked malloc and the planted leak of the example, with the round to repeat", arguments: [false, true])
+    @Test(
+      "all rows: the planted unchecked malloc and the planted leak of the example, with the round to repeat",
+      arguments: [false, true])
     func example(shallow: Bool) throws {
       let source = "\(repository)/examples/careless.c"
       let careless = try blaming.build(source, ["-g", "-O0"], as: "careless")
@@ -36,15 +49,22 @@ extension RealPrograms {
       let all = try bcrun(options, careless)
       #expect(all.code == 124)
       func finding(_ what: String) throws -> String {
-        let line = try #require(all.errors.split(separator: "\n").first { $0.contains(what) }, "\(all.errors)")
+        let line = try #require(
+          all.errors.split(separator: "\n").first { $0.contains(what) }, "\(all.errors)")
         return String(try #require(line.split(separator: " ").dropFirst().first?.dropLast()))
       }
-      let unchecked = try finding("(Segmentation fault) after malloc  add careless.c:\(blaming.line("= malloc(", of: source))")
-      let leaked = try finding("1 open at the end, not 0, after fopen  copy careless.c:\(blaming.line("fopen(to", of: source))")
+      let unchecked = try finding(
+        "(Segmentation fault) after malloc  add careless.c:\(blaming.line("= malloc(", of: source))"
+      )
+      let leaked = try finding(
+        "1 open at the end, not 0, after fopen  copy careless.c:\(blaming.line("fopen(to", of: source))"
+      )
       #expect(unchecked.hasPrefix("privvmpages@") && leaked.hasPrefix("numfile@"))
       #expect(all.errors.contains("one of them again: --torture all --torture-round RES@N\n"))
       // Two entries are made, in one loop: one place.
-      #expect(occurrences("(Segmentation fault) after malloc", in: all.errors) == (shallow ? 1 : 2), "\(all.errors)")
+      #expect(
+        occurrences("(Segmentation fault) after malloc", in: all.errors) == (shallow ? 1 : 2),
+        "\(all.errors)")
       let again = try bcrun(["--torture", "all", "--torture-round", unchecked], careless)
       #expect(again.signal == SIGSEGV)
       #expect(again.errors.contains("malloc(48) injected  add careless.c:"), "\(again.errors)")
@@ -52,7 +72,9 @@ extension RealPrograms {
     }
 
     @Test("a run that does not end after a failure is ended, and said so") func hang() throws {
-      let script = try blaming.scratch.write("waits.py", """
+      let script = try blaming.scratch.write(
+        "waits.py",
+        """
         import os, time
         try:
             os.close(os.open("/etc/hostname", os.O_RDONLY))
@@ -64,29 +86,38 @@ extension RealPrograms {
       let opens = try blaming.blamed([], [tool("python3"), "-S", "-E", script])
       #expect(opens.ended.code == 0)
       let began = Date()
-      let all = try run(["\(repository)/bcrun", "--torture", "numfile", "--torture-shallow", "--", tool("python3"), "-S", "-E", script], timeout: 120)
+      let all = try run(
+        [
+          "\(repository)/bcrun", "--torture", "numfile", "--torture-shallow", "--", tool("python3"),
+          "-S", "-E", script,
+        ], timeout: 120)
       #expect(all.code == 124)
       #expect(all.errors.contains("did not end after open64"), "\(all.errors)")
       #expect(Date().timeIntervalSince(began) < 100)
     }
 
-    @Test("memory: each call that obtains some can fail, with no bound and inside the heap", arguments: [[], ["--memory", "64G"]])
+    @Test(
+      "memory: each call that obtains some can fail, with no bound and inside the heap",
+      arguments: [[], ["--memory", "64G"]])
     func memory(bound: [String]) throws {
       let allocations = try blaming.build(program("blame/allocations.c"), as: "allocations")
       let calm = try blaming.blamed(bound, [allocations])
       let calls = calm.ended.lines.map(String.init)
       #expect(calls.allSatisfy { $0.hasSuffix(" +") } && calls.count == 8, "\(calls)")
       // What comes before main is libc's.
-      let first = try #require((1...20).first { n in
-        try blaming.blamed(bound + ["--fail", "privvmpages@\(n)"], [allocations]).ended.lines.first == "malloc -"
-      })
+      let first = try #require(
+        (1...20).first { n in
+          try blaming.blamed(bound + ["--fail", "privvmpages@\(n)"], [allocations]).ended.lines
+            .first == "malloc -"
+        })
       for (i, call) in calls.enumerated() {
         let r = try blaming.blamed(bound + ["--fail", "privvmpages@\(first + i)"], [allocations])
         #expect(r.ended.code == 0)
         let expected = calls.enumerated().map { $0 == i ? String($1.dropLast()) + "-" : $1 }
         #expect(r.ended.lines.map(String.init) == expected)
         let denial = try #require(r.report.denials.first)
-        #expect(denial.injected && denial.errno == "ENOMEM" && denial.call == String(call.dropLast(2)))
+        #expect(
+          denial.injected && denial.errno == "ENOMEM" && denial.call == String(call.dropLast(2)))
         #expect(denial.functions.first == "main")
         #expect(denial.arguments.contains("1000"), "\(denial.arguments)")
         #expect(try r.report.row("privvmpages").failcnt == 0)
@@ -104,8 +135,10 @@ extension RealPrograms {
     }
 
     @Test(arguments: [
-      ["--torture", "nofile"], ["--torture", "numfile,numfile"], ["--torture", "physpages"], ["--torture", "all", "--torture-round", "3"],
-      ["--torture", "all", "--torture-round", "numfile@0"], ["--torture", "all", "--fail", "numfile@1"], ["--torture-round", "x"],
+      ["--torture", "nofile"], ["--torture", "numfile,numfile"], ["--torture", "physpages"],
+      ["--torture", "all", "--torture-round", "3"],
+      ["--torture", "all", "--torture-round", "numfile@0"],
+      ["--torture", "all", "--fail", "numfile@1"], ["--torture-round", "x"],
     ])
     func unreadable(options: [String]) throws {
       let ended = try bcrun(options, "true")

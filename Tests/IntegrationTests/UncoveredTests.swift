@@ -15,7 +15,8 @@ extension RealPrograms {
     @Test func staticChildOfACoveredProgram() throws {
       let busybox = try tool("busybox")
       let r = try bcrun(
-        ["--privvmpages", "256M", "--numproc", "10"], ["bash", "-c", "\(busybox) echo from inside; echo after"])
+        ["--privvmpages", "256M", "--numproc", "10"],
+        ["bash", "-c", "\(busybox) echo from inside; echo after"])
       #expect(r.ended.output == "from inside\nafter\n")
       #expect(r.report.uncovered.map(\.reason) == ["static"])
       r.within()
@@ -24,7 +25,8 @@ extension RealPrograms {
     @Test func rawSystemCallsAreHeldToTheMemoryBound() throws {
       let s = try Scratch()
       let made = try run([
-        tool("gcc"), "-O1", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o", "\(s.path)/raw",
+        tool("gcc"), "-O1", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-o",
+        "\(s.path)/raw",
         program("raw.c"),
       ])
       try #require(made.code == 0, "\(made.errors)")
@@ -45,7 +47,9 @@ extension RealPrograms {
       return path
     }
 
-    @Test("a program of Go that is linked with libc is named, counted, and has all the memory that there is")
+    @Test(
+      "a program of Go that is linked with libc is named, counted, and has all the memory that there is"
+    )
     func goWithLibc() throws {
       let s = try Scratch()
       let path = try golike(s, "-DNOTE")
@@ -60,11 +64,17 @@ extension RealPrograms {
         #expect(try r.report.row("privvmpages").maxheld <= bound * 256)
         r.returned()
       }
-      #expect(try bcrun(["--numfile", "4", "--fail-on", "uncovered"], [path, "50", "0"]).ended.code == 124)
-      // Two of them share what there is, within the bound. How evenly depends on when they are looked at: they cannot ask.
-      let two = try bcrun(["--privvmpages", "128M"], ["sh", "-c", "\(path) 0 200 & \(path) 0 200 & wait"])
+      #expect(
+        try bcrun(["--numfile", "4", "--fail-on", "uncovered"], [path, "50", "0"]).ended.code == 124
+      )
+      // Two of them share what there is, within the bound. How evenly depends on when they are
+      // looked at: they cannot ask.
+      let two = try bcrun(
+        ["--privvmpages", "128M"], ["sh", "-c", "\(path) 0 200 & \(path) 0 200 & wait"])
       let mapped = two.ended.lines.map { Int($0.dropFirst(7)) ?? -1 }
-      #expect(mapped.count == 2 && mapped.allSatisfy { $0 >= 8 } && mapped.reduce(0, +) <= 128, "\(mapped)")
+      #expect(
+        mapped.count == 2 && mapped.allSatisfy { $0 >= 8 } && mapped.reduce(0, +) <= 128,
+        "\(mapped)")
       #expect(try two.report.row("privvmpages").maxheld <= 128 * 256)
     }
 
@@ -72,13 +82,16 @@ extension RealPrograms {
     @Test func whatPassesTheLeaseIsCounted() throws {
       let s = try Scratch()
       let r = try bcrun(["--privvmpages", "64M"], [golike(s, "-static"), "0", "16", "over"])
-      #expect(r.ended["mapped"] == "16" && r.ended["committed"] == "1" && r.ended["more"] == "-12", "\(r.ended.output)")
+      #expect(
+        r.ended["mapped"] == "16" && r.ended["committed"] == "1" && r.ended["more"] == "-12",
+        "\(r.ended.output)")
       #expect(try r.report.row("privvmpages").maxheld >= 1 << 18)
       r.returned()
     }
 
     @Test func coveredProgramsAreNotNamed() throws {
-      #expect(try bcrun(ample, ["bash", "-c", "true; ls / | wc -l >/dev/null"]).report.uncovered.isEmpty)
+      #expect(
+        try bcrun(ample, ["bash", "-c", "true; ls / | wc -l >/dev/null"]).report.uncovered.isEmpty)
     }
   }
 }

@@ -3,8 +3,8 @@ import Glibc
 import Testing
 
 extension RealPrograms {
-  /// A server that vanishes, with members at work. Bounds are such that nothing need ever be refused, and so tight that
-  /// members must ask again and again.
+  /// A server that vanishes, with members at work. Bounds are such that nothing need ever be
+  /// refused, and so tight that members must ask again and again.
   @Suite struct ServersThatVanish {
     let scratch: Scratch
     let herd: String
@@ -27,7 +27,9 @@ extension RealPrograms {
         self.state = state
         server = try World.start(scratch, state)
         try bcctl("create", "full", "numfile=10")
-        try bcctl("enter", "full", "--", "bash", "-c", "while exec {fd}</dev/null; do :; done 2>/dev/null; exit 0")
+        try bcctl(
+          "enter", "full", "--", "bash", "-c",
+          "while exec {fd}</dev/null; do :; done 2>/dev/null; exit 0")
         #expect(try held("full", "numfile.m,numfile.f") == [10, 1])
       }
 
@@ -55,23 +57,35 @@ extension RealPrograms {
       }
 
       func counted(_ name: String, _ resource: String) throws -> Int {
-        let line = try bcctl("show", name).lines.map { $0.split(separator: " ") }.first { $0.first == resource[...] }
+        let line = try bcctl("show", name).lines.map { $0.split(separator: " ") }.first {
+          $0.first == resource[...]
+        }
         return line.flatMap { $0.count > 1 ? Int($0[1]) : nil } ?? -1
       }
     }
 
     /// The herd in a beancounter of the world's server.
-    private func enter(_ world: World, members: Int, held: Int, burst: Int, pause: Int, spare: Int = 6) throws -> Child {
+    private func enter(
+      _ world: World, members: Int, held: Int, burst: Int, pause: Int, spare: Int = 6
+    ) throws -> Child {
       try world.bcctl(
-        "create", "herd", "numfile=\(members * (held + 1 + burst) + spare)", "numproc=\(members + 1)", "numothersock=\(members)")
+        "create", "herd", "numfile=\(members * (held + 1 + burst) + spare)",
+        "numproc=\(members + 1)", "numothersock=\(members)")
       let child = try Child(
-        ["\(Bcd.release)/bcctl", "enter", "herd", "--", herd, "\(members)", "\(held)", "\(burst)", "\(pause)"], env: ["BC_SERVER": world.socket])
+        [
+          "\(Bcd.release)/bcctl", "enter", "herd", "--", herd, "\(members)", "\(held)", "\(burst)",
+          "\(pause)",
+        ], env: ["BC_SERVER": world.socket])
       try child.until("herd", 600) { child.output.contains("ready") }
       return child
     }
 
-    /// Nobody was refused; what is held is what /proc shows; what others had been refused is known still; all comes back.
-    private func settled(_ world: World, _ child: Child, members: Int, held: Int, _ here: SourceLocation = #_sourceLocation) throws {
+    /// Nobody was refused; what is held is what /proc shows; what others had been refused is known
+    /// still; all comes back.
+    private func settled(
+      _ world: World, _ child: Child, members: Int, held: Int,
+      _ here: SourceLocation = #_sourceLocation
+    ) throws {
       child.kill(SIGUSR1)
       try child.until("rest", 60) { child.output.contains("resting") }
       let children = try run(["pgrep", "-P", "\(child.pid)"]).lines
@@ -79,24 +93,33 @@ extension RealPrograms {
       var sockets: Set<String> = []
       var files = 0
       for pid in children {
-        for fd in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") where Int(fd) ?? 0 > 2 {
-          let what = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(fd)")) ?? ""
+        for fd in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd")
+        where Int(fd) ?? 0 > 2 {
+          let what =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(fd)"))
+            ?? ""
           if what.hasPrefix("socket:") { sockets.insert(what) }
           files += 1
         }
       }
       #expect(files == members * (held + 1), sourceLocation: here)
-      // The three standard descriptions were made for bcctl by who started it, and count in neither.
+      // The three standard descriptions were made for bcctl by who started it, and count in
+      // neither.
       #expect(try world.counted("herd", "numfile") - files <= 3, sourceLocation: here)
       #expect(try world.counted("herd", "numfile") >= files, sourceLocation: here)
       #expect(try world.counted("herd", "numothersock") == sockets.count, sourceLocation: here)
       #expect(try world.counted("herd", "numproc") == members + 1, sourceLocation: here)
-      #expect(try world.held("herd", "numfile.f,numothersock.f,numproc.f") == [0, 0, 0], sourceLocation: here)
+      #expect(
+        try world.held("herd", "numfile.f,numothersock.f,numproc.f") == [0, 0, 0],
+        sourceLocation: here)
       #expect(try world.held("full", "numfile.m,numfile.f") == [10, 1], sourceLocation: here)
-      #expect(try world.bcctl("denials", "full").output.contains("numfile x1 (ENFILE): bash["), sourceLocation: here)
+      #expect(
+        try world.bcctl("denials", "full").output.contains("numfile x1 (ENFILE): bash["),
+        sourceLocation: here)
       child.kill(SIGTERM)
       let ended = try child.wait()
-      #expect(ended.code == 0 && ended.number("refused") == 0, "\(ended.output)", sourceLocation: here)
+      #expect(
+        ended.code == 0 && ended.number("refused") == 0, "\(ended.output)", sourceLocation: here)
       #expect(ended.number("rounds") >= 0, sourceLocation: here)
       try world.server.until("the books to be empty", 20) {
         (try? world.held("herd", "members,numfile,numothersock,numproc")) == [0, 0, 0, 0]
@@ -132,7 +155,8 @@ extension RealPrograms {
       try settled(world, child, members: 1000, held: 3)
     }
 
-    /// Figures that cannot be written are kept, and written when there is room again: also new bounds and new beancounters.
+    /// Figures that cannot be written are kept, and written when there is room again: also new
+    /// bounds and new beancounters.
     @Test(.enabled(if: isRoot, "only root may mount")) func fullDisk() throws {
       let disk = "\(scratch.path)/disk"
       try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: false)
@@ -141,41 +165,59 @@ extension RealPrograms {
       let world = try World(scratch, state: "\(disk)/db")
       _ = try run(["dd", "if=/dev/zero", "of=\(disk)/ballast", "bs=4096"])
       try world.bcctl("create", "late", "numfile=12")
-      try world.bcctl("enter", "late", "--", "bash", "-c", "while exec {fd}</dev/null; do :; done 2>/dev/null; exit 0")
+      try world.bcctl(
+        "enter", "late", "--", "bash", "-c",
+        "while exec {fd}</dev/null; do :; done 2>/dev/null; exit 0")
       try world.bcctl("set", "full", "numfile=11")
       #expect(try world.held("late", "numfile.m,numfile.f") == [12, 1])
       try world.server.until("a word about it") { world.server.errors.contains("full") }
       try FileManager.default.removeItem(atPath: "\(disk)/ballast")
       try world.server.until("the end of it") {
-        _ = try? world.bcctl("list") // it tries again while it has something to do
+        _ = try? world.bcctl("list")  // it tries again while it has something to do
         return world.server.errors.contains("all is written again")
       }
       try world.restart()
-      try world.server.until("server", 20) { (try? world.held("late", "numfile.m,numfile.f")) == [12, 1] }
+      try world.server.until("server", 20) {
+        (try? world.held("late", "numfile.m,numfile.f")) == [12, 1]
+      }
       #expect(try world.held("full", "numfile.m,numfile.f,numfile.b") == [10, 1, 11])
       #expect(try world.bcctl("denials", "late").output.contains("numfile x1 (ENFILE): bash["))
       world.server.kill(SIGTERM)
       #expect(try world.server.wait().code == 0)
     }
 
-    /// Gone for good: what is credit is spent; beyond that the policy decides. While a point of the sample is to be had, every
-    /// charge of a file asks (Watch), and there is no credit.
+    /// Gone for good: what is credit is spent; beyond that the policy decides. While a point of the
+    /// sample is to be had, every charge of a file asks (Watch), and there is no credit.
     @Test(arguments: ["deny", "allow"]) func goneForGood(policy: String) throws {
-      let server = try Child(["\(Bcd.release)/bcd", "--socket", "\(scratch.path)/s", "--state", "\(scratch.path)/db"])
-      try server.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(scratch.path)/s", "list"]).code) == 0 }
+      let server = try Child([
+        "\(Bcd.release)/bcd", "--socket", "\(scratch.path)/s", "--state", "\(scratch.path)/db",
+      ])
+      try server.until("server") {
+        (try? run(["\(Bcd.release)/bcctl", "--socket", "\(scratch.path)/s", "list"]).code) == 0
+      }
       let line = """
         exec 5</dev/null; touch \(scratch.path)/begun; while [ ! -e \(scratch.path)/go ]; do read -t 0.05 x <> <(:); done 2>/dev/null
         n=0; while [ $n -lt 300 ] && exec {fd}</dev/null; do n=$((n+1)); done 2>/dev/null; echo opened $n; (exit 7); echo forked $?
         """
       let member = try Child(
-        ["\(repository)/bcrun", "--server", "\(scratch.path)/s", "--on-server-loss", policy, "--numfile", "400", "-q", "--", "bash", "-c", line])
+        [
+          "\(repository)/bcrun", "--server", "\(scratch.path)/s", "--on-server-loss", policy,
+          "--numfile", "400", "-q", "--", "bash", "-c", line,
+        ])
       try member.until("member") { access("\(scratch.path)/begun", F_OK) == 0 }
       server.kill(SIGKILL)
       #expect(try server.wait().signal == SIGKILL)
       _ = try scratch.write("go", "")
       try member.until("answer", 60) { member.output.contains("opened") }
-      let opened = Int(member.output.split(separator: "\n").first { $0.hasPrefix("opened ") }?.dropFirst(7) ?? "") ?? -1
-      if policy == "allow" { #expect(opened == 300, "\(member.output)") } else { #expect(0...250 ~= opened, "\(member.output)") }
+      let opened =
+        Int(
+          member.output.split(separator: "\n").first { $0.hasPrefix("opened ") }?.dropFirst(7) ?? ""
+        ) ?? -1
+      if policy == "allow" {
+        #expect(opened == 300, "\(member.output)")
+      } else {
+        #expect(0...250 ~= opened, "\(member.output)")
+      }
       _ = try? member.wait(30)
     }
   }

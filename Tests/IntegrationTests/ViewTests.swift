@@ -3,8 +3,12 @@ import Glibc
 import Testing
 
 extension RealPrograms {
-  /// The files of an OpenVZ kernel's /proc, and /proc/meminfo, as programs inside a beancounter find them.
-  @Suite(.disabled(if: access("/proc/user_beancounters", F_OK) == 0, "this kernel has beancounters of its own")) struct Views {
+  /// The files of an OpenVZ kernel's /proc, and /proc/meminfo, as programs inside a beancounter
+  /// find them.
+  @Suite(
+    .disabled(
+      if: access("/proc/user_beancounters", F_OK) == 0, "this kernel has beancounters of its own"))
+  struct Views {
     let scratch: Scratch
     static let all = "/proc/user_beancounters"
 
@@ -13,14 +17,17 @@ extension RealPrograms {
     private func compiled(_ name: String) throws -> String {
       let made = "\(scratch.path)/\(name)"
       let compiler = try run([
-        tool("gcc"), "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-o", made, program("views/\(name).c"),
+        tool("gcc"), "-std=gnu17", "-O1", "-Wall", "-Wextra", "-Werror", "-o", made,
+        program("views/\(name).c"),
       ])
       try #require(compiler.code == 0, "\(compiler.errors)")
       return made
     }
 
     private func parsed(_ text: String) throws -> Ended {
-      let parser = try run([tool("python3"), program("views/parse.py"), scratch.write("text", text)])
+      let parser = try run([
+        tool("python3"), program("views/parse.py"), scratch.write("text", text),
+      ])
       #expect(parser.code == 0, "\(parser.errors)\n\(text)")
       return parser
     }
@@ -46,22 +53,27 @@ extension RealPrograms {
         ])
       let size = 13 + 25 * 130
       #expect(
-        r.ended.output == "\(size)\n0o100400 True\n\(size) ['524288', 'kB']\nTrue\nFalse\nFalse\nFalse\n", "\(r.ended.errors)")
+        r.ended.output
+          == "\(size)\n0o100400 True\n\(size) ['524288', 'kB']\nTrue\nFalse\nFalse\nFalse\n",
+        "\(r.ended.errors)")
       r.within()
     }
 
     // MARK: The files of beancounters
 
     static let readers: [(name: String, words: [String])] = [
-      ("cat", [all]), ("awk", ["{ print }", all]), ("perl", ["-e", "open F, '<', '\(all)' or die; print while <F>"]),
+      ("cat", [all]), ("awk", ["{ print }", all]),
+      ("perl", ["-e", "open F, '<', '\(all)' or die; print while <F>"]),
       ("python3", ["-c", "print(open('\(all)').read(), end='')"]),
       ("bash", ["-c", "while IFS= read -r line; do printf '%s\\n' \"$line\"; done <\(all)"]),
-      ("sed", ["", all]), ("dd", ["if=\(all)", "bs=1000", "status=none"]), ("head", ["-n", "99", all]),
+      ("sed", ["", all]), ("dd", ["if=\(all)", "bs=1000", "status=none"]),
+      ("head", ["-n", "99", all]),
     ]
 
     /// One process, one file: the one that it reads.
     @Test(arguments: readers) func isReadBy(reader: (name: String, words: [String])) throws {
-      let r = try bcrun(["--numfile", "70:80", "--privvmpages", "64M"], [tool(reader.name)] + reader.words)
+      let r = try bcrun(
+        ["--numfile", "70:80", "--privvmpages", "64M"], [tool(reader.name)] + reader.words)
       #expect(r.ended.errors == "")
       let rows = try parsed(r.ended.output)
       #expect(rows["uid"] == "1")
@@ -73,23 +85,31 @@ extension RealPrograms {
       r.within()
     }
 
-    /// To the byte what `bcctl beancounters` prints from outside while the reader has its files open still.
+    /// To the byte what `bcctl beancounters` prints from outside while the reader has its files
+    /// open still.
     @Test func isWhatBcctlPrints() throws {
       let hold = try compiled("hold"), bcd = try Bcd()
-      let web = ["--server", bcd.socket, "--name", "web", "--numfile", "30:40", "--privvmpages", "64M"]
+      let web = [
+        "--server", bcd.socket, "--name", "web", "--numfile", "30:40", "--privvmpages", "64M",
+      ]
       let reader = try Background(web, [hold, Views.all, "10"])
       try reader.child.until("text") { reader.child.errors == "." }
-      let outside = try run(["\(Bcd.release)/bcctl", "beancounters", "web"], env: ["BC_SERVER": bcd.socket]).output
+      let outside = try run(
+        ["\(Bcd.release)/bcctl", "beancounters", "web"], env: ["BC_SERVER": bcd.socket]
+      ).output
       // What is only looked at may have moved between the two looks.
       func steady(_ text: String) -> [Substring] {
         text.split(separator: "\n").filter { line in
-          !["kmemsize", "physpages", "oomguarpages", "dcachesize", "othersockbuf"].contains { line.contains($0) }
+          !["kmemsize", "physpages", "oomguarpages", "dcachesize", "othersockbuf"].contains {
+            line.contains($0)
+          }
         }
       }
       #expect(steady(outside) == steady(reader.child.output))
       let rows = try parsed(reader.child.output)
       #expect(rows["numfile"] == "10 10 30 40 0")
-      #expect(rows["shmpages"]?.hasPrefix("0 0 ") == true)  // the texts are not memory that the program shares
+      // The texts are not memory that the program shares
+      #expect(rows["shmpages"]?.hasPrefix("0 0 ") == true)
       reader.child.kill(SIGTERM)
       try reader.end().within()
       try bcd.end()
@@ -119,15 +139,20 @@ extension RealPrograms {
       #expect(other.code == 1 && other.errors.contains("No such file or directory"))
       // The rows alone, swappages among them; and with the heading and the id in front.
       let rows = try bcd.lines("enter", "sub", "--", cat, "/proc/bc/77/resources")
-      #expect(rows.count == 21 && rows.allSatisfy { $0.hasPrefix("            ") && $0.utf8.count == 129 })
+      #expect(
+        rows.count == 21 && rows.allSatisfy { $0.hasPrefix("            ") && $0.utf8.count == 129 }
+      )
       #expect(rows.last?.split(separator: " ").first == "swappages")
       let whole = try bcd.lines("enter", "sub", "--", cat, "/proc/bc/resources")
-      #expect(whole.count == 23 && whole[0] == "Version: 2.5" && whole[2].hasPrefix("       77:  kmemsize "))
+      #expect(
+        whole.count == 23 && whole[0] == "Version: 2.5"
+          && whole[2].hasPrefix("       77:  kmemsize "))
       #expect(whole.dropFirst(3).count == rows.dropFirst().count)
       let auxiliary = try bcd.lines("enter", "sub", "--", cat, "/proc/bc/77/vmaux")
       #expect(
         auxiliary.map { $0.split(separator: " ").first.map(String.init) } == [
-          "\tunused_privvmpages", "\ttmpfs_respages", "\tswap_pages", "\trss", "\tswapin", "\tunmap",
+          "\tunused_privvmpages", "\ttmpfs_respages", "\tswap_pages", "\trss", "\tswapin",
+          "\tunmap",
         ])
       #expect(auxiliary.allSatisfy { $0.utf8.count == 43 })
       #expect(auxiliary[3].split(separator: " ").last.flatMap { Int($0) } ?? 0 > 50)
@@ -152,9 +177,13 @@ extension RealPrograms {
       """
 
     /// Every call that opens or looks, each errno; nothing stays charged.
-    @Test(arguments: [[], ["-m", "512M", "--meminfo"]]) func callsOnItsPaths(options: [String]) throws {
+    @Test(arguments: [[], ["-m", "512M", "--meminfo"]]) func callsOnItsPaths(options: [String])
+      throws
+    {
       let r = try bcrun(["--numfile", "50"] + options, [compiled("calls"), "1"])
-      let expected = Views.calls.split(separator: ", ").map { $0.replacingOccurrences(of: ";", with: ",") }
+      let expected = Views.calls.split(separator: ", ").map {
+        $0.replacingOccurrences(of: ";", with: ",")
+      }
       #expect(r.ended.lines.map(String.init) == expected)
       r.within()
     }
@@ -162,10 +191,15 @@ extension RealPrograms {
     /// Outside nothing changes, nor where the library was told to stay out.
     @Test(arguments: [false, true]) func isNotThereOutside(disabled: Bool) throws {
       let calls = try compiled("calls")
-      let out = disabled ? try bcrun(["--numfile", "50"], [calls, "1"], env: ["BC_DISABLE": "1"]).ended : try run([calls, "1"])
+      let out =
+        disabled
+        ? try bcrun(["--numfile", "50"], [calls, "1"], env: ["BC_DISABLE": "1"]).ended
+        : try run([calls, "1"])
       let came = out.lines.filter { $0.contains(": E") }
       #expect(came.count > 40)
-      #expect(came.allSatisfy { $0.hasSuffix(": ENOENT") || $0 == "open of a bad pointer: EFAULT" }, "\(came)")
+      #expect(
+        came.allSatisfy { $0.hasSuffix(": ENOENT") || $0 == "open of a bad pointer: EFAULT" },
+        "\(came)")
       #expect(!out.output.contains(": ok"))
     }
 
@@ -187,7 +221,9 @@ extension RealPrograms {
     }
 
     @Test(.enabled(if: isRoot, "changes its uid")) func isReadAfterRootWasDropped() throws {
-      let r = try bcrun(["--numfile", "50"], [tool("setpriv"), "--reuid=65534", "--clear-groups", tool("cat"), Views.all])
+      let r = try bcrun(
+        ["--numfile", "50"],
+        [tool("setpriv"), "--reuid=65534", "--clear-groups", tool("cat"), Views.all])
       #expect(try parsed(r.ended.output)["numfile"] == "1 1 50 50 0")
       r.within()
     }
@@ -209,8 +245,11 @@ extension RealPrograms {
       let script = "read -r _ <\(Views.all) && echo first; read -r _; cat \(Views.all)"
       let fifo = "\(scratch.path)/go"
       mkfifo(fifo, 0o600)
-      let web = ["--server", bcd.socket, "--name", "web", "--numfile", "30", "--on-server-loss", "allow"]
-      let reader = try Child(["\(repository)/bcrun"] + web + ["--", "bash", "-c", "exec <\(fifo); \(script)"])
+      let web = [
+        "--server", bcd.socket, "--name", "web", "--numfile", "30", "--on-server-loss", "allow",
+      ]
+      let reader = try Child(
+        ["\(repository)/bcrun"] + web + ["--", "bash", "-c", "exec <\(fifo); \(script)"])
       let go = open(fifo, O_WRONLY)
       try reader.until("first") { reader.output == "first\n" }
       bcd.child.kill(SIGKILL)
@@ -227,7 +266,10 @@ extension RealPrograms {
     @Test func memoryIsTheBeancounters() throws {
       let memory = try compiled("memory")
       let r = try bcrun(["-m", "512M", "--meminfo"], [memory])
-      #expect(r.ended.lines.map { $0.split(separator: " ")[0] } == ["sysinfo", "sysconf", "get_phys_pages", "open", "fopen", "freopen"])
+      #expect(
+        r.ended.lines.map { $0.split(separator: " ")[0] } == [
+          "sysinfo", "sysconf", "get_phys_pages", "open", "fopen", "freopen",
+        ])
       for line in r.ended.lines {
         let words = line.split(separator: " ").compactMap { Int($0) }
         #expect(words.count == 2 && words[0] == 524_288, "\(line)")
@@ -241,7 +283,8 @@ extension RealPrograms {
     /// The machine's lines, in its order, each number in its column.
     @Test func theFileHasTheMachinesForm() throws {
       let machine = text(at: "/proc/meminfo").split(separator: "\n")
-      let r = try bcrun(["--privvmpages", "300M:400M", "--meminfo"], [tool("cat"), "/proc/meminfo"])
+      let r = try bcrun(
+        ["--privvmpages", "300M:400M", "--meminfo"], [tool("cat"), "/proc/meminfo"])
       let name = { (line: Substring) in line.prefix { $0 != ":" } }
       #expect(r.ended.lines.map(name) == machine.map(name))
       for (own, theirs) in zip(r.ended.lines, machine) {
@@ -253,16 +296,21 @@ extension RealPrograms {
       #expect(r.ended.lines.contains("SwapTotal:             0 kB"))
     }
 
-    /// More than the machine has is not shown; a bound that is changed, at once; one above it counts as well.
+    /// More than the machine has is not shown; a bound that is changed, at once; one above it
+    /// counts as well.
     @Test func followsTheBound() throws {
       let memory = try compiled("memory"), bcd = try Bcd()
       let huge = try bcrun(["-m", "900000G", "--meminfo"], [memory])
       let machine = try #require(try run([memory])["open"]).split(separator: " ")[0]
       #expect(huge.ended["open"]?.split(separator: " ").first == machine)
       _ = try bcd.lines("create", "web", "privvmpages=100M")
-      let script = "read -r a </proc/meminfo; echo \"$a\"; \(Bcd.release)/bcctl set web privvmpages=80M; read -r a </proc/meminfo; echo \"$a\""
+      let script =
+        "read -r a </proc/meminfo; echo \"$a\"; \(Bcd.release)/bcctl set web privvmpages=80M; read -r a </proc/meminfo; echo \"$a\""
       let r = try run(
-        ["\(repository)/bcrun", "-q", "--server", bcd.socket, "--parent", "web", "-m", "200M", "--meminfo", "--", "bash", "-c", script],
+        [
+          "\(repository)/bcrun", "-q", "--server", bcd.socket, "--parent", "web", "-m", "200M",
+          "--meminfo", "--", "bash", "-c", script,
+        ],
         env: ["BC_SERVER": bcd.socket])
       #expect(r.lines.map { $0.split(separator: " ")[1] } == ["102400", "81920"], "\(r.errors)")
       try bcd.end()
@@ -274,14 +322,20 @@ extension RealPrograms {
       let bcd = ["\(Bcd.release)/bcd", "--socket", "\(path)/s", "--state", "\(path)/state"]
       func start() throws -> Child {
         let one = try Child(bcd)
-        try one.until("server") { (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0 }
+        try one.until("server") {
+          (try? run(["\(Bcd.release)/bcctl", "--socket", "\(path)/s", "list"]).code) == 0
+        }
         return one
       }
       mkfifo(fifo, 0o600)
       let first = try start()
-      let script = "exec <\(fifo); for i in 1 2; do head -n 1 /proc/meminfo; head -n 2 \(Views.all) | tail -n 1; read -r _ || :; done"
+      let script =
+        "exec <\(fifo); for i in 1 2; do head -n 1 /proc/meminfo; head -n 2 \(Views.all) | tail -n 1; read -r _ || :; done"
       let reader = try Child(
-        ["\(repository)/bcrun", "-q", "--server", "\(path)/s", "--name", "web", "-m", "512M", "--meminfo", "--", "bash", "-c", script])
+        [
+          "\(repository)/bcrun", "-q", "--server", "\(path)/s", "--name", "web", "-m", "512M",
+          "--meminfo", "--", "bash", "-c", script,
+        ])
       let go = open(fifo, O_WRONLY)
       try reader.until("first") { reader.output.hasSuffix("failcnt\n") }
       first.kill(SIGKILL)
@@ -291,12 +345,15 @@ extension RealPrograms {
       try reader.until("second") { occurrences("failcnt\n", in: reader.output) == 2 }
       close(go)
       #expect(try reader.wait().code == 0)
-      #expect(occurrences("MemTotal:         524288 kB\n", in: reader.output) == 2, "\(reader.output)")
+      #expect(
+        occurrences("MemTotal:         524288 kB\n", in: reader.output) == 2, "\(reader.output)")
       second.kill(SIGTERM)
       _ = try second.wait()
     }
 
-    @Test(arguments: [[], ["--privvmpages", "unlimited"], ["--numfile", "10"]]) func needsABound(options: [String]) throws {
+    @Test(arguments: [[], ["--privvmpages", "unlimited"], ["--numfile", "10"]]) func needsABound(
+      options: [String]
+    ) throws {
       let r = try run(["\(repository)/bcrun"] + options + ["--meminfo", "--", "true"])
       #expect(r.code == 125)
       #expect(r.errors.hasPrefix("bcrun: --meminfo: memory has no bound to show; give one"))
@@ -305,18 +362,25 @@ extension RealPrograms {
     /// Runtimes size themselves by it.
     @Test func pythonSeesIt() throws {
       let script = "import os; print(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGESIZE') >> 20)"
-      #expect(try bcrun(["-m", "512M", "--meminfo"], [tool("python3"), "-c", script]).ended.output == "512\n")
+      #expect(
+        try bcrun(["-m", "512M", "--meminfo"], [tool("python3"), "-c", script]).ended.output
+          == "512\n")
     }
 
     @Test(.enabled(if: (try? tool("node")) != nil, "no node")) func nodeSeesIt() throws {
-      let r = try bcrun(["-m", "2G", "--meminfo"], [tool("node"), "-e", "os = require('os'); console.log(os.totalmem(), os.freemem())"])
+      let r = try bcrun(
+        ["-m", "2G", "--meminfo"],
+        [tool("node"), "-e", "os = require('os'); console.log(os.totalmem(), os.freemem())"])
       let figures = r.ended.output.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
-      #expect(figures.count == 2 && figures[0] == 2 << 30 && figures[1] < 2 << 30, "\(r.ended.output)\(r.ended.errors)")
+      #expect(
+        figures.count == 2 && figures[0] == 2 << 30 && figures[1] < 2 << 30,
+        "\(r.ended.output)\(r.ended.errors)")
     }
 
     /// Its heap is a quarter of what it takes the machine to have, or a half of little.
     @Test(.enabled(if: (try? tool("java")) != nil, "no java")) func theJVMSizesItself() throws {
-      let r = try bcrun(["-m", "1G", "--meminfo"], [tool("java"), program("views/Memory.java")], timeout: 120)
+      let r = try bcrun(
+        ["-m", "1G", "--meminfo"], [tool("java"), program("views/Memory.java")], timeout: 120)
       #expect(r.ended.number("all") == 1 << 30, "\(r.ended.output)\(r.ended.errors)")
       #expect((200 << 20)...(256 << 20) ~= r.ended.number("heap"))
     }

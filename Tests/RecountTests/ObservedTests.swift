@@ -3,11 +3,14 @@ import Testing
 
 @testable import Recount
 
-/// What can be seen of a process's memory, sockets and kernel objects, compared with what the process itself knows.
+/// What can be seen of a process's memory, sockets and kernel objects, compared with what the
+/// process itself knows.
 @Suite(.serialized) struct SeenRows {
   typealias Holder = Rows.Holder
 
-  private func buffers(_ pids: [Int32], without: [Int32] = [], outside: [(pid: Int32, fds: [Int32])] = [])
+  private func buffers(
+    _ pids: [Int32], without: [Int32] = [], outside: [(pid: Int32, fds: [Int32])] = []
+  )
     -> SocketBuffers.Held
   {
     SocketBuffers.of(pids, Holdings.of(pids.map { .init(pid: $0) { without } }, outside: outside))
@@ -41,17 +44,21 @@ import Testing
       time.sleep(0.2)
       """)
     let child = try #require(Procfs.children(holder.pid).first)
-    let both = try [holder.pid, child].map { try #require(Resident.of($0)) }.reduce(0) { $0 + $1.physical + $1.swapped }
+    let both = try [holder.pid, child].map { try #require(Resident.of($0)) }.reduce(0) {
+      $0 + $1.physical + $1.swapped
+    }
     #expect(both >= pages)
     #expect(both < 2 * pages)
   }
 
   @Test func aZombieHasNoMemory() throws {
     let holder = try Holder(
-      "child = os.fork()\nif child == 0: os._exit(0)\nos.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)")
+      "child = os.fork()\nif child == 0: os._exit(0)\nos.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)"
+    )
     let child = try #require(Procfs.children(holder.pid).first)
     #expect(Resident.of(child) == Resident(physical: 0, swapped: 0, isSplit: true))
-    let objects = KernelMemory.count([child], files: [0], Holdings.of([.init(pid: child) { [] }], outside: []))
+    let objects = KernelMemory.count(
+      [child], files: [0], Holdings.of([.init(pid: child) { [] }], outside: []))
     #expect(objects[0].tasks == 1 && objects[0].processes == 0)
   }
 
@@ -84,7 +91,8 @@ import Testing
     #expect(held.hidden == 0)
     let seen = held.perProcess[0]
     #expect([seen.tcpSend, seen.tcpReceive, seen.other, seen.datagramReceive] == Array(own[..<4]))
-    #expect(seen.tcpSend + seen.tcpReceive >= own[4], "all that was sent is in one buffer or the other")
+    #expect(
+      seen.tcpSend + seen.tcpReceive >= own[4], "all that was sent is in one buffer or the other")
     #expect(seen.other >= 50001 && seen.datagramReceive >= 5000)
   }
 
@@ -103,7 +111,9 @@ import Testing
     #expect(both.perProcess[1] == SocketBuffers())
     #expect(buffers([child]).perProcess[0] == both.perProcess[0])
     let ends = holder.numbers.map { Int32($0) }
-    #expect(buffers([child], outside: [(holder.pid, ends)]).perProcess[0] == SocketBuffers(), "somebody else's")
+    #expect(
+      buffers([child], outside: [(holder.pid, ends)]).perProcess[0] == SocketBuffers(),
+      "somebody else's")
     #expect(buffers([holder.pid], without: ends).perProcess[0] == SocketBuffers(), "the shim's own")
   }
 
@@ -123,8 +133,10 @@ import Testing
 
   @Test func objectsOfTheKernel() throws {
     func objects(_ holder: Holder) -> KernelMemory.Objects {
-      let files = Descriptors.count([.init(pid: holder.pid) { [] }], outside: []).perProcess[0].files
-      return KernelMemory.count([holder.pid], files: [files], Holdings.of([.init(pid: holder.pid) { [] }], outside: []))[0]
+      let files = Descriptors.count([.init(pid: holder.pid) { [] }], outside: []).perProcess[0]
+        .files
+      return KernelMemory.count(
+        [holder.pid], files: [files], Holdings.of([.init(pid: holder.pid) { [] }], outside: []))[0]
     }
     let idle = objects(try Holder(""))
     let busy = objects(
@@ -146,20 +158,30 @@ import Testing
     #expect(busy.files - idle.files == 3 + 4 + 10 + 2)
     #expect(busy.mappings - idle.mappings >= 6, "a stack each")
     #expect(busy.pageTables >= idle.pageTables)
-    // The directory, a, b and c, once each, and its modules: names that are open twice are one name.
+    // The directory, a, b and c, once each, and its modules: names that are open twice are one
+    // name.
     #expect(busy.names - idle.names >= 4)
     let sizes = KernelMemory.Sizes.here
-    #expect(busy.bytes(sizes) - idle.bytes(sizes) >= 6 * sizes.task + 3 * sizes.tcp + 4 * sizes.socket + 5 * sizes.pipe)
+    #expect(
+      busy.bytes(sizes) - idle.bytes(sizes) >= 6 * sizes.task + 3 * sizes.tcp + 4 * sizes.socket + 5
+        * sizes.pipe)
     #expect(busy.bytes(sizes) > busy.names(sizes))
   }
 
-  /// This kernel's figures, where they may be read, are of the order of mainline's: a field that was misread would not be.
+  /// This kernel's figures, where they may be read, are of the order of mainline's: a field that
+  /// was misread would not be.
   @Test func sizesOfObjects() throws {
     let (here, mainline) = (KernelMemory.Sizes.here, KernelMemory.Sizes.mainline)
-    #expect(here.isMeasured == (access("/proc/slabinfo", R_OK) == 0 && Procfs.read("/proc/slabinfo") != nil))
-    for size in [\KernelMemory.Sizes.task, \.process, \.mapping, \.file, \.tcp, \.socket, \.pipe, \.dentry, \.inode] {
+    #expect(
+      here.isMeasured
+        == (access("/proc/slabinfo", R_OK) == 0 && Procfs.read("/proc/slabinfo") != nil))
+    for size in [
+      \KernelMemory.Sizes.task, \.process, \.mapping, \.file, \.tcp, \.socket, \.pipe, \.dentry,
+      \.inode,
+    ] {
       #expect(mainline[keyPath: size] > 0)
-      #expect((mainline[keyPath: size] / 2...mainline[keyPath: size] * 2).contains(here[keyPath: size]))
+      #expect(
+        (mainline[keyPath: size] / 2...mainline[keyPath: size] * 2).contains(here[keyPath: size]))
     }
   }
 

@@ -60,7 +60,10 @@ private let ways = Pages.best == .scan ? Pages.Way.allCases : [.read]
     #expect(came.map(\.first) == [3, 40])
     munmap(one + 40 * 4096, 4096)
     let last = try #require(Pages.resident(getpid(), by: way))
-    #expect(Pages.changes(from: after, to: last).gone.filter { $0.inode == file.inode }.map(\.first) == [40])
+    #expect(
+      Pages.changes(from: after, to: last).gone.filter { $0.inode == file.inode }.map(\.first) == [
+        40
+      ])
   }
 
   @Test(arguments: ways) func copiesOfPrivatePagesAreTheProcesssOwn(way: Pages.Way) throws {
@@ -93,7 +96,8 @@ private let ways = Pages.best == .scan ? Pages.Way.allCases : [.read]
     // One line of maps at a time: [v… are the kernel's.
     var rss: UInt64 = 0
     var counts = false
-    let smaps = try #require(FileHandle(forReadingAtPath: "/proc/\(pid)/smaps")).readToEnd() ?? Data()
+    let smaps =
+      try #require(FileHandle(forReadingAtPath: "/proc/\(pid)/smaps")).readToEnd() ?? Data()
     for line in String(decoding: smaps, as: UTF8.self).split(separator: "\n") {
       let words = line.split(separator: " ")
       if words[0].contains("-") { counts = !(words.last ?? "").hasPrefix("[v") }

@@ -3,7 +3,8 @@ import Testing
 
 @testable import Recount
 
-/// The kernel's figures of real processes: a Python child each, which holds what it is told until its input ends.
+/// The kernel's figures of real processes: a Python child each, which holds what it is told until
+/// its input ends.
 @Suite(.serialized) struct Rows {
   /// A child that runs `script`, says "ready", and lives on.
   final class Holder {
@@ -19,17 +20,23 @@ import Testing
       process.executableURL = URL(filePath: "/usr/bin/python3")
       process.arguments = [
         "-c",
-        "import ctypes, fcntl, mmap, os, pty, signal, sys, time\nlibc = ctypes.CDLL(None, use_errno=True)\n" + script
+        "import ctypes, fcntl, mmap, os, pty, signal, sys, time\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+          + script
           + "\nprint('ready', \(says), flush=True)\nsys.stdin.readline()",
       ]
       process.standardInput = input
       process.standardOutput = output
       try process.run()
       var said = ""
-      while !said.hasSuffix("\n"), case let more = output.fileHandleForReading.availableData, !more.isEmpty {
+      while !said.hasSuffix("\n"), case let more = output.fileHandleForReading.availableData,
+        !more.isEmpty
+      {
         said += String(decoding: more, as: UTF8.self)
       }
-      numbers = said.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap { Int64($0) } ?? []
+      numbers =
+        said.split(separator: "\n").first?.split(separator: " ").dropFirst().compactMap {
+          Int64($0)
+        } ?? []
       try #require(said.hasPrefix("ready"), "the holder did not get ready")
     }
 
@@ -74,7 +81,8 @@ import Testing
   @Test func waiting() throws {
     let path = NSTemporaryDirectory() + "beancounter-locks-\(getpid())"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let first = try Holder("f = open('\(path)', 'w')\nfcntl.flock(f, fcntl.LOCK_EX)\nfcntl.lockf(f, fcntl.LOCK_EX)")
+    let first = try Holder(
+      "f = open('\(path)', 'w')\nfcntl.flock(f, fcntl.LOCK_EX)\nfcntl.lockf(f, fcntl.LOCK_EX)")
     let second = try Holder(
       "import threading\nf = open('\(path)', 'w')\nthreading.Thread(target=fcntl.flock, args=(f, fcntl.LOCK_EX), daemon=True).start()\ntime.sleep(0.1)"
     )
@@ -112,7 +120,10 @@ import Testing
     #expect(Signals.count(busy.pid) == Signals.Pending(standard: 0, realTime: 1, timers: 0))
     // Exact unless another process of the same user happens to have such signals pending.
     let held = Signals.held([busy.pid, holder.pid])
-    #expect(held.isExact ? held.perProcess == [7, 3] : (1...7).contains(held.perProcess[0]) && held.perProcess[1] == 3)
+    #expect(
+      held.isExact
+        ? held.perProcess == [7, 3]
+        : (1...7).contains(held.perProcess[0]) && held.perProcess[1] == 3)
     #expect(Signals.count(-1) == nil)
   }
 
@@ -161,7 +172,8 @@ import Testing
       a = os.open('/dev/ptmx', os.O_RDWR); b = os.dup(a); c = pty.openpty()
       i = libc.inotify_init(); j = os.dup(i); k = libc.inotify_init()
       """)
-    let count = Descriptors.count([.init(pid: holder.pid) { [] }], outside: [(getpid(), [])]).perProcess[0]
+    let count = Descriptors.count([.init(pid: holder.pid) { [] }], outside: [(getpid(), [])])
+      .perProcess[0]
     #expect(count.terminals == 2)
     #expect(count.inotify == 2)
   }

@@ -20,7 +20,8 @@ private final class World {
   init(pids: [Int32], barriers: (root: Int64, leaf: Int64)) throws {
     self.pids = pids
     root = try host.create(name: "root", settings: Settings(bounds: World.bounds(barriers.root)))
-    leaf = try host.create(name: "leaf", parent: root, settings: Settings(bounds: World.bounds(barriers.leaf)))
+    leaf = try host.create(
+      name: "leaf", parent: root, settings: Settings(bounds: World.bounds(barriers.leaf)))
     var pages: [UnsafeMutablePointer<bc_page>] = []
     for pid in pids {
       leaf.adopt(pid, parent: 0)
@@ -28,8 +29,11 @@ private final class World {
       memset(memory, 0, Int(BC_OWNED_AT))
       pages.append(memory.bindMemory(to: bc_page.self, capacity: 1))
       leaf.join(pid, page: pages.last!)
-      // What the sleeping process has open is nobody's: from here on the pages alone say what is held.
-      for r in World.rows { _ = bc_exchange32(&bc_page_cell(pages.last!, UInt32(r.rawValue)).pointee.uncertain, 0) }
+      // What the sleeping process has open is nobody's: from here on the pages alone say what is
+      // held.
+      for r in World.rows {
+        _ = bc_exchange32(&bc_page_cell(pages.last!, UInt32(r.rawValue)).pointee.uncertain, 0)
+      }
     }
     self.pages = pages
   }
@@ -38,9 +42,12 @@ private final class World {
     Dictionary(uniqueKeysWithValues: rows.map { ($0, Bounds(barrier: barrier, limit: barrier)) })
   }
 
-  func cell(_ i: Int, _ r: Resource) -> UnsafeMutablePointer<bc_cell> { bc_page_cell(pages[i], UInt32(r.rawValue)) }
+  func cell(_ i: Int, _ r: Resource) -> UnsafeMutablePointer<bc_cell> {
+    bc_page_cell(pages[i], UInt32(r.rawValue))
+  }
 
-  /// As the shim does it, with a question for what is not there; `quickly` as the server does it first. False: denied.
+  /// As the shim does it, with a question for what is not there; `quickly` as the server does it
+  /// first. False: denied.
   func charge(_ i: Int, _ r: Resource, _ n: Int64, quickly: Bool) -> Bool {
     if bc_load(&cell(i, r).pointee.credit) < n {
       var question = bc_request()
@@ -54,7 +61,9 @@ private final class World {
       let before = leaf.ledger[r].maxheld
       if quickly, host.seats.grantAtOnce(&question, from: pids[i]) {
         atOnce += 1
-        if leaf.ledger[r].maxheld > before { hasInvented = hasInvented || leaf.ledger[r].maxheld > most[r, default: 0] }
+        if leaf.ledger[r].maxheld > before {
+          hasInvented = hasInvented || leaf.ledger[r].maxheld > most[r, default: 0]
+        }
       } else {
         let answer = leaf.answer(question, from: pids[i]).0
         guard answer.error == 0 else { return false }
@@ -82,12 +91,18 @@ private final class World {
     return granted - Member.unspent(bc_load(&cell(i, r).pointee.credit), granted: granted)
   }
 
-  func uncharge(_ i: Int, _ r: Resource, _ n: Int64) { _ = bc_add(&cell(i, r).pointee.credit, min(n, used(i, r))) }
+  func uncharge(_ i: Int, _ r: Resource, _ n: Int64) {
+    _ = bc_add(&cell(i, r).pointee.credit, min(n, used(i, r)))
+  }
 
   /// What is in use, by row and member.
   var uses: [Int64] { World.rows.flatMap { r in pids.indices.map { used($0, r) } } }
-  var maxima: [Int64] { World.rows.flatMap { r in [root.ledger[r].maxheld, leaf.ledger[r].maxheld] } }
-  var trueMaxima: [Int64] { World.rows.flatMap { r in [most[r, default: 0], most[r, default: 0]] } }
+  var maxima: [Int64] {
+    World.rows.flatMap { r in [root.ledger[r].maxheld, leaf.ledger[r].maxheld] }
+  }
+  var trueMaxima: [Int64] {
+    World.rows.flatMap { r in [most[r, default: 0], most[r, default: 0]] }
+  }
 
   /// After a last look.
   func look() { for r in World.rows { root.recall(r) } }
@@ -95,14 +110,16 @@ private final class World {
   var isWithinBounds: Bool {
     World.rows.allSatisfy { r in
       let (above, below) = (root.ledger[r], leaf.ledger[r])
-      return above.granted == below.granted && above.granted <= above.bounds.barrier && below.granted <= below.bounds.barrier
+      return above.granted == below.granted && above.granted <= above.bounds.barrier
+        && below.granted <= below.bounds.barrier
     }
   }
 }
 
 @Suite struct AtOnce {
-  /// Two worlds see the same charges; in one of them the server never takes the short way. Nobody can tell: the same is in use and
-  /// the same is denied, and no maximum is invented. Of one member none is missed either.
+  /// Two worlds see the same charges; in one of them the server never takes the short way. Nobody
+  /// can tell: the same is in use and the same is denied, and no maximum is invented. Of one member
+  /// none is missed either.
   @Test(arguments: [1, 2, 3]) func theShortWayGrantsWhatTheWholeWayGrants(members: Int) throws {
     var pids: [Int32] = []
     defer { for pid in pids { kill(pid, SIGKILL); waitpid(pid, nil, 0) } }
@@ -114,10 +131,16 @@ private final class World {
     var atOnce = 0
     for seed in 0..<20 {
       var random = Seeded(state: UInt64(seed * 10 + members))
-      let barriers = (Int64.random(in: 20...3000, using: &random), Int64.random(in: 20...3000, using: &random))
-      let (short, whole) = (try World(pids: pids, barriers: barriers), try World(pids: pids, barriers: barriers))
+      let barriers = (
+        Int64.random(in: 20...3000, using: &random), Int64.random(in: 20...3000, using: &random)
+      )
+      let (short, whole) = (
+        try World(pids: pids, barriers: barriers), try World(pids: pids, barriers: barriers)
+      )
       for step in 0..<300 {
-        let (i, r) = (Int.random(in: 0..<members, using: &random), World.rows.randomElement(using: &random)!)
+        let (i, r) = (
+          Int.random(in: 0..<members, using: &random), World.rows.randomElement(using: &random)!
+        )
         let n = Int64.random(in: 1...20, using: &random)
         if Int.random(in: 0..<3, using: &random) > 0 {
           let same = short.charge(i, r, n, quickly: true) == whole.charge(i, r, n, quickly: false)
@@ -128,7 +151,8 @@ private final class World {
         }
         let isRight = short.uses == whole.uses && short.isWithinBounds && !short.hasInvented
         guard isRight else {
-          Issue.record("seed \(seed), step \(step): \(n) \(r) of member \(i): \(short.uses), \(whole.uses)")
+          Issue.record(
+            "seed \(seed), step \(step): \(n) \(r) of member \(i): \(short.uses), \(whole.uses)")
           return
         }
       }
@@ -140,7 +164,8 @@ private final class World {
     #expect(atOnce > 100)
   }
 
-  /// A wrong token, another process, a corrupted cell and an absurd amount get nothing on the short way.
+  /// A wrong token, another process, a corrupted cell and an absurd amount get nothing on the short
+  /// way.
   @Test func whatIsNotSimpleGoesTheWholeWay() throws {
     let world = try World(pids: [getpid()], barriers: (Bounds.unlimited, Bounds.unlimited))
     func question(_ change: (inout bc_request) -> Void) -> Bool {

@@ -5,9 +5,9 @@ public struct BrokenLaw: CustomStringConvertible, Sendable {
   public let description: String
 }
 
-/// Runs of random steps, one for each seed, until a law breaks: then with the fewest of its steps that still break one.
-/// `SEED=n` in the environment runs that seed alone. Of steps that name what they act on by a number modulo how many there
-/// are, any may be left out.
+/// Runs of random steps, one for each seed, until a law breaks: then with the fewest of its steps
+/// that still break one. `SEED=n` in the environment runs that seed alone. Of steps that name what
+/// they act on by a number modulo how many there are, any may be left out.
 public func firstBroken<Step>(
   _ seeds: Range<UInt64>, filter: String, steps: (inout Seeded) -> [Step], law: ([Step]) -> String?
 ) -> BrokenLaw? {

@@ -26,7 +26,8 @@ import Testing
       #expect(unwinder.frames(Array(program.message.prefix(length))).isEmpty)
     }
     #expect(unwinder.frames(program.message + [0]).isEmpty)
-    for offset in [0, 4, 6, 296, 299, 312, 315] {  // magic, version, machine, lengths of both slices
+    // Magic, version, machine, lengths of both slices
+    for offset in [0, 4, 6, 296, 299, 312, 315] {
       var message = program.message
       message[offset] ^= 0x41
       #expect(unwinder.frames(message).isEmpty, "offset \(offset)")
@@ -41,14 +42,20 @@ import Testing
     let maps = Mapping.parse(try #require(contents(of: "/proc/\(program.pid)/maps", most: 1 << 20)))
     let code = maps.filter { $0.executable }.map { $0.start..<$0.end }
     // What the program's functions cover, by another reader of symbol tables.
-    let symbols = try run("nm", "-S", "\(shop.path)/calls-c").split(separator: "\n").map { $0.split(separator: " ") }
+    let symbols = try run("nm", "-S", "\(shop.path)/calls-c").split(separator: "\n").map {
+      $0.split(separator: " ")
+    }
     var ranges: [String: Range<UInt64>] = [:]
     for row in symbols where row.count == 4 && row[2].lowercased() == "t" {
-      let (start, size) = (try #require(UInt64(row[0], radix: 16)), try #require(UInt64(row[1], radix: 16)))
+      let (start, size) = (
+        try #require(UInt64(row[0], radix: 16)), try #require(UInt64(row[1], radix: 16))
+      )
       ranges[String(row[3])] = start..<(start + size)
     }
     var generator = Seeded(state: 3)
-    func anyCode() -> UInt64 { UInt64.random(in: code.randomElement(using: &generator)!, using: &generator) }
+    func anyCode() -> UInt64 {
+      UInt64.random(in: code.randomElement(using: &generator)!, using: &generator)
+    }
     var longest = 0, named = 0
     for round in 0..<3000 {
       var message = program.message
@@ -67,7 +74,9 @@ import Testing
       }
       for _ in 0..<Int.random(in: 0..<6, using: &generator) {
         let register = Int.random(in: 0..<17, using: &generator)
-        let value = Bool.random(using: &generator) ? generator.next()
+        let value =
+          Bool.random(using: &generator)
+          ? generator.next()
           : anyCode()
         put(value, at: registers + 8 * register, in: &message)
       }
@@ -99,20 +108,25 @@ import Testing
       } else {
         // Often in the first KiB, where the headers are, and the last, where the sections are told.
         for _ in 0..<Int.random(in: 1..<40, using: &generator) {
-          let at = switch round % 4 {
+          let at =
+            switch round % 4 {
             case 0: Int.random(in: 0..<1024, using: &generator)
             case 1: Int.random(in: (good.count - 2600)..<good.count, using: &generator)
             default: Int.random(in: 0..<good.count, using: &generator)
-          }
+            }
           bytes[at] = UInt8.random(in: 0...255, using: &generator)
         }
       }
       let path = "\(shop.path)/broken"
       try bytes.write(to: URL(filePath: path))
       let modules = Modules(debugDirectories: [])
-      guard let file = openRegular(path), let module = modules.module(file, path: path) else { continue }
+      guard let file = openRegular(path), let module = modules.module(file, path: path) else {
+        continue
+      }
       survived += 1
-      for address in stride(from: UInt64(0x1000), to: 0x1800, by: 64) { #expect(!module.frames(at: address).isEmpty) }
+      for address in stride(from: UInt64(0x1000), to: 0x1800, by: 64) {
+        #expect(!module.frames(at: address).isEmpty)
+      }
     }
     #expect(survived > 20)
   }
@@ -127,15 +141,21 @@ import Testing
     let file = try #require(openRegular(path))
     let module = try #require(modules.module(file, path: path))
     truncate(path, 4096)
-    for address in stride(from: UInt64(0x1000), to: 0x1800, by: 64) { #expect(!module.frames(at: address).isEmpty) }
+    for address in stride(from: UInt64(0x1000), to: 0x1800, by: 64) {
+      #expect(!module.frames(at: address).isEmpty)
+    }
     truncate(path, 0)
-    for address in stride(from: UInt64(0x1000), to: 0x1800, by: 64) { #expect(!module.frames(at: address).isEmpty) }
+    for address in stride(from: UInt64(0x1000), to: 0x1800, by: 64) {
+      #expect(!module.frames(at: address).isEmpty)
+    }
     // Other contents are another file.
     try good.write(to: URL(filePath: path))
     let again = try #require(openRegular(path))
     let fresh = try #require(modules.module(again, path: path))
     #expect(fresh !== module)
-    let names = stride(from: UInt64(0x1000), to: 0x1800, by: 4).flatMap { fresh.frames(at: $0).map(\.function) }
+    let names = stride(from: UInt64(0x1000), to: 0x1800, by: 4).flatMap {
+      fresh.frames(at: $0).map(\.function)
+    }
     #expect(names.contains("main"))
   }
 
@@ -145,20 +165,26 @@ import Testing
     let good = try Data(contentsOf: URL(filePath: program))
     let sections = try run("readelf", "-SW", program).split(separator: "\n")
     func section(_ name: String) throws -> Range<Int> {
-      let row = try #require(sections.first { $0.contains(" \(name) ") }).split(separator: "]")[1].split(separator: " ")
-      let (start, size) = (try #require(Int(row[3], radix: 16)), try #require(Int(row[4], radix: 16)))
+      let row = try #require(sections.first { $0.contains(" \(name) ") }).split(separator: "]")[1]
+        .split(separator: " ")
+      let (start, size) = (
+        try #require(Int(row[3], radix: 16)), try #require(Int(row[4], radix: 16))
+      )
       return start..<(start + size)
     }
-    let places = try [section(".eh_frame_hdr"), section(".eh_frame"), section(".eh_frame"), section(".eh_frame")]
+    let places = try [
+      section(".eh_frame_hdr"), section(".eh_frame"), section(".eh_frame"), section(".eh_frame"),
+    ]
     var generator = Seeded(state: 11)
     for round in 0..<60 {
       var bytes = good
       for _ in 0..<Int.random(in: 1..<30, using: &generator) {
-        bytes[Int.random(in: places[round % 4], using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+        bytes[Int.random(in: places[round % 4], using: &generator)] = UInt8.random(
+          in: 0...255, using: &generator)
       }
       let path = "\(shop.path)/damaged-\(round)"
-      // Copied by another process: a child that a test beside this one starts may inherit our descriptor for writing, and
-      // then the kernel does not run the file (ETXTBSY).
+      // Copied by another process: a child that a test beside this one starts may inherit our
+      // descriptor for writing, and then the kernel does not run the file (ETXTBSY).
       try bytes.write(to: URL(filePath: path + ".bytes"))
       try run("install", path + ".bytes", path)
       let stack = try stackOf(path)

@@ -13,7 +13,8 @@ private let loading = [
 private let hostile = Frame(function: "</script><b>\"x\\;\u{2028}\ny'", module: nil, offset: 7)
 private let holdings: [Holding] = [
   (loading, 12), (loading, 30), (Array(loading.dropFirst()), 5),
-  ([hostile, Frame(function: "main", file: "a.c", line: 20, module: "/bin/x", offset: 0x40)], 1), ([], 2),
+  ([hostile, Frame(function: "main", file: "a.c", line: 20, module: "/bin/x", offset: 0x40)], 1),
+  ([], 2),
 ]
 
 @Suite struct OutputTests {
@@ -33,12 +34,16 @@ private let holdings: [Holding] = [
   }
 
   /// Reads one message: fields in order, numbers or bytes.
-  private func fields(_ data: ArraySlice<UInt8>) throws -> [(field: Int, number: Int64, bytes: ArraySlice<UInt8>)] {
+  private func fields(_ data: ArraySlice<UInt8>) throws -> [(
+    field: Int, number: Int64, bytes: ArraySlice<UInt8>
+  )] {
     var rest = data
     func varint() throws -> UInt64 {
       var value: UInt64 = 0
       for shift in stride(from: UInt64(0), to: 70, by: 7) {
-        guard let byte = rest.popFirst() else { throw Failed(description: "a number that does not end") }
+        guard let byte = rest.popFirst() else {
+          throw Failed(description: "a number that does not end")
+        }
         value |= UInt64(byte & 0x7f) << shift
         if byte < 0x80 { break }
       }
@@ -62,21 +67,26 @@ private let holdings: [Holding] = [
 
   @Test("pprof: every sample can be read back to its functions, files, lines and amount")
   func pprof() throws {
-    let profile = try fields(Pprof.profile(holdings, type: "numfile", unit: "count", period: 10, time: 1 << 60)[...])
+    let profile = try fields(
+      Pprof.profile(holdings, type: "numfile", unit: "count", period: 10, time: 1 << 60)[...])
     let strings = profile.filter { $0.field == 6 }.map { String(decoding: $0.bytes, as: UTF8.self) }
     #expect(strings[0] == "" && Set(strings).count == strings.count)
-    func table(_ field: Int) throws -> [Int64: [(field: Int, number: Int64, bytes: ArraySlice<UInt8>)]] {
+    func table(_ field: Int) throws -> [Int64: [(
+      field: Int, number: Int64, bytes: ArraySlice<UInt8>
+    )]] {
       let rows = try profile.filter { $0.field == field }.map { try fields($0.bytes) }
-      return try Dictionary(uniqueKeysWithValues: rows.map { row in
-        let id = try #require(row.first { $0.field == 1 })
-        return (id.number, row)
-      })
+      return try Dictionary(
+        uniqueKeysWithValues: rows.map { row in
+          let id = try #require(row.first { $0.field == 1 })
+          return (id.number, row)
+        })
     }
     let (mappings, locations, functions) = try (table(3), table(4), table(5))
     var read: [Holding] = []
     for sample in profile where sample.field == 2 {
       let parts = try fields(sample.bytes)
-      let ids = try #require(parts.first { $0.field == 1 }).bytes.map(Int64.init)  // all below 128: one byte each
+      // All below 128: one byte each
+      let ids = try #require(parts.first { $0.field == 1 }).bytes.map(Int64.init)
       let values = try #require(parts.first { $0.field == 2 }).bytes
       let amount = Int64(try #require(values.first))
       var stack: [Frame] = []
@@ -88,13 +98,16 @@ private let holdings: [Holding] = [
           let values = try fields(line.bytes)
           let id = try #require(values.first { $0.field == 1 }).number
           let function = try #require(functions[id])
-          func text(_ field: Int) -> String { strings[Int(function.first { $0.field == field }?.number ?? 0)] }
+          func text(_ field: Int) -> String {
+            strings[Int(function.first { $0.field == field }?.number ?? 0)]
+          }
           stack.append(
             Frame(
               function: text(2), file: text(4).isEmpty ? nil : text(4),
               line: values.first { $0.field == 2 }.map { Int($0.number) },
               module: mapping.map { row in strings[Int(row.first { $0.field == 5 }?.number ?? 0)] },
-              offset: UInt64(location.first { $0.field == 3 }?.number ?? 0), inlined: i < lines.count - 1))
+              offset: UInt64(location.first { $0.field == 3 }?.number ?? 0),
+              inlined: i < lines.count - 1))
         }
       }
       read.append((stack, amount))
@@ -106,7 +119,8 @@ private let holdings: [Holding] = [
     }
     #expect(profile.first { $0.field == 9 }?.number == 1 << 60)
     #expect(profile.first { $0.field == 12 }?.number == 10)
-    // Each once, however often it is used: open in load, load alone, main, the hostile one and [unknown].
+    // Each once, however often it is used: open in load, load alone, main, the hostile one and
+    // [unknown].
     #expect(locations.count == 5)
   }
 
@@ -116,7 +130,8 @@ private let holdings: [Holding] = [
     #expect(page.contains("<title>files of &lt;web&gt;</title>"))
     #expect(!page.contains("http:") && !page.contains("https:") && !page.contains("src="))
     #expect(page.components(separatedBy: "</script>").count == 2)
-    let script = try #require(page.split(separator: "<script>").last?.split(separator: "</script>").first)
+    let script = try #require(
+      page.split(separator: "<script>").last?.split(separator: "</script>").first)
     let file = FileManager.default.temporaryDirectory.appending(path: "flame-\(getpid()).js")
     defer { try? FileManager.default.removeItem(at: file) }
     let questions = """
@@ -147,7 +162,8 @@ private let holdings: [Holding] = [
   }
 
   @Test(
-    "Over many runs the estimate is the truth, and errs as much as it says", arguments: [64, 1000, 20_000] as [Int64])
+    "Over many runs the estimate is the truth, and errs as much as it says",
+    arguments: [64, 1000, 20_000] as [Int64])
   func unbiased(_ interval: Int64) {
     var truth = [Int64](repeating: 0, count: 4)
     for grant in grants { truth[grant.asker] += grant.amount }
@@ -159,22 +175,29 @@ private let holdings: [Holding] = [
     for _ in 0..<runs {
       var sampler = Sampler(interval: interval, using: &generator)
       var seen = [Int](repeating: 0, count: 4)
-      for grant in grants { seen[grant.asker] += sampler.points(in: grant.amount, using: &generator) }
+      for grant in grants {
+        seen[grant.asker] += sampler.points(in: grant.amount, using: &generator)
+      }
       let sampling = Sampling(interval: interval, points: seen.reduce(0, +))
       for asker in 0..<4 {
         let estimate = sampling.amount(seen: seen[asker])
         sums[asker] += estimate.value
-        squares[asker] += (estimate.value - Double(truth[asker])) * (estimate.value - Double(truth[asker]))
+        squares[asker] +=
+          (estimate.value - Double(truth[asker])) * (estimate.value - Double(truth[asker]))
         claimed[asker] += estimate.standardError * estimate.standardError
       }
       if let share = sampling.share(seen: seen[0]) {
         shares += 1
-        if abs(share.value - Double(truth[0]) / Double(total)) <= 2 * share.standardError + 1e-9 { shareInside += 1 }
+        if abs(share.value - Double(truth[0]) / Double(total)) <= 2 * share.standardError + 1e-9 {
+          shareInside += 1
+        }
       }
     }
     for asker in 0..<4 {
       let deviation = (Double(truth[asker]) * Double(interval)).squareRoot()  // of Poisson points
-      #expect(abs(sums[asker] / Double(runs) - Double(truth[asker])) < 4 * deviation / Double(runs).squareRoot())
+      #expect(
+        abs(sums[asker] / Double(runs) - Double(truth[asker])) < 4 * deviation
+          / Double(runs).squareRoot())
       // Where a grant is larger than 64 intervals the claim is an upper bound.
       #expect(squares[asker] < 1.35 * claimed[asker] + 1)
     }
@@ -185,11 +208,17 @@ private let holdings: [Holding] = [
   func edges() {
     var generator = Seeded(state: 7)
     var sampler = Sampler(interval: 3, using: &generator)
-    #expect(sampler.points(in: 0, using: &generator) == 0 && sampler.points(in: -5, using: &generator) == 0)
+    #expect(
+      sampler.points(in: 0, using: &generator) == 0
+        && sampler.points(in: -5, using: &generator) == 0)
     let huge = sampler.points(in: .max, using: &generator)
     #expect(huge == Int.max / 3 || huge == Int.max / 3 + 1)
     #expect(Sampling(interval: 3, points: 0).share(seen: 0) == nil)
-    #expect(Sampling(interval: 10, points: 4).amount(seen: 4) == Sampling.Estimate(value: 40, standardError: 20))
-    #expect(Sampling(interval: 10, points: 4).share(seen: 4) == Sampling.Estimate(value: 1, standardError: 0))
+    #expect(
+      Sampling(interval: 10, points: 4).amount(seen: 4)
+        == Sampling.Estimate(value: 40, standardError: 20))
+    #expect(
+      Sampling(interval: 10, points: 4).share(seen: 4)
+        == Sampling.Estimate(value: 1, standardError: 0))
   }
 }

@@ -19,7 +19,9 @@ struct Failed: Error, CustomStringConvertible { var description: String }
   try process.run()
   let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
   process.waitUntilExit()
-  guard process.terminationStatus == 0 else { throw Failed(description: "\(command): \(process.terminationStatus)") }
+  guard process.terminationStatus == 0 else {
+    throw Failed(description: "\(command): \(process.terminationStatus)")
+  }
   return text
 }
 
@@ -32,8 +34,10 @@ final class Workshop {
     guard mkdtemp(&template) != nil else { throw Failed(description: "mkdtemp: \(errno)") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     try run(
-      "cc", "-std=gnu17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-plt", "-Wall", "-Wextra", "-Werror", "-shared",
-      "-I\(package)/Sources/Wire/include", "-o", "\(path)/libprobe.so", "\(programs)/probe.c", "\(package)/Shim/witness.c")
+      "cc", "-std=gnu17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-plt", "-Wall", "-Wextra",
+      "-Werror", "-shared",
+      "-I\(package)/Sources/Wire/include", "-o", "\(path)/libprobe.so", "\(programs)/probe.c",
+      "\(package)/Shim/witness.c")
   }
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
@@ -63,7 +67,10 @@ final class Witnessing {
 
   init(_ command: [String], environment: [String: String] = [:]) throws {
     var ends: [CInt] = [-1, -1]
-    guard socketpair(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+    guard
+      socketpair(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &ends)
+        == 0
+    else {
       throw Failed(description: "socketpair: \(errno)")
     }
     defer { close(ends[1]) }
@@ -88,7 +95,9 @@ final class Witnessing {
     defer { (arguments + list).forEach { free($0) } }
     var child: pid_t = 0
     let error = posix_spawnp(&child, command[0], &actions, &attributes, arguments, list)
-    guard error == 0 else { throw Failed(description: "\(command[0]): \(String(cString: strerror(error)))") }
+    guard error == 0 else {
+      throw Failed(description: "\(command[0]): \(String(cString: strerror(error)))")
+    }
     pid = child
     close(ends[1])
     ends[1] = -1

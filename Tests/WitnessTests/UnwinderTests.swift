@@ -30,14 +30,16 @@ import Testing
     for offset in Set(own.map(\.offset)) {
       let said = try run("addr2line", "-i", "-f", "-e", program, "0x" + String(offset, radix: 16))
         .split(separator: "\n").map { $0.split(separator: " (")[0] }
-      let ours = own.filter { $0.offset == offset }.flatMap { [$0.label, "\($0.file ?? "?"):\($0.line ?? 0)"] }
+      let ours = own.filter { $0.offset == offset }.flatMap {
+        [$0.label, "\($0.file ?? "?"):\($0.line ?? 0)"]
+      }
       #expect(said.map(String.init) == ours)
     }
   }
 
   @Test(
     "DWARF of other versions and kinds",
-        arguments: [
+    arguments: [
       "-gdwarf-3 -g", "-gdwarf-4 -g", "-gdwarf-5 -gz", "-g -Wl,--no-eh-frame-hdr",
       "-g -fno-asynchronous-unwind-tables -fno-unwind-tables",  // leaves .debug_frame alone
     ])
@@ -46,7 +48,9 @@ import Testing
     let libraries = "-L\(shop.path) -lprobe -Wl,-rpath,\(shop.path) -pthread"
     try run("sh", "-c", "cc -O2 \(flags) \(programs)/calls.c -o \(output) \(libraries)")
     let stack = try stackOf(output)
-    #expect(functions(stack).starts(with: ["innermost", "middle", "hidden", "outer", "main"]), "\(functions(stack))")
+    #expect(
+      functions(stack).starts(with: ["innermost", "middle", "hidden", "outer", "main"]),
+      "\(functions(stack))")
     #expect(try stack.first?.line == line("innermost", of: "calls.c"))
   }
 
@@ -58,7 +62,10 @@ import Testing
     let own = stack.filter { $0.module == program }
     #expect(own.count == 4)  // hidden, outer, main, _start
     #expect(own.allSatisfy { $0.function == nil && $0.file == nil })
-    #expect(stack.contains { $0.function == "__libc_start_main" || $0.function?.hasPrefix("__libc_start") == true })
+    #expect(
+      stack.contains {
+        $0.function == "__libc_start_main" || $0.function?.hasPrefix("__libc_start") == true
+      })
     #expect(stack[0].label.hasPrefix("calls-c+0x"))
   }
 
@@ -73,7 +80,8 @@ import Testing
     #expect(functions(with).starts(with: ["innermost", "middle", "hidden", "outer", "main"]))
     #expect(try with.first?.line == line("innermost", of: "calls.c"))
     // One of another build is not taken.
-    let other = try shop.build("calls.c", "-g", "-O1", "-Wl,--build-id=0x0123456789abcdee", as: "other")
+    let other = try shop.build(
+      "calls.c", "-g", "-O1", "-Wl,--build-id=0x0123456789abcdee", as: "other")
     try run("objcopy", "--only-keep-debug", other, "\(folder)/23456789abcdef.debug")
     let without = try stackOf(program, modules: Modules(debugDirectories: ["\(shop.path)/debug"]))
     #expect(without.first?.function == nil)
@@ -100,12 +108,17 @@ import Testing
     let stack = try stackOf(shop.build("exceptions.cpp", "-g", "-O2"))
     let names = functions(stack)
     #expect(names.first == "shop::Basket<int>::~Basket()", "\(names)")
-    #expect(names.contains { $0.hasPrefix("shop::Till::charge(std::__cxx11::basic_string<") }, "\(names)")
+    #expect(
+      names.contains { $0.hasPrefix("shop::Till::charge(std::__cxx11::basic_string<") }, "\(names)")
     #expect(names.contains("main"))
-    #expect(stack.contains { $0.module?.contains("libgcc_s") == true } || names.contains { $0.contains("charge") })
+    #expect(
+      stack.contains { $0.module?.contains("libgcc_s") == true }
+        || names.contains { $0.contains("charge") })
   }
 
-  @Test("Out of a signal handler, on the same stack and on one of its own", arguments: ["raise", "segv", "alternate"])
+  @Test(
+    "Out of a signal handler, on the same stack and on one of its own",
+    arguments: ["raise", "segv", "alternate"])
   func signals(_ how: String) throws {
     let stack = try stackOf(shop.build("signals.c", "-g", "-O1"), how)
     let names = functions(stack)
@@ -126,7 +139,8 @@ import Testing
   func smallStack() throws {
     let program = try Witnessing([shop.build("calls.c", "-g", "-O2"), "thread"])
     let names = try functions(Unwinder(pid: program.pid).frames(program.message))
-    #expect(names.starts(with: ["innermost", "middle", "hidden", "outer", "in_thread"]), "\(names)")
+    #expect(
+      names.starts(with: ["innermost", "middle", "hidden", "outer", "in_thread"]), "\(names)")
     #expect(program.message.count < 320 + 16384)
     #expect(program.finish() == 0)
   }
@@ -142,7 +156,9 @@ import Testing
   @Test("A file that is gone")
   func gone() throws {
     let stack = try stackOf(shop.build("calls.c", "-g", "-O2"), "unlink")
-    #expect(functions(stack).starts(with: ["innermost", "middle", "hidden", "outer", "main"]), "\(functions(stack))")
+    #expect(
+      functions(stack).starts(with: ["innermost", "middle", "hidden", "outer", "main"]),
+      "\(functions(stack))")
   }
 
   @Test("Over code that nothing describes, by frame pointer")
@@ -159,17 +175,24 @@ import Testing
   @Test("Python: its own functions, down to main")
   func python() throws {
     let preload = ["LD_PRELOAD": "\(shop.path)/libprobe.so"]
-    let names = try functions(stackOf("/usr/bin/python3", "\(programs)/probe.py", environment: preload))
-    #expect(names.contains { $0.hasPrefix("PyObject_") || $0.hasPrefix("_PyEval") || $0.hasPrefix("Py_") }, "\(names)")
+    let names = try functions(
+      stackOf("/usr/bin/python3", "\(programs)/probe.py", environment: preload))
+    #expect(
+      names.contains {
+        $0.hasPrefix("PyObject_") || $0.hasPrefix("_PyEval") || $0.hasPrefix("Py_")
+      }, "\(names)")
     #expect(names.contains { $0 == "Py_BytesMain" || $0 == "Py_RunMain" }, "\(names)")
     #expect(names.last == "_start" || names.last == "?", "\(names)")
   }
 
   @Test("Node: through what its JIT made, to the end")
   func node() throws {
-    let stack = try stackOf("node", "\(programs)/probe.js", environment: ["LD_PRELOAD": "\(shop.path)/libprobe.so"])
+    let stack = try stackOf(
+      "node", "\(programs)/probe.js", environment: ["LD_PRELOAD": "\(shop.path)/libprobe.so"])
     let names = functions(stack)
-    #expect(names.contains { $0.hasPrefix("node::Start(") || $0.hasPrefix("node::LoadEnvironment(") }, "\(names)")
+    #expect(
+      names.contains { $0.hasPrefix("node::Start(") || $0.hasPrefix("node::LoadEnvironment(") },
+      "\(names)")
     #expect(stack.contains { $0.guessed })
     #expect(names.contains { $0.hasPrefix("__libc_start") }, "\(names)")
   }
@@ -193,9 +216,12 @@ import Testing
     let library = try #require(dlopen("linux-vdso.so.1", RTLD_LAZY | RTLD_NOLOAD))
     let function = try #require(dlsym(library, "__vdso_clock_gettime"))
     let offset = try UInt64(UInt(bitPattern: function)) - vdso(getpid())
-    // As if the code that sent the witness had just called it: its return address on top of the stack.
+    // As if the code that sent the witness had just called it: its return address on top of the
+    // stack.
     var message = program.message
-    func word(_ at: Int) -> UInt64 { message[at..<(at + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) } }
+    func word(_ at: Int) -> UInt64 {
+      message[at..<(at + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
     func put(_ value: UInt64, _ at: Int) {
       for i in 0..<8 { message[at + i] = UInt8(truncatingIfNeeded: value >> (8 * i)) }
     }
@@ -207,13 +233,16 @@ import Testing
     try put(vdso(program.pid) + offset, ip)
     message.insert(contentsOf: (0..<8).map { UInt8(truncatingIfNeeded: from >> (8 * $0)) }, at: 320)
     let names = try functions(Unwinder(pid: program.pid).frames(message))
-    #expect(names.suffix(8).starts(with: ["innermost", "middle", "hidden", "outer", "main"]), "\(names)")
+    #expect(
+      names.suffix(8).starts(with: ["innermost", "middle", "hidden", "outer", "main"]), "\(names)")
     #expect(names.contains("probe"), "\(names)")
   }
 
   @Test("A process that has gone gives a reason")
   func dead() throws {
-    #expect(throws: WitnessError.maps(pid: 0x3fff_ffff, errno: ENOENT)) { _ = try Unwinder(pid: 0x3fff_ffff) }
+    #expect(throws: WitnessError.maps(pid: 0x3fff_ffff, errno: ENOENT)) {
+      _ = try Unwinder(pid: 0x3fff_ffff)
+    }
   }
 
   @Test("Files are kept once for many processes, and not without bound")

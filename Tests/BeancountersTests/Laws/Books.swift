@@ -1,7 +1,8 @@
 import Beancounters
 
-/// The books of a tree of beancounters as the server keeps them (Server/Accounting.swift, Decide.swift), with words for cells.
-/// It knows what it has granted and what cells say, and asks for the truth only where the server would: `count`.
+/// The books of a tree of beancounters as the server keeps them (Server/Accounting.swift,
+/// Decide.swift), with words for cells. It knows what it has granted and what cells say, and asks
+/// for the truth only where the server would: `count`.
 final class Books {
   final class Member {
     var slot: Ledger.Slot
@@ -23,7 +24,10 @@ final class Books {
   /// What this beancounter's estate, or one of its members, truly has.
   let count: (Books, Member?, Row) -> Int64
 
-  init(below parent: Books?, _ bounds: [Resource: Bounds], count: @escaping (Books, Member?, Row) -> Int64) {
+  init(
+    below parent: Books?, _ bounds: [Resource: Bounds],
+    count: @escaping (Books, Member?, Row) -> Int64
+  ) {
     ledger = Ledger(bounds: bounds)
     estate = ledger.join()
     self.parent = parent
@@ -68,7 +72,8 @@ final class Books {
 
   private func isUnsure(_ row: Row) -> Bool {
     subtree.contains { one in
-      one.leftUnsure[row.rawValue] || one.members.contains { $0.unsure[row.rawValue] || !one.isBelievable($0, row) }
+      one.leftUnsure[row.rawValue]
+        || one.members.contains { $0.unsure[row.rawValue] || !one.isBelievable($0, row) }
     }
   }
 
@@ -85,7 +90,10 @@ final class Books {
   }
 
   /// nil: the units are taken; otherwise who refuses.
-  func charge(_ member: Member, _ row: Row, _ n: Int64, batch: Int64, _ severity: Severity, _ granted: (Grant) -> Void) -> Books? {
+  func charge(
+    _ member: Member, _ row: Row, _ n: Int64, batch: Int64, _ severity: Severity,
+    _ granted: (Grant) -> Void
+  ) -> Books? {
     let r = row.rawValue
     if member.credit[r] < n || (severity != .force && isOver(row)) {
       if let refusing = obtain(member, row, n, batch: batch, severity, granted) { return refusing }
@@ -95,7 +103,8 @@ final class Books {
   }
 
   private func obtain(
-    _ member: Member, _ row: Row, _ n: Int64, batch: Int64, _ severity: Severity, _ told: (Grant) -> Void
+    _ member: Member, _ row: Row, _ n: Int64, batch: Int64, _ severity: Severity,
+    _ told: (Grant) -> Void
   ) -> Books? {
     audit(member, row)
     var want = n + batch
@@ -119,7 +128,8 @@ final class Books {
       amount = ledger.grant(member.slot, row.resource, least: n, want: want, severity: severity)!
     } else {
       for level in upwards {
-        amount = min(amount, level.ledger.offer(row.resource, least: n, want: want, severity: severity)!)
+        amount = min(
+          amount, level.ledger.offer(row.resource, least: n, want: want, severity: severity)!)
       }
       put(member.slot, row, to: granted(member, row) + amount)
     }

@@ -1,7 +1,8 @@
 import Beancounters
 
-/// What is so: who has how much of what, below which bounds. The reference that the ledger is held against, so it is written
-/// to be seen to be right: nothing is remembered that can be added up, and no word of the ledger is used but `Bounds`.
+/// What is so: who has how much of what, below which bounds. The reference that the ledger is held
+/// against, so it is written to be seen to be right: nothing is remembered that can be added up,
+/// and no word of the ledger is used but `Bounds`.
 struct Facts {
   struct Beancounter {
     let parent: Int?
@@ -58,17 +59,22 @@ struct Facts {
     return false
   }
 
-  /// The most that may be held after a charge: HARD looks at the barrier and the limit, SOFT at the limit, FORCE at nothing.
-  /// What is guaranteed is not refused.
+  /// The most that may be held after a charge: HARD looks at the barrier and the limit, SOFT at the
+  /// limit, FORCE at nothing. What is guaranteed is not refused.
   func most(_ one: Int, _ row: Int, _ severity: Severity) -> Int64 {
     let here = beancounters[one]
     var most: Int64
     switch severity {
-    case .hard: most = here.bounds[row].barrier < here.bounds[row].limit ? here.bounds[row].barrier : here.bounds[row].limit
+    case .hard:
+      most =
+        here.bounds[row].barrier < here.bounds[row].limit
+        ? here.bounds[row].barrier : here.bounds[row].limit
     case .soft: most = here.bounds[row].limit
     case .force: most = Bounds.unlimited
     }
-    if row == Row.memory.rawValue, here.guarantee != Bounds.unlimited, here.guarantee > most { most = here.guarantee }
+    if row == Row.memory.rawValue, here.guarantee != Bounds.unlimited, here.guarantee > most {
+      most = here.guarantee
+    }
     return most
   }
 

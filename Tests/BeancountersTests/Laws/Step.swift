@@ -7,8 +7,8 @@ enum Row: Int, CaseIterable {
   var resource: Resource { self == .files ? .numfile : .privvmpages }
 }
 
-/// What happens next. Members and beancounters are named by a number, modulo how many there are, so that a failing run still
-/// means something when steps are left out of it.
+/// What happens next. Members and beancounters are named by a number, modulo how many there are, so
+/// that a failing run still means something when steps are left out of it.
 enum LedgerStep {
   case charge(member: Int, Row, n: Int64, batch: Int64, Severity)
   /// Seen by the shim: the units are credit again.
@@ -46,7 +46,9 @@ enum LedgerStep {
     case 41..<43: return .recall(beancounter: who, row)
     case 43: return .recount(beancounter: who, row)
     case 44..<48: return .setBounds(beancounter: who, row, .random(&random))
-    case 48: return .guarantee(beancounter: who, random.index(3) == 0 ? Bounds.unlimited : Int64(random.index(64)))
+    case 48:
+      return .guarantee(
+        beancounter: who, random.index(3) == 0 ? Bounds.unlimited : Int64(random.index(64)))
     case 49..<51: return .join(beancounter: who)
     case 51..<53: return .fork(member: who, row)
     case 53..<56: return .die(member: who, leaving: Int64(random.index(4)))

@@ -1,6 +1,7 @@
 import Beancounters
 
-/// The books and the facts, taken through the same steps. After each, the laws of design §2 are looked at.
+/// The books and the facts, taken through the same steps. After each, the laws of design §2 are
+/// looked at.
 final class LedgerWorld {
   private var facts: Facts
   /// By the numbers of `facts`.
@@ -16,8 +17,11 @@ final class LedgerWorld {
   }
 
   private func newBooks(below parent: Books?, _ bounds: Bounds) -> Books {
-    Books(below: parent, [.numfile: bounds, .privvmpages: bounds]) { [unowned self] one, member, row in
-      guard let member else { return facts.beancounters[books.firstIndex { $0 === one }!].left[row.rawValue] }
+    Books(below: parent, [.numfile: bounds, .privvmpages: bounds]) {
+      [unowned self] one, member, row in
+      guard let member else {
+        return facts.beancounters[books.firstIndex { $0 === one }!].left[row.rawValue]
+      }
       let i = members.firstIndex { $0 === member }!
       facts.members[i].lies[row.rawValue] = false
       return facts.members[i].has[row.rawValue]
@@ -61,7 +65,8 @@ final class LedgerWorld {
       books[there(one)].setBounds(Bounds(barrier: barrier), .vmguarpages, .memory)
     case .vanishLeft(let one, let row, let n):
       let one = there(one)
-      facts.beancounters[one].left[row.rawValue] -= min(n, facts.beancounters[one].left[row.rawValue])
+      facts.beancounters[one].left[row.rawValue] -= min(
+        n, facts.beancounters[one].left[row.rawValue])
       books[one].leftUnsure[row.rawValue] = true
     default: if !members.isEmpty { takeOfMember(step) }
     }
@@ -70,7 +75,8 @@ final class LedgerWorld {
   private func takeOfMember(_ step: LedgerStep) {
     func the(_ number: Int) -> Int { number % members.count }
     switch step {
-    case .charge(let who, let row, let n, let batch, let severity): _ = charge(the(who), row, n, batch, severity)
+    case .charge(let who, let row, let n, let batch, let severity):
+      _ = charge(the(who), row, n, batch, severity)
     case .uncharge(let who, let row, let n):
       let (who, r) = (the(who), row.rawValue)
       let m = min(n, facts.members[who].has[r])
@@ -83,7 +89,9 @@ final class LedgerWorld {
     case .scribble(let who, let row, let word):
       let (who, r) = (the(who), row.rawValue)
       if word > members[who].credit[r] { facts.members[who].lies[r] = true }
-      for level in facts.upwards(from: facts.members[who].beancounter) { facts.beancounters[level].wasMisled[r] = true }
+      for level in facts.upwards(from: facts.members[who].beancounter) {
+        facts.beancounters[level].wasMisled[r] = true
+      }
       members[who].credit[r] = word
     case .fork(let who, let row): if members.count < 10 { fork(the(who), row) }
     case .die(let who, let leaving): die(the(who), leaving: leaving)
@@ -94,17 +102,25 @@ final class LedgerWorld {
 
   // MARK: Charges
 
-  private func charge(_ who: Int, _ row: Row, _ n: Int64, _ batch: Int64, _ severity: Severity) -> Bool {
+  private func charge(_ who: Int, _ row: Row, _ n: Int64, _ batch: Int64, _ severity: Severity)
+    -> Bool
+  {
     let (r, one) = (row.rawValue, facts.members[who].beancounter)
     let chain = facts.upwards(from: one)
     let expected = facts.refuses(who, r, n, severity)
     let misled = chain.filter { facts.isMisled($0, r) }
-    let refusing = books[one].charge(members[who], row, n, batch: batch, severity) { lookAtGrant($0, n, row, severity, chain) }
+    let refusing = books[one].charge(members[who], row, n, batch: batch, severity) {
+      lookAtGrant($0, n, row, severity, chain)
+    }
     if let refusing {
       let level = books.firstIndex { $0 === refusing }!
       facts.beancounters[level].failcnt[r] += 1
-      if facts.fits(level, r, n, severity) { fail("false denial: \(facts.held(level, r)) + \(n) fits into \(level)") }
-      if misled.isEmpty, level != expected { fail("refused by \(level), not by \(String(describing: expected))") }
+      if facts.fits(level, r, n, severity) {
+        fail("false denial: \(facts.held(level, r)) + \(n) fits into \(level)")
+      }
+      if misled.isEmpty, level != expected {
+        fail("refused by \(level), not by \(String(describing: expected))")
+      }
       return false
     }
     for level in chain where !misled.contains(level) && !facts.fits(level, r, n, severity) {
@@ -115,19 +131,27 @@ final class LedgerWorld {
     return true
   }
 
-  /// What is granted is within the bounds of every level. Ahead comes what was wished for, unless half of an equal share of the
-  /// room below the barrier is less.
-  private func lookAtGrant(_ grant: Books.Grant, _ n: Int64, _ row: Row, _ severity: Severity, _ chain: [Int]) {
+  /// What is granted is within the bounds of every level. Ahead comes what was wished for, unless
+  /// half of an equal share of the room below the barrier is less.
+  private func lookAtGrant(
+    _ grant: Books.Grant, _ n: Int64, _ row: Row, _ severity: Severity, _ chain: [Int]
+  ) {
     var ahead = grant.want
     for (level, before) in zip(chain, grant.before) {
       let most = facts.most(level, row.rawValue, severity)
-      if most != Bounds.unlimited, before + grant.amount > most { fail("granted \(before) + \(grant.amount) above \(most) of \(level)") }
+      if most != Bounds.unlimited, before + grant.amount > most {
+        fail("granted \(before) + \(grant.amount) above \(most) of \(level)")
+      }
       let barrier = facts.most(level, row.rawValue, .hard)
       let room = barrier == Bounds.unlimited ? barrier : barrier - before
-      let sharing = 1 + facts.members.count { $0.beancounter == level } + facts.beancounters.count { $0.isThere && $0.parent == level }
+      let sharing =
+        1 + facts.members.count { $0.beancounter == level }
+        + facts.beancounters.count { $0.isThere && $0.parent == level }
       ahead = min(ahead, room / Int64(2 * sharing))
     }
-    if grant.amount != max(n, ahead) { fail("granted \(grant.amount), and \(max(n, ahead)) is just") }
+    if grant.amount != max(n, ahead) {
+      fail("granted \(grant.amount), and \(max(n, ahead)) is just")
+    }
   }
 
   // MARK: Counts
@@ -151,7 +175,8 @@ final class LedgerWorld {
     // Who lied may have been granted nothing for it.
     let one = facts.members[who].beancounter
     guard books[one].granted(members[who], row) >= 1 else { return }
-    books[one].ledger.transfer(from: members[who].slot, to: members[members.count - 1].slot, row.resource, 1)
+    books[one].ledger.transfer(
+      from: members[who].slot, to: members[members.count - 1].slot, row.resource, 1)
     facts.members[who].has[row.rawValue] -= 1
     facts.members[members.count - 1].has[row.rawValue] += 1
   }
@@ -180,7 +205,8 @@ final class LedgerWorld {
   }
 
   private func create(below parent: Int, _ bounds: Bounds) {
-    guard facts.beancounters.count(where: \.isThere) < 5, facts.upwards(from: parent).count < 3 else { return }
+    guard facts.beancounters.count(where: \.isThere) < 5, facts.upwards(from: parent).count < 3
+    else { return }
     facts.beancounters.append(Facts.Beancounter(parent: parent))
     facts.beancounters[facts.beancounters.count - 1].bounds = [bounds, bounds]
     books.append(newBooks(below: books[parent], bounds))
@@ -188,7 +214,8 @@ final class LedgerWorld {
 
   private func remove(_ one: Int) {
     guard facts.beancounters[one].parent != nil, facts.beancounters[one].left == [0, 0],
-      !facts.members.contains(where: { $0.beancounter == one }), !facts.beancounters.contains(where: { $0.isThere && $0.parent == one })
+      !facts.members.contains(where: { $0.beancounter == one }),
+      !facts.beancounters.contains(where: { $0.isThere && $0.parent == one })
     else { return }
     facts.beancounters[one].isThere = false
     books[one].remove()
@@ -214,7 +241,9 @@ final class LedgerWorld {
     for (i, fact) in facts.members.enumerated() {
       for row in Row.allCases where !fact.lies[row.rawValue] {
         let used = books[fact.beancounter].used(members[i], row)
-        if used < fact.has[row.rawValue] { fail("the estimate lies low: \(used) < \(fact.has[row.rawValue]) of member \(i)") }
+        if used < fact.has[row.rawValue] {
+          fail("the estimate lies low: \(used) < \(fact.has[row.rawValue]) of member \(i)")
+        }
       }
     }
   }
@@ -233,14 +262,24 @@ final class LedgerWorld {
           fail("lost between a beancounter and \(i)")
         }
       }
-      if sum != account.granted || known != sum { fail("lost units: \(account.granted), \(sum), \(known) in \(i)") }
-      if account.failcnt != fact.failcnt[r] { fail("failcnt \(account.failcnt) and not \(fact.failcnt[r]) of \(i)") }
-      if account.maxheld > fact.maxheld[r], !fact.wasMisled[r] { fail("maxheld \(account.maxheld) was never held in \(i)") }
-      if account.maxheld < fact.maxheld[r], !fact.wasMisled[r] { fail("maxheld \(account.maxheld) and not \(fact.maxheld[r]) of \(i)") }
+      if sum != account.granted || known != sum {
+        fail("lost units: \(account.granted), \(sum), \(known) in \(i)")
+      }
+      if account.failcnt != fact.failcnt[r] {
+        fail("failcnt \(account.failcnt) and not \(fact.failcnt[r]) of \(i)")
+      }
+      if account.maxheld > fact.maxheld[r], !fact.wasMisled[r] {
+        fail("maxheld \(account.maxheld) was never held in \(i)")
+      }
+      if account.maxheld < fact.maxheld[r], !fact.wasMisled[r] {
+        fail("maxheld \(account.maxheld) and not \(fact.maxheld[r]) of \(i)")
+      }
       if account.bounds != fact.bounds[r] { fail("other bounds") }
     }
     let there = 1 + one.members.count + one.children.count
     if one.ledger.members != there { fail("\(one.ledger.members) members and not \(there)") }
-    if Set(one.members.map(\.slot) + one.children.map(\.place) + [one.estate]).count != there { fail("two in one place") }
+    if Set(one.members.map(\.slot) + one.children.map(\.place) + [one.estate]).count != there {
+      fail("two in one place")
+    }
   }
 }

@@ -3,7 +3,9 @@ import Glibc
 /// Opens files until it is refused one, from a closure.
 struct Cache<Element> {
   var held: [Element] = []
-  @inline(never) mutating func load(_ make: () -> Element?) { while let one = make() { held.append(one) } }
+  @inline(never) mutating func load(_ make: () -> Element?) {
+    while let one = make() { held.append(one) }
+  }
 }
 
 final class Server {
