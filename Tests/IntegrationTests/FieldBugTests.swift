@@ -233,7 +233,7 @@ extension RealPrograms {
       let folder = "\(repository)/Tests/IntegrationTests"
       for file in try FileManager.default.contentsOfDirectory(atPath: folder)
       where file.hasSuffix(".swift") {
-        for match in text(at: "\(folder)/\(file)").matches(of: #/@Test\("([0-9, to]+): /#) {
+        for match in text(at: "\(folder)/\(file)").matches(of: #/@Test\(\s*"([0-9, to]+): /#) {
           for part in match.1.split(separator: ",") {
             let ends = part.matches(of: /[0-9]+/).compactMap { Int($0.0) }
             if let first = ends.first, let last = ends.last { named.formUnion(first...last) }

@@ -35,7 +35,7 @@ static void handler(int n) {
   if (s < 0 || close(s)) wrong++;
   if (handled++ % 500 == 0 && forks < 20) {
     forks++;
-    pid_t child = fork();
+    pid_t child = _Fork(); // fork takes locks of malloc, which its thread may hold
     if (child == 0) {
       char *const argv[] = {"/bin/true", NULL}, *const none[] = {NULL};
       execve(argv[0], argv, none);
@@ -119,7 +119,8 @@ static void small(void) {
   swapcontext(&here, &coroutine);
 }
 
-static void jump(int n) { (void)n, siglongjmp(back, 1); }
+static const struct itimerval never;
+static void jump(int n) { (void)n, setitimer(ITIMER_REAL, &never, NULL), siglongjmp(back, 1); }
 
 static int listening(void) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -165,7 +166,7 @@ static void blocking(void) {
     int jumps = 0, cancelled = 0, interrupted = 0, beside = 0;
     struct sigaction action = {.sa_handler = jump, .sa_flags = SA_NODEFER};
     sigaction(SIGALRM, &action, NULL);
-    struct itimerval soon = {{0, 0}, {0, 2000}};
+    struct itimerval soon = {{0, 2000}, {0, 2000}}; // again, should the first come before the call blocks
     for (volatile int i = 0; i < 20; i++)
       if (sigsetjmp(back, 1) == 0) setitimer(ITIMER_REAL, &soon, NULL), block();
       else jumps++;
@@ -191,6 +192,7 @@ static void blocking(void) {
       setitimer(ITIMER_REAL, &soon, NULL);
       errno = 0, block(), interrupted += errno == EINTR;
     }
+    setitimer(ITIMER_REAL, &never, NULL);
     printf("blocking %d: jumps %d cancelled %d beside %d interrupted %d\n", blocks_on, jumps, cancelled, beside > 0, interrupted);
   }
   kill(child, SIGKILL), waitpid(child, NULL, 0);
