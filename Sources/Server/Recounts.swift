@@ -83,7 +83,7 @@ extension Accounting {
       }
     }
   }
-  private static let longestMove: UInt64 = 30_000_000  // nanoseconds
+  private static let longestMove: UInt64 = 100_000_000  // nanoseconds
 
   /// No charge can begin; what is unspent comes back.
   func freeze(_ member: Member, _ resource: Resource) {
