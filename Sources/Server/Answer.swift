@@ -105,6 +105,12 @@ extension Accounting {
         allowBelowMaximum(pid, resource, after: request.amount)
         break
       }
+      if !isOver(resource), !mayCount(resource) {
+        // Not asked about again before the next look of the audit.
+        answer.flags |= UInt32(BC_ANSWER_SURE)
+        members[pid]?.startPeak(resource, below: 0)
+        break
+      }
       verify(pid, resource)
       restIfVain(resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }

@@ -60,6 +60,25 @@ struct Rest {
   private static let brief = 1.0
 }
 
+/// Counts that nobody would be refused without, only a maximum rests on them: so many at once, and
+/// then so many a second. A program that shares and closes descriptors all the time makes its books
+/// unsure as often.
+struct Allowance {
+  private var left = Allowance.most
+  private var since = Clock.milliseconds()
+  private static let most = 64.0
+  private static let each = 5.0  // milliseconds until there is one more
+
+  mutating func take(_ weight: Double) -> Bool {
+    let now = Clock.milliseconds(), weight = min(weight, Allowance.most)
+    left = min(Allowance.most, left + Double(now - since) / Allowance.each)
+    since = now
+    guard left >= weight else { return false }
+    left -= weight
+    return true
+  }
+}
+
 extension Accounting {
   /// The audit of all of this beancounter: finds children that nobody announced and images that
   /// never said hello, keeps those ahead that cannot ask.
