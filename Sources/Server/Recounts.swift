@@ -68,6 +68,12 @@ extension Accounting {
   /// moment. A refusal waits for that, but not for long: what is on its way counts as held, and the
   /// members of a stopped or very busy tree may be so for ever.
   func isMoving(_ resource: Resource, again: UInt32) -> Bool {
+    // Of the server before this one, and not heard of yet: its questions are sockets that nobody can tell.
+    if again < 20,
+      subtree.contains(where: { one in one.members.values.contains { $0.isRelearned } })
+    {
+      return true
+    }
     guard UInt64(again) * max(1_000_000, root.recountTook) < Accounting.longestMove else {
       return false
     }
