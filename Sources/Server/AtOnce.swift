@@ -52,7 +52,7 @@ extension Seat {
     }
     let use = Use(cell, granted: had, peakUpTo: past[resource.rawValue].peakUpTo)
     let maximum = maximum(resource, use, amount)
-    guard maximum == .old || (maximum == .own && newMaximum && isSure(cell, resource)) else {
+    guard maximum == .old || (maximum == .own && newMaximum && isSure(resource)) else {
       return false
     }
     guard passesPoints(resource, had + amount) else { return false }
@@ -60,8 +60,7 @@ extension Seat {
     past[resource.rawValue].lastUsed = use.now
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, max(0, before) &+ amount)
-    past[resource.rawValue].peakUpTo =
-      bc_load32(&cell.pointee.uncertain) == Int32(BC_UNSURE.rawValue) ? .min : .max
+    past[resource.rawValue].peakUpTo = bc_is_unsure(cell) ? .min : .max
     bc_store(&cell.pointee.granted, had + amount)
     level.pointee.work.requests += 1
     return true
@@ -74,9 +73,8 @@ extension Seat {
     let peak: Int64
 
     init(_ cell: UnsafeMutablePointer<bc_cell>, granted: Int64, peakUpTo: Int64) {
-      let credit = bc_load(&cell.pointee.credit)
+      now = granted - Member.unspent(bc_load(&cell.pointee.credit), granted: granted)
       let low = bc_load(&cell.pointee.low)
-      now = granted - (credit >= 0 && credit <= granted ? credit : 0)
       peak = low <= peakUpTo ? max(now, granted - (low >= 0 && low <= granted ? low : 0)) : now
     }
   }
@@ -129,13 +127,9 @@ extension Seat {
 
   /// Whether what its cell says is the truth: as Recounts.isCertain has it, for one that is asking
   /// and so is alive.
-  private func isSure(_ cell: UnsafeMutablePointer<bc_cell>, _ resource: Resource) -> Bool {
-    guard resource != .numflock, resource != .numsiginfo, page.pointee.raw_calls == 0 else {
-      return false
-    }
-    return bc_load32(&cell.pointee.pending) == 0
-      && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
-      && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue)
+  private func isSure(_ resource: Resource) -> Bool {
+    resource != .numflock && resource != .numsiginfo
+      && bc_page_at_rest(page, UInt32(resource.rawValue))
   }
 
   /// What may be granted ahead of a charge (Obtained.swift); nil where the whole way has to say.

@@ -56,7 +56,7 @@ struct Level: ~Copyable {
         continue
       }
       let credit = bc_load(&bc_page_cell(page, UInt32(resource.rawValue)).pointee.credit)
-      total += granted - (credit >= 0 && credit <= granted ? credit : 0)
+      total += granted - Member.unspent(credit, granted: granted)
     }
     return total
   }

@@ -181,8 +181,7 @@ struct Member {
   /// Some of what it has charged may be in the books of somebody else too, or gone.
   func isUnsure(_ resource: Resource) -> Bool {
     (hasInherited && Accounting.descriptions.contains(resource))
-      || cell(resource).map { bc_load32(&$0.pointee.uncertain) == Int32(BC_UNSURE.rawValue) }
-        ?? false
+      || cell(resource).map { bc_is_unsure($0) } ?? false
   }
 
   /// The socket of a question is being opened or closed: which descriptor it has cannot be seen.

@@ -56,19 +56,16 @@ extension Accounting {
         && (resource == .numproc || ledger.granted(member.slot, resource) == 0)
     }
     if resource == .numproc, member.hasThreads { return false }
-    // Pending first: whoever makes something unsure says so before it is no longer pending.
-    return bc_load32(&cell.pointee.pending) == 0
-      && bc_load32(&bc_page_cell(page, UInt32(BC_NUMFILE.rawValue)).pointee.pending) == 0
+    return bc_page_at_rest(page, UInt32(resource.rawValue))
       && bc_load(&cell.pointee.credit) == bc_frozen()
-      && bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue)
-      && page.pointee.raw_calls == 0
   }
 
   /// After a recount found no room: whether what it could not see at rest may give some back in a
   /// moment. A refusal waits for that, but not for long: what is on its way counts as held, and the
   /// members of a stopped or very busy tree may be so for ever.
   func isMoving(_ resource: Resource, again: UInt32) -> Bool {
-    // Of the server before this one, and not heard of yet: its questions are sockets that nobody can tell.
+    // Of the server before this one, and not heard of yet: its questions are sockets that nobody
+    // can tell.
     if again < 20,
       subtree.contains(where: { one in one.members.values.contains { $0.isRelearned } })
     {

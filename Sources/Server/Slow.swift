@@ -148,7 +148,7 @@ extension Accounting {
   /// What is held, if nothing has moved since the cells were frozen: while they are, it can only
   /// fall, and every fall shows in a word, so what is read one after another was so all the while.
   func certainSlowly(_ resource: Resource) -> Int64? {
-    let at = UInt32(resource.rawValue), files = UInt32(BC_NUMFILE.rawValue)
+    let at = UInt32(resource.rawValue)
     for entry in roster() {
       guard let page = entry.page, entry.isSteady else {
         guard let member = entry.of.members[entry.pid], entry.of.isCertain(member, resource) else {
@@ -156,17 +156,9 @@ extension Accounting {
         }
         continue
       }
-      let cell = bc_page_cell(page, at)!
-      // Pending first: whoever makes something unsure, or gives it back, does so before it is no
-      // longer pending.
-      guard bc_load32(&cell.pointee.pending) == 0,
-        bc_load32(&bc_page_cell(page, files).pointee.pending) == 0
+      guard bc_page_at_rest(page, at),
+        bc_load(&bc_page_cell(page, at).pointee.credit) == bc_frozen()
       else { return nil }
-      guard bc_load(&cell.pointee.credit) == bc_frozen(),
-        bc_load32(&cell.pointee.uncertain) != Int32(BC_UNSURE.rawValue), page.pointee.raw_calls == 0
-      else {
-        return nil
-      }
     }
     return ledger[resource].granted
   }

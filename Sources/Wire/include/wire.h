@@ -374,5 +374,13 @@ static inline struct bc_numbers bc_request_numbers(const struct bc_request *r) {
 static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resource) {
   return &page->cells[resource % BC_RESOURCES];
 }
+static inline bool bc_is_unsure(const struct bc_cell *cell) { return bc_load32(&cell->uncertain) == BC_UNSURE; }
+// Nothing of a row is on its way, or unsure. Pending first: whoever makes something unsure, or gives it back, does so before it
+// is no longer pending.
+static inline bool bc_page_at_rest(struct bc_page *page, unsigned resource) {
+  const struct bc_cell *cell = bc_page_cell(page, resource);
+  return bc_load32(&cell->pending) == 0 && bc_load32(&bc_page_cell(page, BC_NUMFILE)->pending) == 0 && !bc_is_unsure(cell) &&
+         page->raw_calls == BC_RAW_NONE;
+}
 
 #endif
