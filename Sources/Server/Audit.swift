@@ -168,10 +168,12 @@ extension Accounting {
       guard usedTotal(r) > ledger[r].maxheld, let held = certain(r) else { continue }
       saw(r, held: held)
     }
-    guard root.locksRest.isOver, ledger[.numflock].granted > ledger[.numflock].maxheld else {
-      return
-    }
-    if usedTotal(.numflock) > ledger[.numflock].maxheld { recount(.numflock) }
+    // Who is sure shows its maximum in its cell; and locks that it gives up while they are counted
+    // would stand in the books until the next count.
+    guard root.locksRest.isOver, isUnsure(.numflock),
+      usedTotal(.numflock) > ledger[.numflock].maxheld
+    else { return }
+    recount(.numflock)
   }
 
   /// So many members are looked at before each maximum, which is then exact; of more, only now and

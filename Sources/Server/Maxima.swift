@@ -27,7 +27,7 @@ extension Accounting {
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
 
-  private func isUnsure(_ resource: Resource) -> Bool {
+  func isUnsure(_ resource: Resource) -> Bool {
     subtree.contains { one in
       one.ledger.granted(one.estate, resource) > 0
         || one.members.values.contains { $0.isUnsure(resource) }
