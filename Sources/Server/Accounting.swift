@@ -55,7 +55,6 @@ public final class Accounting {
   var peaksRest: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   var maximaRest = Rest()
   var counts: [Allowance] = Array(repeating: Allowance(), count: Int(BC_RESOURCES.rawValue))
-  var doubtRests: [Rest] = Array(repeating: Rest(), count: Int(BC_RESOURCES.rawValue))
   /// To read /proc/locks takes the kernel a grace period of RCU, some 6 ms (fs/locks.c,
   /// percpu_down_write in locks_start): it is done for whoever would be refused, and now and then
   /// at a tick for a maximum, while nobody waits.

@@ -100,7 +100,7 @@ extension Accounting {
         break
       }
       // To count locks takes long: it is done for whoever would be refused, and at a tick.
-      if !isOver(resource), resource == .numflock || !root.doubtRests[resource.rawValue].isOver {
+      if !isOver(resource), resource == .numflock {
         answer.flags |= UInt32(BC_ANSWER_SURE)
         allowBelowMaximum(pid, resource, after: request.amount)
         break
@@ -112,7 +112,6 @@ extension Accounting {
         break
       }
       verify(pid, resource)
-      restIfVain(resource)
       guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
       // Its credit went with the recall.
       if case .taken = charge(pid, resource, request.amount, .hard) {

@@ -50,11 +50,6 @@ struct Rest {
       milliseconds < Rest.brief ? 0 : Clock.milliseconds() + Int64(milliseconds * Rest.longFactor)
   }
 
-  /// … or where a look found nothing that another one would not find as well.
-  mutating func begin(afterVain nanoseconds: UInt64) {
-    until = Clock.milliseconds() + max(1, Int64(nanoseconds / 1_000_000 * UInt64(Rest.factor)))
-  }
-
   private static let factor = 20.0
   private static let longFactor = 200.0
   private static let brief = 1.0

@@ -46,28 +46,17 @@ extension Accounting {
       })
     else { return }
     if resource == .numproc { settleTasks() }
-    guard resource != .numsiginfo, resource != .numflock, root.doubtRests[resource.rawValue].isOver,
+    guard resource != .numsiginfo, resource != .numflock,
       certain(resource) == nil, mayCount(resource)
     else { return }
     host.isSettling = true
     recount(resource)
     host.isSettling = false
-    restIfVain(resource)
   }
 
   /// Whether a count for a maximum alone is within what a beancounter is allowed of them.
   func mayCount(_ resource: Resource) -> Bool {
     !isModal(resource) || root.counts[resource.rawValue].take(1 + Double(root.inTree) / 8)
-  }
-
-  /// After a count that left something unsure, for it is on its way all the time (a handler asks in
-  /// the midst of a call): for a maximum it is not counted again at once.
-  func restIfVain(_ resource: Resource) {
-    guard isModal(resource) else { return }
-    let isVain = subtree.contains { one in
-      one.members.values.contains { pendingNow($0, resource) > 0 || $0.isUnsure(resource) }
-    }
-    if isVain { root.doubtRests[resource.rawValue].begin(afterVain: root.recountTook) }
   }
 
   /// So much was held here at one moment.
