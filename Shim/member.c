@@ -236,6 +236,7 @@ void member_after_fork(struct bc_page *page) {
 }
 
 void member_in_child(void) {
+  ask_in_child();
   if (!wiped) memset(&member, 0, sizeof member); // else it is, and touching it would cost a page
 }
 

@@ -189,7 +189,9 @@ public final class Accounting {
       observePeak(member, resource, grantedBefore: ledger.granted(member.slot, resource) - amount)
     }
     let before = bc_add(&cell.pointee.credit, amount)
-    members[pid]?.startPeak(resource, from: max(0, before) &+ amount)  // the word may be anything
+    // Frozen where it is counted and questions are answered meanwhile
+    let unspent = Member.unspent(before, granted: ledger.granted(member.slot, resource))
+    members[pid]?.startPeak(resource, from: unspent + amount)
     bc_store(&cell.pointee.granted, ledger.granted(member.slot, resource))
     arm(cell, resource)
   }

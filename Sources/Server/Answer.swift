@@ -145,7 +145,9 @@ extension Accounting {
       let noReserve = Int32(request.flags) & Int32(BC_FLAG_NORESERVE) != 0
       let severity = Severity(rawValue: Int(request.severity)) ?? .hard
       switch memory(
-        pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve, severity
+        pid, least: pages(request.amount), want: pages(request.want), noReserve: noReserve,
+        severity,
+        again: request.again
       ) {
       case .granted: break
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
@@ -165,7 +167,10 @@ extension Accounting {
       // A child of vfork is known to be about to ask by itself.
       let need =
         isMuted(pid) ? nil : detail.isEmpty ? 0 : root.known[UInt64(bitPattern: request.want)]
-      switch isImage ? reserveImage(pid, known: need) : reserveCopy(pid) {
+      switch isImage
+        ? reserveImage(pid, known: need, again: request.again)
+        : reserveCopy(pid, again: request.again)
+      {
       case .granted, .unchanged, .full: offerBirths(pid)
       case .later: answer.flags |= UInt32(BC_ANSWER_LATER)
       case .denied:

@@ -59,7 +59,7 @@ extension Seat {
     book(resource, amount, maximum == .own ? use : nil)
     past[resource.rawValue].lastUsed = use.now
     let before = bc_add(&cell.pointee.credit, amount)
-    bc_store(&cell.pointee.low, max(0, before) &+ amount)
+    bc_store(&cell.pointee.low, Member.unspent(before, granted: had + amount) + amount)
     past[resource.rawValue].peakUpTo = bc_is_unsure(cell) ? .min : .max
     bc_store(&cell.pointee.granted, had + amount)
     level.pointee.work.requests += 1

@@ -89,7 +89,7 @@ extension Accounting {
   // MARK: Births that are asked for
 
   /// Before a fork: the child's copy of the memory is charged, HARD.
-  func reserveCopy(_ pid: Int32) -> MemoryAnswer {
+  func reserveCopy(_ pid: Int32, again: UInt32) -> MemoryAnswer {
     takeBirths(pid)
     guard leased, let member = members[pid] else { return .granted }
     for attempt in 0..<2 {
@@ -115,13 +115,13 @@ extension Accounting {
         return .granted
       }
     }
-    return onLoan(toOthersThan: pid) > 0 ? .later : .denied
+    return mayComeBack(pid, again) ? .later : .denied
   }
 
   /// Before a child that will run a new image: its loader needs room before its constructor can
   /// ask. An image that is not known may need all there is, and is let have it until it says that
   /// it is loaded.
-  func reserveImage(_ pid: Int32, known need: Int64?) -> MemoryAnswer {
+  func reserveImage(_ pid: Int32, known need: Int64?, again: UInt32) -> MemoryAnswer {
     takeBirths(pid)
     guard leased, let member = members[pid] else { return .granted }
     let now = dataPages(member)
@@ -142,7 +142,7 @@ extension Accounting {
     // limit. It is held to its share as soon as it is seen.
     let rest = free(member) - now - Accounting.spawnPages
     guard rest > 0, rest >= need ?? 0, member.births == 0 else {
-      return lent > 0 ? .later : .denied
+      return mayComeBack(pid, again) ? .later : .denied
     }
     members[pid]?.isLent = true
     members[pid]?.saysHello = true

@@ -44,6 +44,7 @@ extension Accounting {
         addCredit(pid, resource, amount, forced: severity == .force)
       }
       sample(resource, pid, n, had: had)
+      if resource == .numfile, !slow, watch.isArmed(pid) { withdraw(pid, resource, leaving: n) }
       passed(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
       return slow ? .taken : .credited
@@ -129,6 +130,17 @@ extension Accounting {
       }
       for (slot, credit) in back { one.giveBack(slot, resource, credit) }
     }
+  }
+
+  /// Where every charge asks from now on, what is out to a member is what it has had at once: what
+  /// was granted ahead of this charge comes back.
+  private func withdraw(_ pid: Int32, _ resource: Resource, leaving n: Int64) {
+    guard let member = members[pid], let cell = member.cell(resource) else { return }
+    var credit = bc_load(&cell.pointee.credit)
+    while credit > n, !bc_cas(&cell.pointee.credit, &credit, n) {}
+    giveBack(
+      member.slot, resource, min(max(0, credit - n), ledger.granted(member.slot, resource)))
+    mirror(pid, resource)
   }
 
   func verify(_ pid: Int32, _ resource: Resource) {

@@ -113,6 +113,16 @@ extension Accounting {
       }
     }
   }
+
+  /// Before memory is refused: whether some of it is only on its way. What children of the asker
+  /// itself are booked with, by the greatest that one of them may have copied, is waited for
+  /// briefly.
+  func mayComeBack(_ asker: Int32, _ again: UInt32) -> Bool {
+    onLoan(toOthersThan: asker) > 0
+      || (again < Accounting.mostAgain && members[asker].map { $0.births > 0 } == true)
+  }
+  private static let mostAgain: UInt32 = 100  // a millisecond each
+
   /// A child that is to run an image may be copying its lease at this moment. Where one call takes
   /// long, the child is there.
   func isStarting(_ member: Member) -> Bool {

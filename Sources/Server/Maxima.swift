@@ -17,11 +17,11 @@ extension Accounting {
       guard one.pid != member.pid else { return sum }
       let used = one.used(resource, granted: ledger.granted(one.slot, resource))
       if one.isUnsure(resource) { return sum }  // what may be counted twice is no maximum
-      if one.page == nil {
-        // A task that was there at the last look, and is now, was there all the time.
-        guard resource == .numproc else { return sum + used }
-        return sum + (one.adopted < member.lookedAt && kill(one.pid, 0) == 0 ? 1 : 0)
+      // A process that was there at the last look, and is now, was there all the time.
+      if resource == .numproc, one.adopted >= member.lookedAt || kill(one.pid, 0) != 0 {
+        return sum
       }
+      if one.page == nil { return sum + (resource == .numproc ? 1 : used) }
       return sum + min(used, one.past[resource.rawValue].lastUsed)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
@@ -87,11 +87,17 @@ extension Accounting {
     if member.hasInherited, Accounting.descriptions.contains(resource) { return }
     let peak = member.peak(resource, granted: grantedBefore)
     let now = member.used(resource, granted: grantedBefore)
+    // Only another task than it came with, or was seen with, makes a maximum of tasks.
+    let isNews = resource != .numproc || peak > max(1, member.past[resource.rawValue].lastUsed)
     for level in upwards
-    where isPeakDue(resource) && level.ledger[resource].granted > level.ledger[resource].maxheld {
+    where isNews && isPeakDue(resource)
+      && level.ledger[resource].granted > level.ledger[resource].maxheld
+    {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
+      let others = level.usedTotal(resource) - own
+      guard others + peak > level.ledger[resource].maxheld else { continue }
       // Children may have been reaped that are still in the books: observeTasks looks closer.
-      let sum = gone || resource == .numproc ? 0 : level.usedTotal(resource) - own + now
+      let sum = gone || resource == .numproc ? 0 : others + now
       // In this order: what is charged twice was unsure before
       let total = level.isUnsure(resource) ? 0 : sum
       // Others that let go and took again in between were not at this sum, but nobody ever is above
@@ -105,9 +111,7 @@ extension Accounting {
     members[member.pid]?.past[resource.rawValue].lastUsed = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
-      if let cell = member.cell(.numproc) {
-        members[member.pid]?.startPeak(.numproc, from: bc_load(&cell.pointee.credit))
-      }
+      members[member.pid]?.startPeak(.numproc, from: grantedBefore - now)
     }
   }
 

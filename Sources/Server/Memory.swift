@@ -154,9 +154,9 @@ extension Accounting {
   }
 
   /// `least` pages more than the member has now must fit, `want` would be comfortable.
-  func memory(_ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity)
-    -> MemoryAnswer
-  {
+  func memory(
+    _ pid: Int32, least: Int64, want: Int64, noReserve: Bool, _ severity: Severity, again: UInt32
+  ) -> MemoryAnswer {
     takeBirths(pid)
     defer { offerBirths(pid) }
     guard leased, let member = members[pid] else { return .unchanged }
@@ -193,7 +193,7 @@ extension Accounting {
         {
           return .full(full)
         }
-        return least == 0 ? .unchanged : onLoan(toOthersThan: pid) > 0 ? .later : .denied
+        return least == 0 ? .unchanged : mayComeBack(pid, again) ? .later : .denied
       }
       members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)
       setLease(pid, member.lease)
