@@ -7,16 +7,17 @@
 #include "witness.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
-enum { KERNEL_SIGSET = 8, RETRIES = 100, RETRY_MS = 10 }; // a lost server is waited for one second
+enum { KERNEL_SIGSET = 8, RETRIES = 100, RETRY_MS = 10, SETTLE_TURNS = 64 }; // a lost server is waited for one second
 // Where only the mailbox is left, a server that is stopped or being started again cannot be told from one that is lost.
 enum { MAIL_MS = 15000, MAIL_LOST_MS = 100 };
 
@@ -61,85 +62,46 @@ static void nap(int milliseconds) {
   RAW(SYS_nanosleep, &t, 0);
 }
 
-// Where a question is shown while its socket is open: in the page, so that a recount does not take it for the program's,
-// and here, so that a child that is forked meanwhile knows what it has inherited.
-struct shown {
-  int32_t *to_server, *to_children; // null where there was no place
-};
-
-static int32_t *place_to_show(int32_t *places) {
-  for (int i = 0; i < BC_ASKING; i++)
-    if (bc_cas32(&places[i], 0, BC_ASKING_MOVES)) return &places[i];
+// A place in the page where a question is shown while its socket is open, so that a recount does not take it for the program's.
+static int32_t *place_to_show(struct bc_page *page) {
+  for (int i = 0; page && i < BC_ASKING; i++)
+    if (bc_cas32(&page->asking[i], 0, BC_ASKING_MOVES)) return &page->asking[i];
   return NULL;
 }
 
-// A child has the descriptors of its parent as they were at one moment, and its memory of a later one (kernel/fork.c
-// copy_process). So a fork notes the questions that are under way, and none begins meanwhile; but a fork may last, and nobody
-// waits for long.
-static _Thread_local int32_t inherited[BC_ASKING] __attribute__((tls_model("initial-exec")));
-enum { TURNS = 64, NAPS = 8, NAP_NS = 100000 };
-
-static void give_way(int turn) {
-  struct timespec briefly = {.tv_nsec = NAP_NS};
-  if (turn < TURNS) RAW(SYS_sched_yield, 0);
-  else RAW(SYS_nanosleep, &briefly, 0);
+static void show(int32_t *place, int32_t what) {
+  if (place) __atomic_store_n(place, what, __ATOMIC_SEQ_CST);
 }
 
-static bool is_forking(void) { return bc_load32(&member.forks) > 0; }
-
-static int32_t *place_for_children(void) {
-  for (int turn = 0; turn < TURNS + NAPS; turn++) {
-    if (!is_forking()) {
-      int32_t *place = place_to_show(member.questions);
-      if (!place || !is_forking()) return place;
-      __atomic_store_n(place, 0, __ATOMIC_SEQ_CST);
-    }
-    give_way(turn);
-  }
-  return place_to_show(member.questions);
-}
-
-static struct shown places_to_show(void) {
-  int32_t *to_children = in_vfork_child ? NULL : place_for_children();
-  struct bc_page *page = member_joined();
-  return (struct shown){page ? place_to_show(page->asking) : NULL, to_children};
-}
-
-static void show(struct shown shown, int32_t what) {
-  if (shown.to_server) __atomic_store_n(shown.to_server, what, __ATOMIC_SEQ_CST);
-  if (shown.to_children) __atomic_store_n(shown.to_children, what, __ATOMIC_SEQ_CST);
-}
-
-static void put_away(long socket, struct shown shown) {
-  if (shown.to_server) __atomic_store_n(shown.to_server, BC_ASKING_MOVES, __ATOMIC_SEQ_CST);
+static void put_away(long socket, int32_t *shown) {
+  show(shown, BC_ASKING_MOVES);
   RAW(SYS_close, socket);
   show(shown, 0);
 }
 
-void ask_before_fork(void) {
-  bc_add32(&member.forks, 1);
-  bool moves = true;
-  for (int turn = 0; turn < TURNS + NAPS && moves; turn++) {
-    moves = false;
-    for (int i = 0; i < BC_ASKING; i++) moves |= (inherited[i] = bc_load32(&member.questions[i])) == BC_ASKING_MOVES;
-    if (moves) give_way(turn);
-  }
+// A recount knows the socket by its mode, also that of a server which has just been started and has no pages yet, and where
+// a child that another thread forks meanwhile has inherited it. The child looks for it under the numbers noted here.
+static uint64_t numbers[BC_QUESTION_FDS / 64];
+
+static void mark(long socket) {
+  RAW(SYS_fchmod, socket, BC_QUESTION_MODE);
+  if (!__libc_single_threaded && socket < BC_QUESTION_FDS)
+    __atomic_fetch_or(&numbers[socket / 64], UINT64_C(1) << socket % 64, __ATOMIC_SEQ_CST);
 }
 
-void ask_after_fork(void) { bc_add32(&member.forks, -1); }
-
-// Whether the number is not another's by now.
-static bool is_question(int fd) {
-  int domain = 0, type = 0;
-  socklen_t size = sizeof domain;
-  return RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
-         RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
-         RAW(SYS_fcntl, fd, F_GETFD) == FD_CLOEXEC;
+// One that has no mark yet would not be found. It takes a microsecond.
+void ask_before_fork(struct bc_page *page) {
+  if (__libc_single_threaded) return;
+  for (int turn = 0; turn < SETTLE_TURNS && bc_page_question_moves(page); turn++) RAW(SYS_sched_yield, 0);
 }
 
 void ask_in_child(void) {
-  for (int i = 0; i < BC_ASKING; i++)
-    if (inherited[i] > 0 && is_question(inherited[i] - 1)) RAW(SYS_close, inherited[i] - 1);
+  for (int i = 0; i < BC_QUESTION_FDS / 64; i++)
+    for (uint64_t left = numbers[i]; left; left &= left - 1) {
+      int fd = i * 64 + __builtin_ctzll(left);
+      struct stat info;
+      if (RAW(SYS_fstat, fd, &info) == 0 && info.st_mode == (S_IFSOCK | BC_QUESTION_MODE)) RAW(SYS_close, fd);
+    }
 }
 
 // An image that comes to run with no number free has no page yet, nor a mailbox: it is sent one by a socket that is taken
@@ -161,10 +123,11 @@ static long socket_beyond_limit(void) {
 }
 
 // Connected, or −errno. The path first; then the same name as an abstract one, which a chroot does not hide.
-static long connect_once(struct shown *shown, bool beyond) {
-  *shown = places_to_show();
+static long connect_once(int32_t **shown, bool beyond) {
+  *shown = place_to_show(member_joined());
   long fd = RAW(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd == -EMFILE && beyond) fd = socket_beyond_limit();
+  if (fd >= 0) mark(fd);
   show(*shown, fd < 0 ? 0 : (int32_t)fd + 1);
   if (fd < 0) return fd;
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -265,7 +228,7 @@ __attribute__((noinline, cold)) enum ask_result ask_by_mail(struct bc_page *page
 }
 
 // Over a socket that is connected. A server that dies between that and its answer is asked again: ASK_LOST.
-static enum ask_result said(long socket, struct shown shown, struct bc_request *request, struct bc_answer *answer, int *fd, bool beyond) {
+static enum ask_result said(long socket, int32_t *shown, struct bc_request *request, struct bc_answer *answer, int *fd, bool beyond) {
   enum ask_result result = ASK_LOST;
   request->socket = (int32_t)socket;
   long sent = RAW(SYS_sendto, socket, request, sizeof *request, MSG_NOSIGNAL, 0, 0);
@@ -299,7 +262,7 @@ static enum ask_result ask_once(struct bc_request *request, struct bc_answer *an
   enum ask_result result = ASK_LOST;
   bool broken = false, last = false; // broken: a server has died over it
   for (int turn = 0; turn < RETRIES && result == ASK_LOST && !last;) {
-    struct shown shown;
+    int32_t *shown = NULL;
     long socket = connect_once(&shown, !member_joined() && !takes_number(request));
     if (socket >= 0) {
       if (muted == BC_MUTED_FAR) member_mute(BC_MUTED_NOT);
@@ -321,7 +284,7 @@ static enum ask_result ask_once(struct bc_request *request, struct bc_answer *an
 }
 
 __attribute__((cold)) void ask_from_elsewhere(void) {
-  struct shown shown;
+  int32_t *shown = NULL;
   long socket = connect_once(&shown, false);
   if (socket >= 0) put_away(socket, shown);
   if (muted == BC_MUTED_FILTER || socket == -EMFILE || socket == -ENFILE || socket == -EAGAIN) return;

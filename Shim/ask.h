@@ -24,8 +24,7 @@ enum ask_result ask_by_mail(struct bc_page *page, struct bc_request *request, st
 void ask_from_elsewhere(void);
 
 // Before a fork, and in its child: questions of other threads are no descriptors of the child's.
-void ask_before_fork(void);
-void ask_after_fork(void);
+void ask_before_fork(struct bc_page *page);
 void ask_in_child(void);
 
 // Says something that needs no answer.

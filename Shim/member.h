@@ -21,8 +21,6 @@ struct membership {
   int32_t pid; // whose page it is: a child that shares its parent's memory (CLONE_VM) finds its parent's here
   int joining;
   int lost; // the server did not answer: next time, one try is enough
-  int32_t forks;                 // under way
-  int32_t questions[BC_ASKING];  // as in the page (asking), for a child that is forked meanwhile
   struct ranges ranges;
 };
 

@@ -43,6 +43,7 @@ static const struct seccomp_data ours[] = {
     {.nr = SYS_futex, .args = {0, FUTEX_WAIT}},
     {.nr = SYS_futex, .args = {0, FUTEX_WAKE, INT_MAX}},
     {.nr = SYS_madvise, .args = {0, 4096, MADV_WIPEONFORK}},
+    {.nr = SYS_fchmod, .args = {FD, BC_QUESTION_MODE}},
     {.nr = SYS_getsockopt, .args = {FD, SOL_SOCKET, SO_DOMAIN}},
     {.nr = SYS_fcntl, .args = {FD, F_GETFL}},
     {.nr = SYS_fcntl, .args = {FD, F_GETFD}},

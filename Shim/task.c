@@ -102,7 +102,7 @@ struct task task_begin(enum bc_birth birth, const char *call, const struct image
     }
   }
   t.marked = member_before_fork();
-  if (birth == BC_COPY) t.copies = true, ask_before_fork();
+  if (birth == BC_COPY) ask_before_fork(page);
   return t;
 }
 
@@ -118,7 +118,6 @@ static bool write_note(struct bc_page *page, pid_t child, const char *path, bool
 }
 
 void task_end(struct task t, pid_t child, const char *path) {
-  if (t.copies) ask_after_fork();
   if (!t.charge.page) return member_after_fork(t.marked);
   if (child == -1) {
     if (t.booked) bc_add32(bc_page_births(t.charge.page), 1);

@@ -12,7 +12,6 @@ struct task {
   struct charge charge; // its unit of numproc; .error is the errno to refuse with
   bool under_way;       // counted in the page's `forking`
   bool booked;          // a birth: a lease for it is in the books
-  bool copies;          // memory and descriptors, so that it inherits what other threads have open for questions
   struct bc_page *marked; // where a fork is said to be under way
 };
 

@@ -36,7 +36,7 @@ public struct Switch: Sendable {
   public private(set) var work: UInt64 = 0
   public private(set) var needless: UInt64 = 0
 
-  private var served = (needed: false, paid: true)
+  private var isNeeded = false
 
   public init(prices: Prices) { self.prices = prices }
 
@@ -56,15 +56,14 @@ public struct Switch: Sendable {
       toFast += 1
       switchCost += prices.toFast
     }
-    served = (needed: !fits, paid: mode == .fast)
+    isNeeded = !fits
     return mode
   }
 
-  /// What the charge last served slowly did cost.
+  /// What the charge last served slowly did cost. Charges may be served while another is looked
+  /// into: what was served inside it has been paid for by then, and so has the need.
   public mutating func paid(_ cost: UInt64) {
-    precondition(!served.paid, "only slow work is paid for, and once")
-    served.paid = true
     work += cost
-    if !served.needed { needless += cost }
+    if !isNeeded { needless += cost }
   }
 }

@@ -1,4 +1,5 @@
 private import CLinux
+private import Wire
 
 /// The open file descriptions of a group of processes, each counted once however many descriptors
 /// name it.
@@ -154,6 +155,7 @@ public enum Descriptors {
         }
         continue
       }
+      if info.st_mode == questionMode { continue }  // the shim's own
       found.append(
         Entry(
           process: process, pid: pid, fd: fd, device: UInt64(info.st_dev),
@@ -174,6 +176,8 @@ public enum Descriptors {
         && UInt64(now.st_ino) == entry.inode
     }
   }
+
+  private static let questionMode = mode_t(S_IFSOCK) | mode_t(BC_QUESTION_MODE)
 
   /// /dev/ptmx is character device 5:2 (Linux, Documentation/admin-guide/devices.txt).
   private static let masterDevice: dev_t = 5 << 8 | 2

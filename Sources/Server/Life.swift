@@ -105,7 +105,7 @@ extension Accounting {
     guard let member = members[pid], !member.isZombie else { return }
     if member.page != nil {
       for r in Accounting.things {
-        observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true)
+        observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), hasEnded: true)
         giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r)))
       }
     }
@@ -212,7 +212,7 @@ extension Accounting {
     if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped
     if member.page != nil {
       for r in Accounting.things {
-        observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), gone: true)
+        observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), hasEnded: true)
       }
     }
     if isForking(member) { findLost(pid) }

@@ -79,9 +79,9 @@ extension Accounting {
 
   /// maxheld from what one member's cell shows of its peak since the last look. What the others had
   /// in use at that moment is not known: they count with the least of what they had at their own
-  /// last look and have now, for no figure is invented. `gone`: it has ended, so what the others
+  /// last look and have now, for no figure is invented. `hasEnded`: it has, so what the others
   /// have now may have come after.
-  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, gone: Bool = false)
+  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, hasEnded: Bool = false)
   {
     // A recount tells what of it is its own
     if member.hasInherited, Accounting.descriptions.contains(resource) { return }
@@ -96,8 +96,9 @@ extension Accounting {
       let own = member.used(resource, granted: ledger.granted(member.slot, resource))
       let others = level.usedTotal(resource) - own
       guard others + peak > level.ledger[resource].maxheld else { continue }
+      let peak = resource == .numproc ? peak - gone(member) : peak
       // Children may have been reaped that are still in the books: observeTasks looks closer.
-      let sum = gone || resource == .numproc ? 0 : others + now
+      let sum = hasEnded || resource == .numproc ? 0 : others + now
       // In this order: what is charged twice was unsure before
       let total = level.isUnsure(resource) ? 0 : sum
       // Others that let go and took again in between were not at this sum, but nobody ever is above
@@ -113,6 +114,14 @@ extension Accounting {
       members[member.pid]?.lookedAt = host.nextMoment()
       members[member.pid]?.startPeak(.numproc, from: grantedBefore - now)
     }
+  }
+
+  /// Children that a member has charged for and that have been reaped, where it has not come to give
+  /// their units back.
+  private func gone(_ parent: Member) -> Int64 {
+    guard let page = parent.page else { return 0 }
+    let noted = (0..<UInt32(BC_NOTES)).map { bc_load32(bc_page_note(page, $0)) }
+    return Int64((noted.filter { $0 > 0 } + parent.ahead).count { kill($0, 0) != 0 })
   }
 
   /// What keeps below the known maxima makes no new one, however unsure it is: the member is not to

@@ -99,9 +99,9 @@ extension Accounting {
     }
   }
 
-  /// Tasks that are charged to a member itself, of so many that it has.
+  /// Tasks that are charged to a member itself, of so many that it has: none when it has gone.
   func ownTasks(_ pid: Int32, _ tasks: Int64) -> Int64 {
-    tasks - (members[pid]?.aheadOf == nil ? 0 : 1)
+    max(0, tasks - (members[pid]?.aheadOf == nil ? 0 : 1))
   }
 
   /// A child that joined ahead has a unit of its own from now on.

@@ -64,9 +64,9 @@ extension Accounting {
   /// moment. A refusal waits for that, but not for long: what is on its way counts as held, and the
   /// members of a stopped or very busy tree may be so for ever.
   func isMoving(_ resource: Resource, again: UInt32) -> Bool {
-    // Of the server before this one, and not heard of yet: its questions are sockets that nobody
-    // can tell.
-    if again < 20,
+    // Of the server before this one, and not heard of yet: the socket of a question that has no
+    // mark yet is nobody's that can be told.
+    if again < 3,
       subtree.contains(where: { one in one.members.values.contains { $0.isRelearned } })
     {
       return true

@@ -143,6 +143,31 @@ extension RealPrograms {
       #expect(run.ended.output.contains("argument of 128 KiB and one: 7"))
     }
 
+    /// 12, 20, 25: a child has no socket of the questions that other threads were asking when it was
+    /// forked, and nobody counts them; children that end are not counted together with those that
+    /// follow. Programs that the server does not know yet are started meanwhile.
+    @Test("12, 20, 25: forks while other threads ask", arguments: Bounds.allCases)
+    func forksWhileOthersAsk(bounds: Bounds) throws {
+      let images = try (0..<12).map { i in
+        let path = scratch.path + "/image\(i)"
+        try FileManager.default.copyItem(atPath: "/bin/true", toPath: path)
+        return path
+      }
+      let program = try fieldBug("inherited.c", in: scratch, ["-pthread"])
+      let run = try indistinguishable(bounds, [program, "3"] + images)
+      #expect(run.ended.output == "sockets 0 refused 0 failed 0\n")
+      // Its main thread, seven others, a child of each of three and an image.
+      #expect(12...13 ~= (try run.report.row("numproc").maxheld))
+
+      let memory = bounds == .withMemory ? ["--privvmpages", "1G"] : []
+      let full = try bcrun(["--numfile", "12"] + memory, [program, "100"] + images)
+      #expect(full.ended.output == "sockets 0 refused 0 failed 0\n")
+      // What a loader opens passes the bound (docs/limits.md).
+      #expect(12...13 ~= (try full.report.row("numfile").maxheld))
+      #expect(try full.report.row("numothersock").maxheld == 0)
+      full.returned()
+    }
+
     /// 25 to 29, 32, 33: numbers of descriptors after every way to close or replace them, at
     /// EMFILE, and after exec.
     @Test("25 to 29, 32, 33: numbers of descriptors", arguments: Bounds.allCases)

@@ -221,6 +221,10 @@ enum bc_raw { BC_RAW_NONE = 0, BC_RAW_SEEN = 1, BC_RAW_ALWAYS = 2 };
 #define BC_SPARES 15u
 #define BC_OWNED_FDS 65536u
 enum { BC_ASKING = 8, BC_KNOWN = 64 };
+// The mode of a question's socket: whoever has it, also by inheritance, does not hold it as the program's. Numbers beyond are
+// not looked for in a forked child.
+#define BC_QUESTION_MODE 01357
+enum { BC_QUESTION_FDS = 1024 };
 #define BC_ASKING_MOVES (-1) // the socket of a question is being opened or closed
 struct bc_page {
   uint32_t magic;
