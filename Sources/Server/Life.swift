@@ -64,7 +64,7 @@ extension Accounting {
     }
   }
 
-  /// It was killed while it forked: a child may be there that nobody noted, and that is not its
+  /// It ended while it forked: a child may be there that nobody noted, and that is not its
   /// child any more.
   private func findLost(_ parent: Int32) {
     for pid in Procfs.processes() where host.owner[pid] == nil {
@@ -81,7 +81,9 @@ extension Accounting {
   /// A process that nobody announced, brought in by somebody outside: charged like a fork, so a
   /// full beancounter refuses it. nil: it is a member; otherwise who refused.
   public func enter(_ pid: Int32) -> Accounting? {
-    let level = upwards.first { $0.ledger.room(.numproc, .hard) < 1 }
+    // Where it comes from below the same one, it is counted there already.
+    let counted = Set((host.owner[pid]?.upwards).map { $0.map(\.id) } ?? [])
+    let level = upwards.first { !counted.contains($0.id) && $0.ledger.room(.numproc, .hard) < 1 }
     if let level {
       level.recountTasks()
       if level.ledger.room(.numproc, .hard) < 1 {
@@ -109,12 +111,14 @@ extension Accounting {
         giveBack(member.slot, r, member.takeCredit(r, granted: ledger.granted(member.slot, r)))
       }
     }
+    let wasForking = isForking(member)
     leaveSeat(pid)
     members[pid]?.dropPage(host.pages)
     members[pid]?.execPath = nil
     members[pid]?.isRelearned = false
     leaveAhead(pid)
     member.forgetCourses()
+    if wasForking { findLost(pid) }  // by another thread, which the exec has ended
     members[pid]?.births = 0
     members[pid]?.isLent = false
     obtained.forget(pid)

@@ -81,8 +81,9 @@ extension Accounting {
   /// in use at that moment is not known: they count with the least of what they had at their own
   /// last look and have now, for no figure is invented. `hasEnded`: it has, so what the others
   /// have now may have come after.
-  func observePeak(_ member: Member, _ resource: Resource, grantedBefore: Int64, hasEnded: Bool = false)
-  {
+  func observePeak(
+    _ member: Member, _ resource: Resource, grantedBefore: Int64, hasEnded: Bool = false
+  ) {
     // A recount tells what of it is its own
     if member.hasInherited, Accounting.descriptions.contains(resource) { return }
     let peak = member.peak(resource, granted: grantedBefore)

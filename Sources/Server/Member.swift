@@ -218,10 +218,16 @@ struct Member {
     past[resource.rawValue].peakUpTo = isUnsure(resource) ? .min : credit - 1
   }
 
-  /// Takes the unspent credit; a corrupted word is worth nothing, so it costs only this member.
+  /// Takes the unspent credit. A corrupted word is worth nothing, so it costs only this member; and
+  /// nothing rests on its books until it has been counted.
   func takeCredit(_ resource: Resource, granted: Int64, leaving: Int64 = 0) -> Int64 {
     guard let cell = cell(resource) else { return 0 }
-    return Member.unspent(bc_exchange(&cell.pointee.credit, leaving), granted: granted)
+    let word = bc_exchange(&cell.pointee.credit, leaving)
+    let credit = Member.unspent(word, granted: granted)
+    if credit == 0, word != 0, word != bc_frozen() {
+      _ = bc_exchange32(&cell.pointee.uncertain, Int32(BC_UNSURE.rawValue))
+    }
+    return credit
   }
 
   /// Its page is no longer used; whoever is just reading it can finish.

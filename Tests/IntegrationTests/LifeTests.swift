@@ -206,6 +206,28 @@ extension RealPrograms {
       try bcd.child.until("return") { (try? bcd.field("top", "numfile")) == "3" }
     }
 
+    /// A process that moves below a beancounter which counts it already asks nothing more of that
+    /// one, however full it is.
+    @Test func moveWithinAFullTree() throws {
+      let bcd = try Bcd()
+      _ = try bcd.lines("create", "top", "numproc=1")
+      for leaf in ["a", "b"] { _ = try bcd.lines("create", leaf, "--parent", "top") }
+      let enter = ["\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter"]
+      var there = enter + ["a", "--"]
+      for leaf in ["b", "a"] { there += enter + [leaf, "--"] }
+      let moved = try run(there + ["/bin/echo", "moved"])
+      #expect(moved.output == "moved\n", "\(moved.errors)")
+      let holds = try Child(enter + ["a", "--", "/bin/sleep", "20"])
+      try bcd.child.until("one task") { (try? bcd.field("top", "numproc")) == "1" }
+      #expect(try run(enter + ["b", "--", "/bin/true"]).code != 0)
+      holds.kill(SIGKILL)
+      _ = try holds.wait(20)
+      let listed = try bcd.lines("list", "-H", "-o", "name,numproc.m,numproc.f").map {
+        $0.split(separator: " ")
+      }
+      #expect(listed == [["top", "1", "1"], ["a", "1", "0"], ["b", "1", "0"]])
+    }
+
     /// An estimate above the new bound is no use above it.
     @Test func loweredToWhatIsHeld() throws {
       let bcd = try Bcd()
