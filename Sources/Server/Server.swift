@@ -404,6 +404,7 @@ public final class Server {
 
   /// Removes the socket from the file system.
   public func shutDown() {
+    host.witnesses.end()
     host.state?.flush(host.beancounters)
     unlink(path)
     cleanUp()

@@ -100,6 +100,9 @@ public final class Witnesses {
     for one in lost { one.then([]) }
   }
 
+  /// The worker is gone when this returns, and nobody else has to reap it.
+  func end() { if socket >= 0 { stop() } }
+
   func tick() {
     let now = Clock.milliseconds()
     if pending.values.contains(where: { now - $0.since > Witnesses.patience }) { stop() }
