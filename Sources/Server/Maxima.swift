@@ -71,10 +71,18 @@ extension Accounting {
   func observe(_ resource: Resource, counted: [ObjectIdentifier: Int64]) {
     @discardableResult func total(_ one: Accounting) -> Int64 {
       let sum = one.children.reduce(counted[ObjectIdentifier(one)] ?? 0) { $0 + total($1) }
-      one.saw(resource, held: sum)
+      one.saw(resource, held: min(sum, one.mostCharged(resource)))
       return sum
     }
     total(self)
+  }
+
+  /// What no count makes a maximum beyond: one process is looked at after the other, and what goes
+  /// from one to the other meanwhile is seen twice. Files are opened that nobody could charge, by
+  /// loaders and by libc for itself; and so may anything be by who is not covered.
+  private func mostCharged(_ resource: Resource) -> Int64 {
+    guard resource != .numfile, subtree.allSatisfy({ $0.uncovered.isEmpty }) else { return .max }
+    return ledger[resource].bounds.ceiling(.soft)
   }
 
   /// maxheld from what one member's cell shows of its peak since the last look. What the others had

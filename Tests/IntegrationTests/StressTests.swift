@@ -7,13 +7,13 @@ extension RealPrograms {
   @Suite struct Stress {
     private let things = ["numproc", "numfile", "numtcpsock", "numothersock"]
 
-    private func built(_ scratch: Scratch) throws -> String {
+    private func built(_ scratch: Scratch, _ name: String = "stress") throws -> String {
       let compiled = try run([
-        tool("gcc"), "-std=gnu11", "-O1", "-pthread", "-o", "\(scratch.path)/stress",
-        program("stress.c"),
+        tool("gcc"), "-std=gnu11", "-O1", "-pthread", "-o", "\(scratch.path)/\(name)",
+        program("\(name).c"),
       ])
       #expect(compiled.code == 0, "\(compiled.errors)")
-      return "\(scratch.path)/stress"
+      return "\(scratch.path)/\(name)"
     }
 
     /// The three counts behind `refused`: files, tasks, sockets.
@@ -58,6 +58,25 @@ extension RealPrograms {
         guard name != "numfile" else { continue }
         #expect(row.maxheld <= barrier, "seed \(seed): \(name)")
       }
+    }
+
+    /// Threads of several processes, killed at random, at every bound at once and far from all. The
+    /// server outlives it, nothing stays held, and nobody is refused what fits.
+    @Test(arguments: 1...3, [[], ["--privvmpages", "120M"], ["--privvmpages", "16G"]])
+    func chaos(seed: Int, memory: [String]) throws {
+      let scratch = try Scratch()
+      let rows = [
+        "numfile", "numproc", "numothersock", "numtcpsock", "numflock", "numpty", "shmpages",
+      ]
+      let tight = [70, 26, 12, 6, 4, 3, 20]
+      let isAmple = memory.last == "16G"
+      let bounds = zip(rows, tight).flatMap { ["--\($0)", "\(isAmple ? 300 * $1 : $1)"] }
+      let chaos = try built(scratch, "chaos")
+      let r = try bcrun(bounds + memory, [chaos, "\(seed)", "150"], timeout: 120)
+      #expect(r.ended.code == 0, "seed \(seed): \(r.ended.errors)")
+      #expect(r.ended.output.hasPrefix("kills "), "seed \(seed)")
+      if isAmple { r.within() } else { r.returned() }
+      #expect(r.report.denials.isEmpty == isAmple, "seed \(seed)")
     }
   }
 }
