@@ -60,6 +60,7 @@ public final class Accounting {
   /// at a tick for a maximum, while nobody waits.
   var locksRest = Rest()
   var memoryRest = Rest()
+  var holdsDown = false
   var physical = PhysicalLimit()
   var bufferLook = BufferLook()
   /// Rows that the last look found beyond their bound.

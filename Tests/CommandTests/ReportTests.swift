@@ -245,7 +245,8 @@ func example() -> Report {
         + #""injected":false,"arguments":"","thread":4711,"threadName":""}],"#
         + #""uncovered":[{"pid":4712,"executable":"/usr/bin/busybox","reason":"static"}],"#
         + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0},"#
-        + #""microseconds":{"recalls":2,"recounts":3,"switches":0}},"remaining":0}"# + "\n"
+        + #""reclaims":{"times":0,"pages":0},"#
+        + #""microseconds":{"recalls":2,"recounts":3,"switches":0,"reclaims":0}},"remaining":0}"# + "\n"
     )
   }
 

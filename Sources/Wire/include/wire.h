@@ -26,7 +26,7 @@ enum bc_kind {
   BC_JOIN = 1,    // from the first charge of an image or of a forked child: the answer brings its page
   BC_CHARGE,      // amount units of resource; the answer has put them into the cell
   BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
-  BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
+  BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable. want 0: amount bytes are to be given back
   BC_HELLO,       // from the constructor of an image whose lease asks for it: its loader is done; want: its key
   BC_FORK,        // a child is about to be made, memory has a bound and no birth is to spare; want: the key of its image, or 0
   BC_FORKED,      // … and is process `child`, told so because all notes of the page are in use; want: 1 with a birth booked
