@@ -61,6 +61,7 @@ public final class Accounting {
   var locksRest = Rest()
   var memoryRest = Rest()
   var holdsDown = false
+  var unseenRest = Rest()
   var physical = PhysicalLimit()
   var bufferLook = BufferLook()
   /// Rows that the last look found beyond their bound.

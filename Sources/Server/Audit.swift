@@ -105,6 +105,7 @@ extension Accounting {
     takeNotes(of: pid)
     checkImage(pid)
     lookWhetherIdle(pid)
+    lookForUnseen(pid)
   }
 
   func auditBooks() {

@@ -132,6 +132,7 @@ struct Member {
   /// What it said it would run, until the new image says hello.
   var execPath: String? { didSet { Member.changes += 1 } }
   var idle = Idle()
+  var unseen = Unseen()
   var isZombie = false { didSet { Member.changes += 1 } }
   /// From outside, with descriptors that nobody has counted yet.
   var hasEntered = false
