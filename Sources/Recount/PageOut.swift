@@ -13,7 +13,8 @@ public enum PageOut {
     case 0: return nil
     case Int32(CLINUX_PAGES_STAY):
       return swap.free == 0
-        ? "no swap is free" : "nothing gets to swap here: memory.swap.max of the cgroup may forbid it"
+        ? "no swap is free"
+        : "nothing gets to swap here: memory.swap.max of the cgroup may forbid it"
     case EPERM, EACCES: return "to page others out takes root, or CAP_SYS_NICE and CAP_SYS_PTRACE"
     case ENOSYS: return "process_madvise(2) takes Linux 5.10, and a sandbox that lets it through"
     case let error: return "process_madvise: \(String(cString: strerror(error)))"
@@ -30,7 +31,7 @@ public enum PageOut {
 
   private static let step = 8 << 20
 
-  /// Pages private memory of a process out until it has so many less in RAM, or no more to give;
+  /// Pages private memory of a process out: so many, or what it has to give;
   /// `pause` is called between two steps of 8 MiB. Shared memory and what others map too stays.
   /// How many it was, and the errno of what ended it before that.
   public static func of(_ pid: Int32, pages: Int64, pause: () -> Void) -> (
@@ -42,15 +43,17 @@ public enum PageOut {
     defer { close(Int32(pidfd)) }
     let before = inRAM()
     for part in Procfs.privateMemory(pid) {
-      for at in stride(from: part.at, to: part.at + part.size, by: step) {
+      var at = part.at
+      while at < part.at + part.size {
         let left = pages - (before - inRAM())
         guard left > 0 else { return (before - inRAM(), 0) }
-        let size = min(step, part.at + part.size - at)
+        let size = min(step, Int(left * Procfs.pageSize), part.at + part.size - at)
         let error = clinux_page_out(Int32(pidfd), UInt(at), size)
         // Locked memory and that of devices: the next part may be another (mm/madvise.c
         // can_madv_lru_vma).
         if error == EINVAL || error == ENOMEM { break }
         guard error == 0 else { return (max(0, before - inRAM()), error) }
+        at += size
         pause()
       }
     }

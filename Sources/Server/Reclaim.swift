@@ -46,16 +46,18 @@ extension Accounting {
   func reclaim(_ wanted: Int64, for asker: Int32) -> Bool {
     let idle = idleMembers(except: asker)
     func own(_ pid: Int32) -> Int64 { host.physical.memory(pid)?.own ?? 0 }
-    guard idle.reduce(0, { $0 + own($1.member.pid) }) >= wanted, mayReclaim(wanted) else {
+    let most = mostToReclaim
+    guard idle.reduce(0, { $0 + own($1.member.pid) }) >= wanted, most >= wanted else {
       return false
     }
     let start = Clock.nanoseconds()
-    var left = wanted
+    var left = min(most, max(wanted, Accounting.reclaimed)), done: Int64 = 0
     // Whoever is of this tree waits; others are served meanwhile.
     host.counting.insert(ObjectIdentifier(root))
     for (one, member) in idle where left > 0 && own(member.pid) > 0 {
       let (pages, error) = PageOut.of(member.pid, pages: left, pause: host.pause)
       left -= pages
+      done += pages
       work.reclaimed += pages
       let comm = Procfs.stat(member.pid)?.comm ?? "?"
       host.events.add(
@@ -66,8 +68,10 @@ extension Accounting {
     host.counting.remove(ObjectIdentifier(root))
     work.reclaims += 1
     work.reclaiming += Clock.nanoseconds() - start
-    return left < wanted
+    return done > 0
   }
+  /// Some for the next growth too: a count is dearer than what a page costs.
+  private static let reclaimed: Int64 = 2048
 
   /// The longest idle first.
   private func idleMembers(except asker: Int32) -> [(of: Accounting, member: Member)] {
@@ -85,16 +89,15 @@ extension Accounting {
     }.sorted { ($0.member.idle.since!, $0.member.pid) < ($1.member.idle.since!, $1.member.pid) }
   }
 
-  /// Whether there is so much swap, and swappages has a limit that lets it be used.
-  private func mayReclaim(_ pages: Int64) -> Bool {
-    guard let swap = PageOut.swap(), swap.free >= pages else { return false }
-    return upwards.allSatisfy { level in
+  /// What is free of swap, and of what swappages lets be used, at every level.
+  private var mostToReclaim: Int64 {
+    upwards.reduce(PageOut.swap()?.free ?? 0) { least, level in
       let limit = level.ledger[.swappages].bounds.limit
-      guard limit != Bounds.unlimited else { return true }
+      guard limit != Bounds.unlimited else { return least }
       let swapped = level.subtree.reduce(0) { sum, one in
         sum + one.members.keys.reduce(0) { $0 + (host.physical.memory($1)?.swapped ?? 0) }
       }
-      return limit - swapped >= pages
+      return min(least, max(0, limit - swapped))
     }
   }
 }

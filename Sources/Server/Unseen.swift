@@ -48,7 +48,8 @@ extension Accounting {
       !member.isZombie, member.coverage != .uncovered,
       member.page?.pointee.raw_calls ?? 0 == BC_RAW_NONE.rawValue
     else { return }
-    guard let before = chargedAtRest(member), let number = Descriptors.numberAtOnce(pid), number > 0,
+    guard let before = chargedAtRest(member), let number = Descriptors.numberAtOnce(pid),
+      number > 0,
       chargedAtRest(member) == before, members[pid]?.unseen.saw(number - before) == true
     else { return }
     findUnseen(pid)

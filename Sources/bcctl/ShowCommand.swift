@@ -106,7 +106,8 @@ enum Show {
     }
     if let reclaims = work.reclaims, reclaims.times > 0 {
       words.append(
-        "\(Display.plural(reclaims.pages, "page")) out in \(Display.plural(reclaims.times, "reclaim"))")
+        "\(Display.plural(reclaims.pages, "page")) out in \(Display.plural(reclaims.times, "reclaim"))"
+      )
     }
     return words.joined(separator: ", ")
   }

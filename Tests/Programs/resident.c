@@ -129,7 +129,8 @@ static void sleeper(int mine, int more) {
 }
 
 int main(int argc, char **argv) {
-  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+  static char buffer[BUFSIZ]; // not one that has to be asked for at the limit
+  setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
   const char *what = argc > 1 ? argv[1] : "";
   int a = argc > 2 ? atoi(argv[2]) : 0, b = argc > 3 ? atoi(argv[3]) : 0;
   if (!strcmp(what, "grow")) grow();
