@@ -266,7 +266,7 @@ extension RealPrograms {
       _ = try bcd.lines("create", "web")
       let holds = try Child([
         "\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter", "web", "--", "bash", "-c",
-        "exec {f}</dev/null {g}<&$f {h}<&$f; echo have; read -t 20 < <(sleep 20)",
+        "exec {f}</dev/null {g}<&$f {h}<&$f {w}< <(sleep 20); echo have; read -t 20 -u $w",
       ])
       try holds.until("held") { holds.output == "have\n" }
       let held = try #require(Int(try bcd.field("web", "numfile") ?? ""))

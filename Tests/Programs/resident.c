@@ -46,6 +46,7 @@ static void grow(void) {
 
 static void heap(void) {
   int n = 0;
+  printf("begins with %ld\n", resident("\nRss:")); // what looking and saying so take is there before
   for (char *at; n < 1 << 22 && (at = malloc(1000)); n++) memset(at, 1, 1000);
   printf("resident %ld\n", resident("\nRss:"));
 }
