@@ -14,7 +14,8 @@ extension Accounting {
     if room(.privvmpages, .hard) < 0 {
       holdsDown = true
       for pid in Array(members.keys) { recallLease(pid) }
-      for pid in Array(members.keys) { holdDown(pid) }
+      let excess = heldBeyond
+      for pid in Array(members.keys) { holdDown(pid, by: excess) }
     } else if holdsDown {
       holdsDown = false
       for pid in Array(members.keys) where isHeldDown(pid) {
@@ -23,11 +24,25 @@ extension Accounting {
     }
   }
 
+  /// What there is too much of, at the level that has most of that. Of what is booked, some may be
+  /// booked twice for a moment.
+  private var heldBeyond: Int64 {
+    upwards.reduce(0) { most, level in
+      let ceiling = level.ledger.ceiling(.privvmpages, .hard)
+      return level.ledger[.privvmpages].granted <= ceiling
+        ? most : max(most, level.memoryHeld() - ceiling)
+    }
+  }
+
+  /// After a refusal.
+  func holdDownAgain(_ pid: Int32) {
+    if leased, room(.privvmpages, .hard) < 0 { holdDown(pid, by: heldBeyond) }
+  }
+
   /// Who cannot ask would not get what is free again, and neither would an image that is being
   /// loaded.
-  func holdDown(_ pid: Int32) {
-    let excess = -room(.privvmpages, .hard)
-    guard leased, excess > 0, let member = members[pid], let page = member.page, !member.isZombie,
+  private func holdDown(_ pid: Int32, by excess: Int64) {
+    guard excess > 0, let member = members[pid], let page = member.page, !member.isZombie,
       !member.setsOwnLease, !member.isLent, member.births == 0, member.execPath == nil,
       !cannotAsk(member), bc_load32(bc_page_forking(page)) <= 0
     else { return }

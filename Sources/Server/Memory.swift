@@ -168,7 +168,6 @@ extension Accounting {
     if want == 0 { return letLower(pid, by: least) }
     if isHeldDown(pid) { recallLease(pid) }
     guard leased, let member = members[pid] else { return .unchanged }
-    defer { holdDown(pid) }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
     let factor = 1 + member.births
@@ -202,6 +201,7 @@ extension Accounting {
         {
           return .full(full)
         }
+        holdDownAgain(pid)
         return least == 0 ? .unchanged : mayComeBack(pid, again) ? .later : .denied
       }
       members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)
