@@ -287,8 +287,7 @@ EXPORT(long, syscall, (long number, long a, long b, long c, long d, long e, long
   if (unlikely(elsewhere_moves(number, a))) return elsewhere_syscall(NEXT(syscall), number, a, b, c, d, e, f);
   if (unlikely(obtains(number))) {
     struct bc_page *page = member_page();
-    uint32_t none = BC_RAW_NONE;
-    if (page) __atomic_compare_exchange_n(&page->raw_calls, &none, BC_RAW_SEEN, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    if (page) bc_page_makes_raw_calls(page);
   }
   return NEXT(syscall)(number, a, b, c, d, e, f);
 }

@@ -83,7 +83,9 @@ __attribute__((noinline, cold)) static void *grown(mmap_function *next, const ch
   struct lease_try t = {.call = call, .least = more, .want = more, .flags = flags & MAP_NORESERVE ? BC_FLAG_NORESERVE : 0u,
                         .numbers = {{(int64_t)at, (int64_t)n}}};
   void *got = MAP_FAILED;
-  if (counted && after_trying(next, more, &got, at, n, prot, flags, fd, offset)) return got;
+  if (counted && after_trying(next, more, &got, at, n, prot, flags, fd, offset) &&
+      (got != MAP_FAILED || errno != ENOMEM || more > 0))
+    return got;
   while (lease_grow(&t))
     if (counted ? after_trying(next, more, &got, at, n, prot, flags, fd, offset) : by_moving(next, &got, at, n, prot, flags, fd, offset))
       return got;

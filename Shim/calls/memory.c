@@ -218,10 +218,23 @@ MPROTECT(mprotect, (void *at, size_t n, int prot), (at, n, prot))
 SAME_PROTOTYPE(pkey_mprotect, int, (void *, size_t, int, int));
 MPROTECT(pkey_mprotect, (void *at, size_t n, int prot, int key), (at, n, prot, key))
 
+// Below what is in use RLIMIT_DATA refuses to lower the break too (mm/mmap.c brk), and libc takes that for done.
+__attribute__((noinline, cold)) static void lower_break(const char *call, char *to) {
+  __typeof__(sbrk) *move = (__typeof__(sbrk) *)next_find("sbrk");
+  int before = errno;
+  char *now = move(0);
+  if (now <= to) return;
+  struct lease_try t = {.call = call, .least = now - to}, done = {.call = call, .want = PAGE};
+  while ((char *)move(0) == now && lease_grow(&t)) move(to - now); // the server may have been quicker to forbid it again
+  lease_grow(&done); // … and does now
+  errno = before;
+}
+
 #define SBRK(name)                                                                                       \
   EXPORT(void *, name, (intptr_t delta)) {                                                               \
     int before = errno;                                                                                  \
     void *got = NEXT(name)(delta);                                                                       \
+    if (delta < 0 && got != (void *)-1) lower_break(#name, (char *)got + delta);                          \
     if (likely(got != (void *)-1) || errno != ENOMEM || delta <= 0) return got;                          \
     RETRY_EXACTLY(#name, before, whole_pages((size_t)delta), 0u, got == (void *)-1, got = NEXT(name)(delta), delta); \
     return got;                                                                                          \
@@ -231,7 +244,8 @@ SBRK(__sbrk)
 
 EXPORT(int, brk, (void *to)) {
   int before = errno, error = NEXT(brk)(to);
-  if (likely(error == 0) || errno != ENOMEM) return error;
+  if (likely(error == 0)) return lower_break("brk", to), 0;
+  if (errno != ENOMEM) return error;
   char *now = NEXT(sbrk)(0);
   if ((char *)to <= now) return error;
   RETRY_EXACTLY("brk", before, whole_pages((size_t)((char *)to - now)), 0u, error != 0, error = NEXT(brk)(to), (int64_t)to);

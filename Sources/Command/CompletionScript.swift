@@ -105,6 +105,7 @@ extension LongOption {
     case .failOn: ["denial", "barrier", "uncovered"]
     case .torture: TortureRound.resources.map(\.name)
     case .onServerLoss: ["deny", "allow"]
+    case .onPhyspages: ["refuse", "reclaim"]
     case .errno: ["posix", "openvz"]
     default: []
     }

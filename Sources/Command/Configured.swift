@@ -11,24 +11,26 @@ package import Beancounters
 ///     numfile=100:120
 ///
 /// A block begins with `#` and where it is from. The keys are the resources, `name`, `parent`,
-/// `errno` and `on-server-loss`; amounts are in the resource's own unit, `unlimited` for no bound;
+/// `errno`, `on-server-loss` and `on-physpages`; amounts are in the resource's own unit, `unlimited` for no bound;
 /// `100:` is the barrier alone and `:120` the limit alone, as in every option.
 package struct Configured: Equatable, Sendable {
   package var name: String?
   package var parent: String?
   package var openvzErrno: Bool?
   package var allowOnServerLoss: Bool?
+  package var reclaims: Bool?
   package var bounds: [Resource: BoundsChange]
 
   package init(
     name: String? = nil, parent: String? = nil, openvzErrno: Bool? = nil,
-    allowOnServerLoss: Bool? = nil,
+    allowOnServerLoss: Bool? = nil, reclaims: Bool? = nil,
     bounds: [Resource: BoundsChange] = [:]
   ) {
     self.name = name
     self.parent = parent
     self.openvzErrno = openvzErrno
     self.allowOnServerLoss = allowOnServerLoss
+    self.reclaims = reclaims
     self.bounds = bounds
   }
 
@@ -42,6 +44,7 @@ package struct Configured: Equatable, Sendable {
     if let parent { out += "parent=\(parent)\n" }
     if let openvzErrno { out += "errno=\(openvzErrno ? "openvz" : "posix")\n" }
     if let allowOnServerLoss { out += "on-server-loss=\(allowOnServerLoss ? "allow" : "deny")\n" }
+    if let reclaims { out += "on-physpages=\(reclaims ? "reclaim" : "refuse")\n" }
     for resource in Resource.allCases {
       guard let change = bounds[resource], change != BoundsChange() else { continue }
       out += "\(resource.name)=\(change.text)\n"
@@ -80,10 +83,11 @@ package struct Configured: Equatable, Sendable {
     case ("errno", "posix"), ("errno", "openvz"): openvzErrno = value == "openvz"
     case ("on-server-loss", "deny"), ("on-server-loss", "allow"):
       allowOnServerLoss = value == "allow"
+    case ("on-physpages", "refuse"), ("on-physpages", "reclaim"): reclaims = value == "reclaim"
     default:
       throw .unreadable(
         source, "\(key)=\(value)",
-        accepted: "RES=BARRIER:LIMIT, name, parent, errno, on-server-loss")
+        accepted: "RES=BARRIER:LIMIT, name, parent, errno, on-server-loss, on-physpages")
     }
   }
 }

@@ -29,6 +29,14 @@ extension Options {
     )
   }
 
+  /// `--on-physpages reclaim` acts at the limit of physpages: without one it never would. To be
+  /// called once every file of `--config` is read in. Whether it can be done is the server's to say.
+  public func checkReclaim() throws(UsageError) {
+    guard reclaims, bounds[.physpages].map({ $0.limit == Bounds.unlimited }) ?? true else { return }
+    throw UsageError(
+      "--on-physpages reclaim: physpages has no limit; give one, as --physpages :SIZE")
+  }
+
   /// The line for stderr, without the program's name; nil when there is nothing to say.
   public static func notEnforced(_ counted: [Resource]) -> String? {
     counted.isEmpty ? nil : "counted, not enforced: \(resourceNames(counted))"

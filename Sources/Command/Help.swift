@@ -27,6 +27,9 @@ public let helpText = """
     -w, --workdir DIR                run COMMAND in DIR
     --errno posix|openvz             which error a denied call returns
     --on-server-loss deny|allow      charges when the server is lost (deny)
+    --on-physpages refuse|reclaim    growth at the limit of physpages: refused
+                                     (refuse), or once idle members have been
+                                     paged out; that takes swap, CAP_SYS_NICE
     --fail RES@N|RES%P:SEED|RES:stack
                                      fail the N-th charge, P percent of them, or
                                      the first of each place, though there is

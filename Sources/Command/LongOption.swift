@@ -7,7 +7,7 @@ struct LongOption {
     case limit, memory, memoryReservation, pidsLimit, config, profile
     case name, parent, server, environment, workdir, meminfo
     case report, reportFormat, quiet, verbose, failOn, fail, torture, tortureShallow, tortureRound,
-      onServerLoss, errno, bestEffort, help, version
+      onServerLoss, onPhyspages, errno, bestEffort, help, version
     case socket, state
     case resource(Resource)
   }
@@ -54,6 +54,7 @@ struct LongOption {
       LongOption("torture-shallow", nil, .none, key: .tortureShallow),
       LongOption("torture-round", key: .tortureRound),
       LongOption("on-server-loss", key: .onServerLoss),
+      LongOption("on-physpages", key: .onPhyspages),
       LongOption("errno", key: .errno),
       LongOption("best-effort", nil, .none, key: .bestEffort),
       LongOption("help", "h", .none, key: .help),
@@ -89,6 +90,7 @@ struct LongOption {
     case .torture: "all, or some of \(resourceNames(TortureRound.resources)) with commas between"
     case .tortureRound: TortureRound.accepted
     case .onServerLoss: "deny or allow"
+    case .onPhyspages: "refuse or reclaim"
     case .errno: "posix or openvz"
     case .resource(let resource): BoundsChange.accepted(resource.unit)
     case .meminfo, .tortureShallow, .quiet, .verbose, .bestEffort, .help, .version: "no value"

@@ -25,6 +25,8 @@ public struct Options: Sendable {
   public var failOn: [FailOn] = []
   public internal(set) var allowOnServerLoss = false
   public internal(set) var openvzErrno = false
+  /// At the limit of physpages members that are idle are paged out before growth is refused.
+  public internal(set) var reclaims = false
   public var bestEffort = false
   /// Charges that fail on purpose.
   public var failures: [Resource: Injection] = [:]

@@ -121,6 +121,8 @@ private struct OptionReader {
       options.tortureRound = round
     case .onServerLoss:
       set(Configured(allowOnServerLoss: try choice(found, no: "deny", yes: "allow")))
+    case .onPhyspages:
+      set(Configured(reclaims: try choice(found, no: "refuse", yes: "reclaim")))
     case .errno: set(Configured(openvzErrno: try choice(found, no: "posix", yes: "openvz")))
     case .meminfo: options.meminfo = true
     case .quiet: options.quiet = true

@@ -34,6 +34,9 @@ extension Report {
       lines.append(
         "  server: \(plural(server.requests, "request")), \(plural(server.recalls, "recall")), "
           + "\(plural(server.recounts, "recount")), \(server.toSlow) to slow, \(server.toFast) to fast"
+          + (server.reclaims == 0
+            ? ""
+            : ", \(plural(server.reclaimed, "page")) out in \(plural(server.reclaims, "reclaim"))")
       )
     }
     if shown.hidden > 0 { lines.append("  … \(shown.hidden) more (-v shows all)") }

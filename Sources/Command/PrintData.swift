@@ -26,7 +26,8 @@ extension Report {
   package static func object(_ work: Work) -> String {
     #"{"requests":\#(work.requests),"recalls":\#(work.recalls),"recounts":\#(work.recounts),"#
       + #""switches":{"toSlow":\#(work.toSlow),"toFast":\#(work.toFast)},"#
-      + #""microseconds":{"recalls":\#(work.recalling / 1000),"recounts":\#(work.recounting / 1000),"switches":\#(work.switching / 1000)}}"#
+      + #""reclaims":{"times":\#(work.reclaims),"pages":\#(work.reclaimed)},"#
+      + #""microseconds":{"recalls":\#(work.recalling / 1000),"recounts":\#(work.recounting / 1000),"switches":\#(work.switching / 1000),"reclaims":\#(work.reclaiming / 1000)}}"#
   }
 
   package static func object(_ row: Row) -> String {
@@ -134,9 +135,12 @@ extension Report {
     put("server.recounts", server.recounts)
     put("server.switches.toSlow", server.toSlow)
     put("server.switches.toFast", server.toFast)
+    put("server.reclaims.times", server.reclaims)
+    put("server.reclaims.pages", server.reclaimed)
     put("server.microseconds.recalls", server.recalling / 1000)
     put("server.microseconds.recounts", server.recounting / 1000)
     put("server.microseconds.switches", server.switching / 1000)
+    put("server.microseconds.reclaims", server.reclaiming / 1000)
     put("remaining", remaining)
     put("left_open", leftOpen)
     if !firstOfPlaces.isEmpty {

@@ -105,10 +105,14 @@ public struct Report: Sendable {
     public var recounts: Int64 = 0
     public var toSlow: Int64 = 0
     public var toFast: Int64 = 0
+    /// How often members were paged out, and how many pages.
+    public var reclaims: Int64 = 0
+    public var reclaimed: Int64 = 0
     /// Nanoseconds that all of these took.
     public var recalling: UInt64 = 0
     public var recounting: UInt64 = 0
     public var switching: UInt64 = 0
+    public var reclaiming: UInt64 = 0
 
     public init() {}
   }

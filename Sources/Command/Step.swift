@@ -37,7 +37,7 @@ extension Options {
   mutating func resolve(_ files: [Configured]) {
     bounds = [:]
     origins = [:]
-    (name, parent, openvzErrno, allowOnServerLoss) = (nil, nil, false, false)
+    (name, parent, openvzErrno, allowOnServerLoss, reclaims) = (nil, nil, false, false, false)
     var rest = files[...]
     for step in steps {
       switch step {
@@ -54,6 +54,7 @@ extension Options {
     parent = configured.parent ?? parent
     openvzErrno = configured.openvzErrno ?? openvzErrno
     allowOnServerLoss = configured.allowOnServerLoss ?? allowOnServerLoss
+    reclaims = configured.reclaims ?? reclaims
     for (resource, change) in configured.bounds { apply(change, to: resource, option: nil) }
   }
 

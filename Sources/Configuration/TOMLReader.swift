@@ -4,10 +4,11 @@ import TOMLKit
 
 /// Reads bounds from TOML:
 ///
-///     name = "web-1"              # all four optional
+///     name = "web-1"              # all five optional
 ///     parent = "site"
 ///     errno = "posix"             # or "openvz"
 ///     on-server-loss = "deny"     # or "allow"
+///     on-physpages = "refuse"     # or "reclaim"
 ///
 ///     [bounds]
 ///     numproc = 240                                     # barrier and limit
@@ -84,7 +85,7 @@ struct TOMLReader {
 
   // MARK: Tables
 
-  private static let settings = ["name", "parent", "errno", "on-server-loss"]
+  private static let settings = ["name", "parent", "errno", "on-server-loss", "on-physpages"]
 
   private mutating func readRoot(
     _ root: TOMLTable
@@ -175,8 +176,11 @@ struct TOMLReader {
     case ("errno", "posix"), ("errno", "openvz"): configured.openvzErrno = text == "openvz"
     case ("on-server-loss", "deny"), ("on-server-loss", "allow"):
       configured.allowOnServerLoss = text == "allow"
+    case ("on-physpages", "refuse"), ("on-physpages", "reclaim"):
+      configured.reclaims = text == "reclaim"
     case ("errno", _): reportUnreadable(path, value, accepted: "\"posix\" or \"openvz\"")
     case ("on-server-loss", _): reportUnreadable(path, value, accepted: "\"deny\" or \"allow\"")
+    case ("on-physpages", _): reportUnreadable(path, value, accepted: "\"refuse\" or \"reclaim\"")
     default: reportUnreadable(path, value, accepted: "a string of \(acceptedNames)")
     }
   }

@@ -81,9 +81,14 @@ public enum Descriptors {
   /// How many descriptors the process has: exact and cheap from Linux 6.2 on (fs/proc/fd.c
   /// proc_fd_getattr), else counted.
   public static func number(_ pid: Int32) -> Int64? {
+    numberAtOnce(pid).map { $0 > 0 ? $0 : Int64(Procfs.list("/proc/\(pid)/fd").count) }
+  }
+
+  /// … and 0 where it would have to be counted.
+  public static func numberAtOnce(_ pid: Int32) -> Int64? {
     var info = CLinux.stat()
     guard clinux_stat("/proc/\(pid)/fd", &info) == 0 else { return nil }
-    return info.st_size > 0 ? Int64(info.st_size) : Int64(Procfs.list("/proc/\(pid)/fd").count)
+    return Int64(info.st_size)
   }
 
   /// What a process itself knows of one of its descriptors.

@@ -83,6 +83,8 @@ public enum Procfs {
     public var parent: Int32
     public var threads: Int64
     public var startTime: Int64
+    /// Of a processor, in ticks of 10 ms, for itself and in the kernel: utime and stime.
+    public var ticks: Int64
   }
 
   public static func stat(_ pid: Int32) -> Stat? {
@@ -159,6 +161,34 @@ public enum Procfs {
     }
   }
 
+  /// What the kernel compares with RLIMIT_DATA when the break moves (mm/mmap.c check_data_rlimit):
+  /// the heap, and the data of the executable. nil where nobody may look.
+  public static func breakPages(_ pid: Int32) -> Int64? {
+    guard let text = read("/proc/\(pid)/maps", limit: 4 << 20),
+      let heap = text.split(separator: "\n").last(where: { $0.hasSuffix("[heap]") }),
+      let end = heap.split(separator: " ").first?.split(separator: "-").last.flatMap({
+        Int64($0, radix: 16)
+      }),
+      let fields = read("/proc/\(pid)/stat")?.split(separator: ")").last?.split(separator: " "),
+      fields.count > 44, let data = Int64(fields[42]), let edata = Int64(fields[43]),
+      let start = Int64(fields[44]), start > 0
+    else { return nil }
+    return (end - start + edata - data + pageSize - 1) / pageSize
+  }
+
+  /// Where it has private writable memory, the largest part first; empty where nobody may look.
+  static func privateMemory(_ pid: Int32) -> [(at: Int, size: Int)] {
+    guard let text = read("/proc/\(pid)/maps", limit: 16 << 20) else { return [] }
+    return text.split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ", maxSplits: 2)
+      guard words.count > 1, words[1].dropFirst().hasPrefix("w"), words[1].hasSuffix("p") else {
+        return nil
+      }
+      let ends = words[0].split(separator: "-").map { Int($0, radix: 16) ?? 0 }
+      return ends.count == 2 && ends[0] < ends[1] ? (ends[0], ends[1] - ends[0]) : nil
+    }.sorted { $0.size > $1.size }
+  }
+
   /// The process behind a pidfd of another one (proc(5) fdinfo, Linux 5.3); nil for other
   /// descriptors.
   public static func processBehind(_ pid: Int32, _ fd: Int64) -> Int32? {
@@ -222,11 +252,12 @@ extension Procfs.Stat {
     func number(_ i: Int) -> Int64? { Int64(String(decoding: fields[i], as: UTF8.self)) }
     guard fields.count > 19, let letter = fields[0].first,
       let parent = number(1).flatMap({ Int32(exactly: $0) }),
-      let threads = number(17), let start = number(19)
+      let threads = number(17), let start = number(19),
+      let user = number(11), let kernel = number(12)
     else { return nil }
     self.init(
       comm: String(decoding: bytes[(open + 1)..<end], as: UTF8.self),
       state: Character(Unicode.Scalar(letter)), parent: parent,
-      threads: threads, startTime: start)
+      threads: threads, startTime: start, ticks: user + kernel)
   }
 }

@@ -60,6 +60,8 @@ public final class Accounting {
   /// at a tick for a maximum, while nobody waits.
   var locksRest = Rest()
   var memoryRest = Rest()
+  var holdsDown = false
+  var unseenRest = Rest()
   var physical = PhysicalLimit()
   var bufferLook = BufferLook()
   /// Rows that the last look found beyond their bound.

@@ -104,6 +104,8 @@ extension Accounting {
     readMail(of: pid)
     takeNotes(of: pid)
     checkImage(pid)
+    lookWhetherIdle(pid)
+    lookForUnseen(pid)
   }
 
   func auditBooks() {
@@ -114,8 +116,7 @@ extension Accounting {
       memoryRest.begin(root.inTree, few: 16, microsecondsEach: 6)
       saw(.privvmpages, held: memoryHeld())
     }
-    // What is freed below a lowered bound is not to be had again.
-    if leased, room(.privvmpages, .hard) < 0 { for pid in Array(members.keys) { recallLease(pid) } }
+    holdDown()
     observeIfDue()
     settleKept()
     lookAtDescriptors()

@@ -45,6 +45,9 @@ extension Host {
     guard isBeancounterName(one.name) else {
       try refuse("is no name of a beancounter; accepted: \(acceptedNames)")
     }
+    if one.configured.reclaims == true, let why = Accounting.reclaimRefusal() {
+      throw Refusal(text: Display.visible("\(one.file): \(one.name): \(why)"))
+    }
     if let id = one.id, !(1...Host.greatestId ~= id) {
       try refuse("cannot be its id; accepted: 1 to \(Host.greatestId)")
     }
@@ -68,7 +71,7 @@ extension Host {
     guard let there = named(one.name) else {
       let settings = Settings(
         bounds: configured.resolved, allowOnServerLoss: configured.allowOnServerLoss ?? false,
-        openvzErrno: configured.openvzErrno ?? false)
+        openvzErrno: configured.openvzErrno ?? false, reclaims: configured.reclaims ?? false)
       try create(
         name: one.name, id: one.id ?? Int(one.name), parent: configured.parent.flatMap(named),
         settings: settings)
@@ -77,6 +80,7 @@ extension Host {
     there.settings.openvzErrno = configured.openvzErrno ?? there.settings.openvzErrno
     there.settings.allowOnServerLoss =
       configured.allowOnServerLoss ?? there.settings.allowOnServerLoss
+    there.settings.reclaims = configured.reclaims ?? there.settings.reclaims
     there.setBounds(
       Dictionary(
         uniqueKeysWithValues: configured.bounds.map {

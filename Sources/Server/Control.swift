@@ -151,6 +151,9 @@ final class Control {
         settings.openvzErrno = true
       } else if word == "on-server-loss=allow" {
         settings.allowOnServerLoss = true
+      } else if word == "on-physpages=reclaim" {
+        if let why = Accounting.reclaimRefusal() { throw Host.Refusal(text: why) }
+        settings.reclaims = true
       } else if word == "meminfo" {
         settings.meminfo = true
       } else if word == "of-one-run" {

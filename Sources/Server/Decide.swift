@@ -169,6 +169,7 @@ extension Accounting {
       if resource == .oomguarpages { observe() }
       if resource == .privvmpages || resource == .physpages {
         for one in subtree { one.leasesChanged(were: wasLeased) }
+        for one in subtree { one.holdDown() }
       }
       tellIfOver(resource)
     }

@@ -7,6 +7,8 @@ public final class Events {
     case created, removed, set, join, leave, denial, uncovered
     /// A charge brought use above the barrier; only SOFT and FORCE do.
     case barrier
+    /// A member that is idle has been paged out, or could not be.
+    case reclaim
     /// New bounds are below what is held.
     case over
     /// A member's page holds what the shim cannot have written.

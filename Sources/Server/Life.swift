@@ -26,6 +26,8 @@ extension Accounting {
     member.silence = members[parent]?.silence ?? 0
     member.spares = members[parent]?.spares
     host.owner[pid] = self
+    // COMMAND: what it has by the time that it is looked at may be its own already.
+    if parent == getpid() { member.unseen = Unseen(base: Descriptors.numberAtOnce(pid)) }
     members[pid] = member
     root.inTree += 1
     Member.changes += 1
@@ -191,6 +193,7 @@ extension Accounting {
     for r in [Resource.numflock, .numsiginfo, .lockedpages, .shmpages]
     where ledger.granted(member.slot, r) > 0 { recount(r) }
     guard all > outside.reduce(0, { $0 + Descriptors.fromOutside(pid, $1) }) else {
+      members[pid]?.unseen = Unseen(base: all)
       for r in Accounting.descriptions { put(member.slot, r, to: 0) }
       return
     }
@@ -200,6 +203,7 @@ extension Accounting {
     ).perProcess[0]
     let figures = [one.tcpSockets, one.otherSockets, one.files, one.terminals, one.inotify]
     members[pid]?.hasInherited = true
+    members[pid]?.unseen = Unseen(base: all - one.files)
     for (k, r) in Accounting.descriptions.enumerated() { put(member.slot, r, to: figures[k]) }
     for r in Accounting.descriptions {
       if let cell = member.cell(r) { _ = bc_exchange32(&cell.pointee.uncertain, 1) }

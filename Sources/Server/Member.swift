@@ -69,7 +69,7 @@ struct Member {
   var coverage = Coverage.expected { didSet { Member.changes += 1 } }
   /// Pages that it may come to have; 0 while memory has no bound.
   var lease: Int64 = 0
-  /// … and as it was last set: less while a child is to copy less.
+  /// … and as it was last set: less while a child is to copy less, or it is held down.
   var limit: Int64 = 0
   /// Another user's: its limits are set by its own shim, from our answers.
   var setsOwnLease = false
@@ -131,6 +131,8 @@ struct Member {
   var hasThreads = false
   /// What it said it would run, until the new image says hello.
   var execPath: String? { didSet { Member.changes += 1 } }
+  var idle = Idle()
+  var unseen = Unseen()
   var isZombie = false { didSet { Member.changes += 1 } }
   /// From outside, with descriptors that nobody has counted yet.
   var hasEntered = false

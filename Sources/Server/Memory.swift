@@ -96,8 +96,12 @@ extension Accounting {
 
   /// Books and sets a lease.
   func setLease(_ pid: Int32, _ pages: Int64) {
-    guard let member = members[pid] else { return }
     setLimit(pid, pages)
+    bookLease(pid, pages)
+  }
+
+  private func bookLease(_ pid: Int32, _ pages: Int64) {
+    guard let member = members[pid] else { return }
     let copied = member.births == 0 ? pages : max(member.copied, pages)
     members[pid]?.lease = pages
     members[pid]?.copied = copied
@@ -121,6 +125,8 @@ extension Accounting {
     let least = isLoading || isStarting ? Accounting.headRoom : 0
     let first = max(least, dataPages(member))
     guard first < member.lease else { return }
+    // Held down it can only have given back more by now.
+    if member.limit < first { return bookLease(pid, first) }
     setLimit(pid, first)
     let second = dataPages(member)
     setLease(pid, max(first, second))
@@ -159,6 +165,8 @@ extension Accounting {
   ) -> MemoryAnswer {
     takeBirths(pid)
     defer { offerBirths(pid) }
+    if want == 0 { return letLower(pid, by: least) }
+    if isHeldDown(pid) { recallLease(pid) }
     guard leased, let member = members[pid] else { return .unchanged }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
@@ -193,6 +201,7 @@ extension Accounting {
         {
           return .full(full)
         }
+        holdDownAgain(pid)
         return least == 0 ? .unchanged : mayComeBack(pid, again) ? .later : .denied
       }
       members[pid]?.exempt = min(member.exempt + least, Accounting.mostExempt)

@@ -8,9 +8,9 @@ internal import Recount
 /// may be touched later, without a call that could be refused.
 struct PhysicalLimit {
   /// Pages in RAM at the last recount …
-  fileprivate var resident: Int64 = 0
+  var resident: Int64 = 0
   /// … and what was leased then and not mapped yet, and has been leased since.
-  fileprivate var granted: Int64 = 0
+  var granted: Int64 = 0
   /// What the members' own figures counted several times over then.
   fileprivate var overlap: Int64 = 0
   fileprivate var rest = Rest()
@@ -27,7 +27,7 @@ struct PhysicalRoom {
 
 extension Accounting {
   /// nil where there is none. The barrier of physpages bounds nothing.
-  private var physicalLimit: Int64? {
+  var physicalLimit: Int64? {
     let limit = ledger[.physpages].bounds.limit
     return limit == Bounds.unlimited ? nil : limit
   }
@@ -108,17 +108,26 @@ extension Accounting {
       work.toSlow += 1
       work.switching += took
       if mode == .slow { modes.paid(.physpages, host.askingTakes) }
-      return physical.resident + physical.granted
+      return counted(pid, limit, want: want)
     }
     // What was mapped at the recount may have been touched since.
     var use = max(
       physical.resident + physical.granted, footprint { Procfs.pagesMapped($0)?.resident })
-    if use > limit - want {
-      recountPhysical(except: pid)
-      use = physical.resident + physical.granted
-    }
+    let fitsEstimate = use <= limit - want
+    if !fitsEstimate { recountPhysical(except: pid) }
     if mode == .slow { modes.paid(.physpages, host.askingTakes + (Clock.nanoseconds() - start)) }
+    if !fitsEstimate { use = counted(pid, limit, want: want) }
     return use
+  }
+
+  /// After a recount: what is in use, once members that are idle have been paged out for what does
+  /// not fit, where that is asked for.
+  private func counted(_ pid: Int32, _ limit: Int64, want: Int64) -> Int64 {
+    let beyond = physical.resident + physical.granted - (limit - want)
+    if beyond > 0, want <= limit, settings.reclaims, reclaim(beyond, for: pid) {
+      recountPhysical(except: pid)
+    }
+    return physical.resident + physical.granted
   }
 
   /// Σ of a figure of each member, and of what it may map without asking.
@@ -163,6 +172,9 @@ extension Accounting {
     let counted = footprint { Procfs.pagesMapped($0)?.resident }
     physical.overlap = max(0, counted - physical.resident - physical.granted)
     saw(.physpages, held: physical.resident)
+    saw(
+      .swappages,
+      held: eachInMemory { [host] _, member in host.physical.memory(member.pid)?.swapped ?? 0 })
     work.recounting += Clock.nanoseconds() - start
   }
 }

@@ -176,6 +176,7 @@ extension Accounting {
       }
     }
     put(member.slot, resource, to: amount)
+    if resource == .numfile { members[member.pid]?.unseen = Unseen() }
   }
 
   func pendingNow(_ member: Member, _ resource: Resource) -> Int32 {

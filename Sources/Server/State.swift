@@ -39,7 +39,7 @@ public final class State {
     PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA busy_timeout=0;
     CREATE TABLE IF NOT EXISTS beancounter(id INTEGER PRIMARY KEY, name TEXT NOT NULL, parent INTEGER, token TEXT NOT NULL,
       openvz INTEGER NOT NULL, allow INTEGER NOT NULL, lives INTEGER NOT NULL DEFAULT 1,
-      meminfo INTEGER NOT NULL DEFAULT 0) STRICT;
+      meminfo INTEGER NOT NULL DEFAULT 0, reclaims INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE IF NOT EXISTS resource(id INTEGER NOT NULL, resource TEXT NOT NULL, barrier INTEGER NOT NULL, "limit" INTEGER
       NOT NULL, maxheld INTEGER NOT NULL, failcnt INTEGER NOT NULL, PRIMARY KEY(id, resource)) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS denial(id INTEGER NOT NULL, n INTEGER NOT NULL, resource TEXT NOT NULL, errno TEXT NOT NULL,
@@ -68,10 +68,12 @@ public final class State {
       sqlite3_close(handle)
       throw Failure(text: "--state \(path): \(why); give a database that bcd made, or a new name")
     }
-    // A database from before --meminfo; one that has the column says so, which is as good.
-    sqlite3_exec(
-      handle, "ALTER TABLE beancounter ADD COLUMN meminfo INTEGER NOT NULL DEFAULT 0", nil, nil, nil
-    )
+    // A database from before these; one that has the column says so, which is as good.
+    for column in ["meminfo", "reclaims"] {
+      sqlite3_exec(
+        handle, "ALTER TABLE beancounter ADD COLUMN \(column) INTEGER NOT NULL DEFAULT 0", nil, nil,
+        nil)
+    }
     for column in [
       "arguments TEXT NOT NULL DEFAULT ''", "thread INTEGER NOT NULL DEFAULT 0",
       "thread_name TEXT NOT NULL DEFAULT ''",
@@ -153,9 +155,9 @@ public final class State {
     let done = together {
       run(
         """
-        INSERT INTO beancounter(id, name, parent, token, openvz, allow, meminfo) VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET
+        INSERT INTO beancounter(id, name, parent, token, openvz, allow, meminfo, reclaims) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET
         name=excluded.name, parent=excluded.parent, token=excluded.token, openvz=excluded.openvz, allow=excluded.allow,
-        meminfo=excluded.meminfo, lives=1
+        meminfo=excluded.meminfo, reclaims=excluded.reclaims, lives=1
         """,
         [
           .number(Int64(one.id)), .text(one.name), .number(Int64(one.parent?.id ?? 0)),
@@ -163,6 +165,7 @@ public final class State {
           .number(one.settings.openvzErrno ? 1 : 0),
           .number(one.settings.allowOnServerLoss ? 1 : 0),
           .number(one.settings.meminfo ? 1 : 0),
+          .number(one.settings.reclaims ? 1 : 0),
         ])
       run("INSERT OR IGNORE INTO born VALUES(?, ?)", [.number(Int64(one.id)), .number(one.born)])
       for resource in Resource.allCases {

@@ -25,7 +25,7 @@ extension State {
   func alive() -> [Saved] {
     var found: [Saved] = []
     run(
-      "SELECT id, name, parent, token, openvz, allow, meminfo FROM beancounter WHERE lives=1 ORDER BY id"
+      "SELECT id, name, parent, token, openvz, allow, meminfo, reclaims FROM beancounter WHERE lives=1 ORDER BY id"
     ) { row in
       guard let token = Token(text(row, 3)) else { return }
       found.append(
@@ -37,6 +37,7 @@ extension State {
           settings: Settings(
             bounds: [:], allowOnServerLoss: sqlite3_column_int64(row, 5) != 0,
             openvzErrno: sqlite3_column_int64(row, 4) != 0,
+            reclaims: sqlite3_column_int64(row, 7) != 0,
             meminfo: sqlite3_column_int64(row, 6) != 0)))
     }
     for i in found.indices { found[i].settings.bounds = bounds(of: found[i].id) }

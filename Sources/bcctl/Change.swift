@@ -32,6 +32,7 @@ struct SetCommand: ParsableCommand {
 struct CreateCommand: ParsableCommand {
   enum Errno: String, ExpressibleByArgument, CaseIterable { case posix, openvz }
   enum Loss: String, ExpressibleByArgument, CaseIterable { case deny, allow }
+  enum Full: String, ExpressibleByArgument, CaseIterable { case refuse, reclaim }
 
   static let configuration = CommandConfiguration(
     commandName: "create", abstract: "Make an empty beancounter, and print its id.",
@@ -54,6 +55,9 @@ struct CreateCommand: ParsableCommand {
   var errno = Errno.posix
   @Option(help: "Charges while the server is lost.")
   var onServerLoss = Loss.deny
+  @Option(
+    help: "Growth at the limit of physpages: refused, or once idle members have been paged out.")
+  var onPhyspages = Full.refuse
   @Flag(help: "Members see their bound on memory in /proc/meminfo.")
   var meminfo = false
   @OptionGroup var json: JSONOption
@@ -72,6 +76,7 @@ struct CreateCommand: ParsableCommand {
     if let parent { words.append("parent=\(parent)") }
     if errno == .openvz { words.append("errno=openvz") }
     if onServerLoss == .allow { words.append("on-server-loss=allow") }
+    if onPhyspages == .reclaim { words.append("on-physpages=reclaim") }
     if meminfo { words.append("meminfo") }
     let answer = try server.control().ask(words + Change.words(bounds))
     if json.isOn {

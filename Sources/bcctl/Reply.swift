@@ -76,7 +76,9 @@ enum Reply {
   struct Work: Decodable {
     struct Switches: Decodable { var toSlow, toFast: Int64 }
     var requests, recalls, recounts: Int64
+    struct Reclaims: Decodable { var times, pages: Int64 }
     var switches: Switches?
+    var reclaims: Reclaims?
   }
 
   struct Holder: Decodable {

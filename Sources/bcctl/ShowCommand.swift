@@ -104,6 +104,11 @@ enum Show {
     if let switches = work.switches {
       words += ["\(switches.toSlow) to slow", "\(switches.toFast) to fast"]
     }
+    if let reclaims = work.reclaims, reclaims.times > 0 {
+      words.append(
+        "\(Display.plural(reclaims.pages, "page")) out in \(Display.plural(reclaims.times, "reclaim"))"
+      )
+    }
     return words.joined(separator: ", ")
   }
 }

@@ -15,6 +15,7 @@ func completed(_ options: Options) -> Options {
       try options.read(configured: readConfigFiles(files), source: "bcctl bounds")
     }
     try options.checkMeminfo()
+    try options.checkReclaim()
     if let line = Options.notEnforced(try options.checkEnforced()) {
       _ = "bcrun: \(line)\n".withCString { write(2, $0, strlen($0)) }
     }

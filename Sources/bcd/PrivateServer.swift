@@ -9,6 +9,7 @@ final class PrivateServer: Place {
   private let books: Accounting
 
   init(name: String, settings: Settings, outside: [Int32]) {
+    if settings.reclaims, let why = Accounting.reclaimRefusal() { fail("--\(why)") }
     do {
       server = try Server.ofOneRun(shim: Shim.path())
     } catch {

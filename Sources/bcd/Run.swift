@@ -25,7 +25,7 @@ final class Run {
     reportFd = Run.openReport(options)
     var settings = Settings(
       bounds: options.bounds, allowOnServerLoss: options.allowOnServerLoss,
-      openvzErrno: options.openvzErrno,
+      openvzErrno: options.openvzErrno, reclaims: options.reclaims,
       meminfo: options.meminfo)
     settings.failures = options.failures
     let name = options.name ?? "bc-\(getpid())"

@@ -16,6 +16,7 @@ final class SharedServer: Place {
     if let parent { words.append("parent=" + parent) }
     if settings.openvzErrno { words.append("errno=openvz") }
     if settings.allowOnServerLoss { words.append("on-server-loss=allow") }
+    if settings.reclaims { words.append("on-physpages=reclaim") }
     if settings.meminfo { words.append("meminfo") }
     func amount(_ n: Int64) -> String { n == Bounds.unlimited ? "unlimited" : String(n) }
     words += settings.failures.map { "fail=" + $1.text($0) }.sorted()

@@ -45,7 +45,7 @@ extension Configured {
 
   @Test func written() {
     let made = Configured(
-      name: "web-1", parent: "site", openvzErrno: true, allowOnServerLoss: false,
+      name: "web-1", parent: "site", openvzErrno: true, allowOnServerLoss: false, reclaims: true,
       bounds: [
         .numfile: BoundsChange(barrier: 100, limit: 120), .numproc: BoundsChange(barrier: 7),
         .privvmpages: BoundsChange(limit: .max), .numpty: BoundsChange(),
@@ -57,6 +57,7 @@ extension Configured {
         parent=site
         errno=openvz
         on-server-loss=deny
+        on-physpages=reclaim
         privvmpages=:unlimited
         numproc=7:
         numfile=100:120

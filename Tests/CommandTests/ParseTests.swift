@@ -106,17 +106,18 @@ func message(_ arguments: String...) -> String {
       let options = try CommandTests.run(
         "--name", "web-1", "-e", "A=1", "--env", "B=x=y", "-e", "C=", "-w", "/tmp", "--errno",
         "openvz",
-        "--on-server-loss", "allow", "true")
+        "--on-server-loss", "allow", "--on-physpages", "reclaim", "true")
       #expect(options.name == "web-1")
       #expect(options.environment == ["A=1", "B=x=y", "C="])
       #expect(options.workdir == "/tmp")
-      #expect(options.openvzErrno && options.allowOnServerLoss)
+      #expect(options.openvzErrno && options.allowOnServerLoss && options.reclaims)
       let nested = try CommandTests.run(
         "--parent", "site", "--server", "/run/bcd.sock", "--meminfo", "true")
       #expect(nested.parent == "site" && nested.server == "/run/bcd.sock" && nested.meminfo)
       let other = try CommandTests.run(
         "--errno=posix", "--on-server-loss=deny", "--workdir", "x", "true")
       #expect(!other.openvzErrno && !other.allowOnServerLoss && other.workdir == "x")
+      #expect(!other.reclaims)
     }
 
     @Test func report() throws {
@@ -219,6 +220,10 @@ func message(_ arguments: String...) -> String {
           #"--fail-on: cannot read "never"; accepted: denial, barrier or uncovered"#
         ),
         ("--on-server-loss=no", #"--on-server-loss: cannot read "no"; accepted: deny or allow"#),
+        (
+          "--on-physpages=swap",
+          #"--on-physpages: cannot read "swap"; accepted: refuse or reclaim"#
+        ),
         ("--errno=Posix", #"--errno: cannot read "Posix"; accepted: posix or openvz"#),
         ("--parent=a/b", #"--parent: cannot read "a/b"; accepted: 1 to 64 bytes without slashes"#),
         (

@@ -245,7 +245,9 @@ func example() -> Report {
         + #""injected":false,"arguments":"","thread":4711,"threadName":""}],"#
         + #""uncovered":[{"pid":4712,"executable":"/usr/bin/busybox","reason":"static"}],"#
         + #""server":{"requests":17,"recalls":1,"recounts":1,"switches":{"toSlow":1,"toFast":0},"#
-        + #""microseconds":{"recalls":2,"recounts":3,"switches":0}},"remaining":0}"# + "\n"
+        + #""reclaims":{"times":0,"pages":0},"#
+        + #""microseconds":{"recalls":2,"recounts":3,"switches":0,"reclaims":0}},"remaining":0}"#
+        + "\n"
     )
   }
 
@@ -298,9 +300,11 @@ func example() -> Report {
         "uncovered=1", "uncovered.0.pid=4712", "uncovered.0.executable=/usr/bin/busybox",
         "uncovered.0.reason=static",
         "server.requests=17", "server.recalls=1", "server.recounts=1", "server.switches.toSlow=1",
-        "server.switches.toFast=0", "server.microseconds.recalls=2",
+        "server.switches.toFast=0", "server.reclaims.times=0", "server.reclaims.pages=0",
+        "server.microseconds.recalls=2",
         "server.microseconds.recounts=3",
-        "server.microseconds.switches=0", "remaining=0", "left_open=0",
+        "server.microseconds.switches=0", "server.microseconds.reclaims=0", "remaining=0",
+        "left_open=0",
       ])
   }
 

@@ -52,10 +52,12 @@ extension Parsing {
     }
 
     @Test("settings follow the same order") func settings() throws {
-      let file = "# f\nname=b\nparent=p\nerrno=openvz\non-server-loss=allow\n"
+      let file =
+        "# f\nname=b\nparent=p\nerrno=openvz\non-server-loss=allow\non-physpages=reclaim\n"
       let later = try parsed("--name", "a", "--errno=posix", "--config", "f", files: file)
       #expect(
-        later.name == "b" && later.parent == "p" && later.openvzErrno && later.allowOnServerLoss)
+        later.name == "b" && later.parent == "p" && later.openvzErrno && later.allowOnServerLoss
+          && later.reclaims)
       let earlier = try parsed(
         "--config", "f", "--name", "a", "--parent", "q", "--errno=posix", "--on-server-loss=deny",
         files: file)

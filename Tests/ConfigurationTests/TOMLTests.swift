@@ -61,6 +61,7 @@ import Testing
       [beancounter.c]
       parent = "elsewhere"
       on-server-loss = "deny"
+      on-physpages = "reclaim"
       numproc = "2:4"
       [beancounter."with space"]
       """
@@ -68,6 +69,7 @@ import Testing
     #expect(file.sections.map(\.configured.name) == ["c", "with space", "b", "a"])
     #expect(file.named[0].configured.bounds == [.numproc: BoundsChange(barrier: 2, limit: 4)])
     #expect(file.named[0].configured.allowOnServerLoss == false)
+    #expect(file.named[0].configured.reclaims == true)
     #expect(file.named[2].configured.openvzErrno == false)
     let error = #expect(throws: ConfigurationError.self) { try file.single() }
     #expect(
@@ -97,6 +99,7 @@ import Testing
       ("parent = 3", ["1: parent: cannot read 3; accepted: a string of 1 to 64 bytes"]),
       ("errno = \"Posix\"", [#"1: errno: cannot read "Posix"; accepted: "posix" or "openvz""#]),
       ("on-server-loss = true", [#"1: on-server-loss: cannot read a value of type"#]),
+      ("on-physpages = \"swap\"", [#"1: on-physpages: cannot read "swap""#]),
       ("bounds = 3", ["1: bounds: cannot read 3; accepted: a table: [bounds]"]),
       ("beancounter = []", ["1: beancounter: cannot read a value of type"]),
       (

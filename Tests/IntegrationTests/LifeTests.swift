@@ -174,6 +174,38 @@ extension RealPrograms {
       #expect(try holds.wait(20).output == "have\nno more\nkept 7\nbeyond False within True\n")
     }
 
+    /// … also not before anybody looks, however it was obtained.
+    @Test(arguments: ["map", "heap", "break"]) func freedAndTakenAtOnce(_ kind: String) throws {
+      let scratch = try Scratch()
+      let compiled = try run([
+        tool("gcc"), "-O1", "-o", "\(scratch.path)/lowered", program("lowered.c"),
+      ])
+      try #require(compiled.code == 0, "\(compiled.errors)")
+      let bcd = try Bcd()
+      _ = try bcd.lines("create", "web", "privvmpages=256M")
+      let fifo = "\(scratch.path)/fifo"
+      #expect(mkfifo(fifo, 0o600) == 0)
+      let child = try Child(
+        [
+          "bash", "-c", #"exec "$1" enter web -- "$2" "$3" <> "$4""#, "bash",
+          "\(Bcd.release)/bcctl", "\(scratch.path)/lowered", kind, fifo,
+        ], env: ["BC_SERVER": bcd.socket])
+      let pipe = try #require(FileHandle(forWritingAtPath: fifo))
+      try child.until("held") { child.output.hasSuffix("held 100\n") }
+      _ = try bcd.lines("set", "web", "privvmpages=50M")
+      pipe.write(Data("\n".utf8))
+      try child.until("room", 60) { child.output.contains("most ") }
+      _ = try bcd.lines("set", "web", "privvmpages=256M")
+      pipe.write(Data("\n".utf8))
+      let ended = try child.wait(20)
+      #expect(ended.code == 0 && !ended.output.contains("not lowered"), "\(ended.output)")
+      #expect(ended.number("grown") == 0, "\(ended.output)")
+      // What malloc has kept it may give again.
+      if kind != "heap" { #expect(ended.number("again") == 70) }
+      #expect(ended.number("most") <= 50 << 10 && ended.number("least") >= 46, "\(ended.output)")
+      #expect(ended.number("lifted") == 100)
+    }
+
     @Test("a charge goes from leaf to root, at all levels or none") func nested() throws {
       let bcd = try Bcd()
       _ = try bcd.lines("create", "top", "numfile=5")
@@ -234,7 +266,7 @@ extension RealPrograms {
       _ = try bcd.lines("create", "web")
       let holds = try Child([
         "\(Bcd.release)/bcctl", "--socket", bcd.socket, "enter", "web", "--", "bash", "-c",
-        "exec {f}</dev/null {g}<&$f {h}<&$f; echo have; read -t 20 < <(sleep 20)",
+        "exec {f}</dev/null {g}<&$f {h}<&$f {w}< <(sleep 20); echo have; read -t 20 -u $w",
       ])
       try holds.until("held") { holds.output == "have\n" }
       let held = try #require(Int(try bcd.field("web", "numfile") ?? ""))

@@ -93,6 +93,73 @@ extension RealPrograms {
       limits.within()
     }
 
+    /// Whether this machine has swap, and we may page others out: by its own figures.
+    private var canReclaim: Bool {
+      let swaps = text(at: "/proc/swaps").split(separator: "\n").count > 1
+      let status = text(at: "/proc/self/status").split(separator: "\n")
+      let effective =
+        status.first { $0.hasPrefix("CapEff:") }.flatMap {
+          UInt64($0.split(separator: "\t").last ?? "", radix: 16)
+        } ?? 0
+      return swaps && effective >> 23 & 1 == 1
+    }
+
+    /// Where there is swap: who sleeps makes room for who grows, and finds what it had.
+    /// Where there is none: that is said before anything runs, and nothing is made.
+    @Test func whoSleepsIsPagedOutOrThatIsRefused() throws {
+      let bounds = ["--physpages", "64M"], reclaim = ["--on-physpages", "reclaim"]
+      let without = try limited("sleeper", "40", "40", bounds: bounds + ["--on-physpages=refuse"])
+      #expect(without.ended.number("slept") == 40 && without.ended.number("wrong") == 0)
+      #expect(16..<28 ~= without.ended.number("grown"), "\(without.ended.output)")
+      try without.refused("physpages", 1, errno: "ENOMEM")
+      let bcd = try Bcd()
+      guard canReclaim else {
+        let refused = try run(["\(repository)/bcrun"] + bounds + reclaim + [resident, "grow"])
+        #expect(refused.code == 125 && refused.output.isEmpty)
+        #expect(refused.errors.hasPrefix("bcrun: --on-physpages reclaim: "), "\(refused.errors)")
+        #expect(refused.errors.contains("--on-physpages refuse is accepted"))
+        let shared = try bcd.bcctl(
+          "create", "web", "physpages=:64M", "--on-physpages", "reclaim")
+        #expect(shared.code == 1 && shared.errors.contains("on-physpages reclaim: "))
+        #expect(try bcd.lines("list", "-H").isEmpty)
+        return
+      }
+      let with = try limited("sleeper", "40", "40", bounds: bounds + reclaim)
+      #expect(with.ended.number("slept") == 40 && with.ended.number("wrong") == 0)
+      #expect(with.ended.number("grown") == 40 && with.ended.number("child") == 0)
+      with.within()
+      let paged = try #require(with.report.reclaims)
+      #expect((paged["times"] ?? 0) >= 1 && (paged["pages"] ?? 0) >= 15 * PhysicalLimit.mib)
+      #expect(try with.report.row("swappages").maxheld >= 15 * PhysicalLimit.mib)
+      // Who is awake is not paged out: the one that grows, and one that is busy.
+      let alone = try limited("grow", bounds: bounds + reclaim)
+      #expect(alone.ended.number("resident") <= PhysicalLimit.limit)
+      try alone.refused("physpages", 2, errno: "ENOMEM")
+      #expect(alone.report.reclaims?["times"] == 0)
+      _ = try bcd.lines("create", "web", "physpages=:64M", "--on-physpages", "reclaim")
+      let entered = try bcd.bcctl("enter", "web", "--", resident, "sleeper", "40", "40")
+      #expect(entered.number("grown") == 40 && entered.number("wrong") == 0)
+      #expect(try bcd.lines("show", "web").contains { $0.contains(" out in ") })
+      #expect(
+        try bcd.lines("events").contains {
+          $0.contains("reclaim") && $0.contains("of resident out")
+        })
+      // swappages bounds what may be paged out.
+      let little = try limited(
+        "sleeper", "40", "40", bounds: bounds + reclaim + ["--swappages", ":1M", "--best-effort"])
+      #expect(16..<28 ~= little.ended.number("grown"))
+      #expect(try little.report.row("swappages").maxheld <= PhysicalLimit.mib)
+    }
+
+    @Test func withoutALimitThereIsNothingToReclaimFor() throws {
+      for bounds in [[], ["--physpages", "0:unlimited"]] {
+        let refused = try run(
+          ["\(repository)/bcrun"] + bounds + ["--on-physpages", "reclaim", "true"])
+        #expect(refused.code == 125)
+        #expect(refused.errors.contains("physpages has no limit; give one"), "\(refused.errors)")
+      }
+    }
+
     /// A limit that is set, lowered and lifted while it runs.
     @Test func theLimitCanBeChanged() throws {
       let bcd = try Bcd()

@@ -185,6 +185,7 @@ struct Report {
   var uncovered: [(executable: String, reason: String)] = []
   var requests = -1
   var switches: [String: Int]?
+  var reclaims: [String: Int]?
   var code: Int?
   var signal: Int?
 
@@ -219,6 +220,7 @@ struct Report {
     }
     requests = (all["server"] as? [String: Any])?["requests"] as? Int ?? -1
     switches = (all["server"] as? [String: Any])?["switches"] as? [String: Int]
+    reclaims = (all["server"] as? [String: Any])?["reclaims"] as? [String: Int]
     code = (all["exit"] as? [String: Any])?["code"] as? Int
     signal = (all["exit"] as? [String: Any])?["signal"] as? Int
   }

@@ -78,6 +78,44 @@ extension RealPrograms {
       #expect(try two.report.row("privvmpages").maxheld <= 128 * 256)
     }
 
+    /// By what it leaves: more descriptors than are charged to it. Before it has called libc for any,
+    /// and after.
+    @Test(arguments: [0, 2]) func inlineSystemCallsAreNoticed(_ seen: Int) throws {
+      let s = try Scratch(), path = "\(s.path)/unseen"
+      let made = try run([tool("gcc"), "-O1", "-o", path, program("unseen.c")])
+      try #require(made.code == 0, "\(made.errors)")
+      let r = try bcrun(["--numfile", "20"], [path, "30", "\(seen)"])
+      #expect(r.ended.number("inline") == 30 && r.ended.number("refused") == 1)
+      #expect(r.report.uncovered.map(\.executable) == [path])
+      #expect(r.report.uncovered.map(\.reason) == ["raw system calls"])
+      #expect(try r.report.row("numfile").maxheld == 30 + seen)
+      try r.refused("numfile", 1, errno: "ENFILE")
+    }
+
+    /// Copies are not files, whenever they come and go, and neither is what children inherit.
+    @Test func whoDuplicatesIsNotTakenForOneThatDoes() throws {
+      let r = try bcrun(
+        ["--numfile", "20"],
+        [
+          "python3", "-c",
+          """
+          import os, subprocess, time
+          files = [os.open('/dev/null', os.O_RDONLY) for _ in range(5)]
+          for round in range(3):
+            copies = [os.dup(f) for f in files for _ in range(8)] + [os.dup(2) for _ in range(20)]
+            time.sleep(0.4)
+            child = subprocess.Popen(['sleep', '0.4'], pass_fds=copies)
+            child.wait()
+            for f in copies: os.close(f)
+            time.sleep(0.3)
+          """,
+        ])
+      #expect(r.ended.code == 0, "\(r.ended.errors)")
+      #expect(r.report.uncovered.isEmpty)
+      #expect(try r.report.row("numfile").status == "exact")
+      r.within()
+    }
+
     /// The kernel lets one mapping pass: it is counted in full, and nothing follows it.
     @Test func whatPassesTheLeaseIsCounted() throws {
       let s = try Scratch()

@@ -46,6 +46,7 @@ static void grow(void) {
 
 static void heap(void) {
   int n = 0;
+  printf("begins with %ld\n", resident("\nRss:")); // what looking and saying so take is there before
   for (char *at; n < 1 << 22 && (at = malloc(1000)); n++) memset(at, 1, 1000);
   printf("resident %ld\n", resident("\nRss:"));
 }
@@ -102,8 +103,35 @@ static void pair(void) {
   while (wait(NULL) > 0) {}
 }
 
+// One that has filled memory and sleeps, and another that grows then; what the first has is as it was.
+static void sleeper(int mine, int more) {
+  static char *pieces[4096];
+  int go[2], ready[2];
+  if (pipe(go) || pipe(ready)) exit(1);
+  pid_t child = fork();
+  if (child == 0) {
+    close(go[1]);
+    int n = fill(pieces, mine), wrong = 0;
+    for (int i = 0; i < n; i++) memset(pieces[i], i + 1, MIB);
+    char c;
+    if (write(ready[1], "x", 1) != 1 || read(go[0], &c, 1) != 0) _exit(1);
+    for (int i = 0; i < n; i++)
+      for (int at = 0; at < MIB; at++) wrong += pieces[i][at] != (char)(i + 1);
+    printf("slept %d\nwrong %d\n", n, wrong);
+    exit(0);
+  }
+  char c;
+  if (read(ready[0], &c, 1) != 1) exit(1);
+  usleep(700000);
+  printf("grown %d\n", fill(pieces, more));
+  close(go[1]);
+  int status;
+  printf("child %d\n", waitpid(child, &status, 0) == child ? status : -1);
+}
+
 int main(int argc, char **argv) {
-  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+  static char buffer[BUFSIZ]; // not one that has to be asked for at the limit
+  setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
   const char *what = argc > 1 ? argv[1] : "";
   int a = argc > 2 ? atoi(argv[2]) : 0, b = argc > 3 ? atoi(argv[3]) : 0;
   if (!strcmp(what, "grow")) grow();
@@ -111,6 +139,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(what, "fork")) forked(a, b);
   else if (!strcmp(what, "back")) back(a, b);
   else if (!strcmp(what, "pair")) pair();
+  else if (!strcmp(what, "sleeper")) sleeper(a, b);
   else if (!strcmp(what, "steps")) { // one MiB for each line that is read
     for (char line[16]; fgets(line, sizeof line, stdin);) printf("%s\n", piece(1) ? "got" : "refused");
   } else if (!strcmp(what, "reserve")) {

@@ -157,6 +157,12 @@ int clinux_write_all(int fd, const char *text, size_t size);
 void clinux_die_of(int signal);
 static inline pid_t clinux_fork(void) { return fork(); }
 
+// process_madvise(2) MADV_PAGEOUT of a part of another process's memory: 0, or an errno.
+int clinux_page_out(int pidfd, unsigned long at, size_t size);
+// Whether that pages anything out here, tried with a child: 0, an errno, or CLINUX_PAGES_STAY.
+enum { CLINUX_PAGES_STAY = -1 };
+int clinux_try_page_out(void);
+
 // A thread that sleeps on words of shared memory (futex_waitv(2), Linux 5.16, takes 128) and writes to an eventfd when one of
 // them has a certain value. It runs from the first word that is watched on, also in a process that has been forked; without
 // futex_waitv it does nothing. One for a process, called from one thread.

@@ -26,7 +26,7 @@ enum bc_kind {
   BC_JOIN = 1,    // from the first charge of an image or of a forked child: the answer brings its page
   BC_CHARGE,      // amount units of resource; the answer has put them into the cell
   BC_VERIFY,      // a new maximum would rest on an estimate: recount, then go on
-  BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable
+  BC_MEMORY,      // the lease refused amount bytes; want is what would be comfortable. want 0: amount bytes are to be given back
   BC_HELLO,       // from the constructor of an image whose lease asks for it: its loader is done; want: its key
   BC_FORK,        // a child is about to be made, memory has a bound and no birth is to spare; want: the key of its image, or 0
   BC_FORKED,      // … and is process `child`, told so because all notes of the page are in use; want: 1 with a birth booked
@@ -212,7 +212,8 @@ enum bc_muted {
   BC_MUTED_UNSEEN = 3, // the library is not to be found from its root directory; the member itself goes on as ever
 };
 
-// Obtained something through syscall(2): what it does inline cannot be seen. Or it surely does all of it inline: Go.
+// Obtained something through syscall(2), or has what no call was seen for: what it does inline cannot be seen. Or it surely does
+// all of it inline: Go.
 enum bc_raw { BC_RAW_NONE = 0, BC_RAW_SEEN = 1, BC_RAW_ALWAYS = 2 };
 
 // What a member shares with the server: this page; spare ones, which children of a muted member take for themselves, for
@@ -338,6 +339,10 @@ static inline bool bc_page_born(struct bc_page *page, unsigned i) {
 static inline void bc_page_know(struct bc_page *page, uint32_t count, uint64_t key) {
   __atomic_store_n(&page->known[count % BC_KNOWN], key, __ATOMIC_SEQ_CST);
   __atomic_store_n(&page->known_count, count + 1, __ATOMIC_SEQ_CST);
+}
+static inline void bc_page_makes_raw_calls(struct bc_page *page) {
+  uint32_t none = BC_RAW_NONE;
+  __atomic_compare_exchange_n(&page->raw_calls, &none, BC_RAW_SEEN, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
 static inline int32_t *bc_page_alone(struct bc_page *page) { return &page->alone; }
