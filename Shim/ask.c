@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-enum { KERNEL_SIGSET = 8, RETRIES = 100, RETRY_MS = 10, SETTLE_TURNS = 64 }; // a lost server is waited for one second
+enum { KERNEL_SIGSET = 8, RETRIES = 100, RETRY_MS = 10, SETTLE_TURNS = 64, SETTLE_NS = 50000 }; // a lost server is waited for one second
 // Where only the mailbox is left, a server that is stopped or being started again cannot be told from one that is lost.
 enum { MAIL_MS = 15000, MAIL_LOST_MS = 100 };
 
@@ -57,10 +57,11 @@ bool ask_allowed_on_loss(void) {
   return policy && strcmp(policy, "allow") == 0;
 }
 
-static void nap(int milliseconds) {
-  struct timespec t = {.tv_nsec = milliseconds * 1000000};
+static void nap_briefly(long nanoseconds) {
+  struct timespec t = {.tv_nsec = nanoseconds};
   RAW(SYS_nanosleep, &t, 0);
 }
+static void nap(int milliseconds) { nap_briefly(milliseconds * 1000000L); }
 
 // A place in the page where a question is shown while its socket is open, so that a recount does not take it for the program's.
 static int32_t *place_to_show(struct bc_page *page) {
@@ -83,16 +84,19 @@ static void put_away(long socket, int32_t *shown) {
 // a child that another thread forks meanwhile has inherited it. The child looks for it under the numbers noted here.
 static uint64_t numbers[BC_QUESTION_FDS / 64];
 
+// The number first: a fork copies descriptors before memory, and the mode is one that parent and child see.
 static void mark(long socket) {
-  RAW(SYS_fchmod, socket, BC_QUESTION_MODE);
   if (!__libc_single_threaded && socket < BC_QUESTION_FDS)
     __atomic_fetch_or(&numbers[socket / 64], UINT64_C(1) << socket % 64, __ATOMIC_SEQ_CST);
+  RAW(SYS_fchmod, socket, BC_QUESTION_MODE);
 }
 
-// One that has no mark yet would not be found. It takes a microsecond.
+// One that has no mark yet would not be found. It takes a microsecond, or as long as its thread gets no processor.
 void ask_before_fork(struct bc_page *page) {
   if (__libc_single_threaded) return;
-  for (int turn = 0; turn < SETTLE_TURNS && bc_page_question_moves(page); turn++) RAW(SYS_sched_yield, 0);
+  for (int turn = 0; turn < SETTLE_TURNS && bc_page_question_moves(page); turn++)
+    if (turn < SETTLE_TURNS / 2) RAW(SYS_sched_yield, 0);
+    else nap_briefly(SETTLE_NS);
 }
 
 void ask_in_child(void) {

@@ -62,7 +62,7 @@ extension RealPrograms {
 
     /// Threads of several processes, killed at random, at every bound at once and far from all. The
     /// server outlives it, nothing stays held, and nobody is refused what fits.
-    @Test(arguments: 1...3, [[], ["--privvmpages", "120M"], ["--privvmpages", "16G"]])
+    @Test(arguments: 1...2, [[], ["--privvmpages", "120M"], ["--privvmpages", "16G"]])
     func chaos(seed: Int, memory: [String]) throws {
       let scratch = try Scratch()
       let rows = [
