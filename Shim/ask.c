@@ -99,13 +99,28 @@ void ask_before_fork(struct bc_page *page) {
     else nap_briefly(SETTLE_NS);
 }
 
+// Whether a descriptor is a question's socket. One of that kind without the mark may be about to have it.
+static bool is_question(int fd) {
+  struct stat info;
+  for (int turn = 0; RAW(SYS_fstat, fd, &info) == 0 && S_ISSOCK(info.st_mode) && turn < SETTLE_TURNS; turn++) {
+    if ((info.st_mode & ~S_IFMT) == BC_QUESTION_MODE) return true;
+    int domain = 0, type = 0;
+    socklen_t size = sizeof domain;
+    RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    RAW(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size);
+    if (domain != AF_UNIX || type != SOCK_SEQPACKET) return false;
+    RAW(SYS_sched_yield, 0);
+  }
+  return false;
+}
+
 void ask_in_child(void) {
-  for (int i = 0; i < BC_QUESTION_FDS / 64; i++)
+  for (int i = 0; i < BC_QUESTION_FDS / 64; i++) {
     for (uint64_t left = numbers[i]; left; left &= left - 1) {
       int fd = i * 64 + __builtin_ctzll(left);
-      struct stat info;
-      if (RAW(SYS_fstat, fd, &info) == 0 && info.st_mode == (S_IFSOCK | BC_QUESTION_MODE)) RAW(SYS_close, fd);
+      if (is_question(fd)) RAW(SYS_close, fd);
     }
+  }
 }
 
 // An image that comes to run with no number free has no page yet, nor a mailbox: it is sent one by a socket that is taken
