@@ -12,12 +12,14 @@ import time
 import plot
 
 KEEP = 4
-SIZES = [2, 8, 50, 200]
-KINDS = {  # title: (bound beyond what is held, active members, how)
-    "all, around it": (lambda n: (n + 1) // 2, lambda n: n, "sure"),
-    "all, refused": (lambda n: 0, lambda n: n, "sure"),
-    "one, refused": (lambda n: 0, lambda n: 1, "sure"),
-    "one, unsure": (lambda n: 2, lambda n: 1, "unsure"),
+SIZES = [2, 8, 50, 200, 1000]
+QUICK = [2, 8, 50]
+KINDS = {  # title: (bound beyond what is held, active members, how, mode)
+    "all, around it": (lambda n: (n + 1) // 2, lambda n: n, "sure", None),
+    "the same, always slow": (lambda n: (n + 1) // 2, lambda n: n, "sure", "slow"),
+    "all, refused": (lambda n: 0, lambda n: n, "sure", None),
+    "one, refused": (lambda n: 0, lambda n: 1, "sure", None),
+    "one, unsure": (lambda n: 2, lambda n: 1, "unsure", None),
 }
 
 
@@ -58,9 +60,9 @@ def held(members, keep=KEEP):
 def growth(args):
     found = {}
     for members in args.sizes:
-        for kind, (beyond, active, how) in KINDS.items():
+        for kind, (beyond, active, how, mode) in KINDS.items():
             print(f"  {members} members: {kind}", flush=True)
-            found[kind, members] = run(args, held(members) + beyond(members), members, KEEP, active(members), how, args.seconds)
+            found[kind, members] = run(args, held(members) + beyond(members), members, KEEP, active(members), how, args.seconds, mode)
     return found
 
 
@@ -111,7 +113,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--out")
     args = parser.parse_args()
-    args.sizes, args.rounds = (SIZES[:3], 1) if args.quick else (SIZES, 3)
+    args.sizes, args.rounds = (QUICK, 1) if args.quick else (SIZES, 3)
     args.seconds = min(args.seconds, 1) if args.quick else args.seconds
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

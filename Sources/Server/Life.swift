@@ -55,7 +55,7 @@ extension Accounting {
 
   /// A child of it may be running whose note is not written yet.
   func isForking(_ member: Member) -> Bool {
-    member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
+    member.cell(.numproc).map { bc_pending($0) > 0 } ?? false
   }
 
   var everyoneIsThere: Bool {
