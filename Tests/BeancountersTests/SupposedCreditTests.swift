@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// One row of one beancounter with its members, in one of its modes.
-private struct Row: ~Copyable {
+private struct OneRow: ~Copyable {
   var ledger = Ledger(bounds: [.numfile: Bounds(barrier: barrier, limit: barrier)])
   var slots: [Ledger.Slot] = []
   /// In fast mode credit; in slow mode what has been released and not collected.
@@ -33,7 +33,7 @@ private struct Row: ~Copyable {
       for k in cells.indices { recall(k) }
     }
     let lacking = n - cells[i]
-    let batch = way == .recall ? 0 : Row.batch
+    let batch = way == .recall ? 0 : OneRow.batch
     guard
       let amount = ledger.grant(
         slots[i], .numfile, least: lacking, want: lacking + batch, severity: .hard)
@@ -46,7 +46,7 @@ private struct Row: ~Copyable {
     Bool, SupposedCredit.Way
   ) {
     let way = supposed.charge(
-      Int32(i), n, released: cells[i], room: ledger.room(.numfile, .hard), batch: Row.batch,
+      Int32(i), n, released: cells[i], room: ledger.room(.numfile, .hard), batch: OneRow.batch,
       members: ledger.members)
     recall(i)
     if ledger.room(.numfile, .hard) < n { for k in cells.indices { recall(k) } }
@@ -60,7 +60,7 @@ private struct Row: ~Copyable {
   /// What one member's charges would cost in fast is known to each.
   @Test(arguments: 0..<50) func isWhatFastWouldDo(seed: UInt64) {
     var random = Seeded(state: seed)
-    var fast = Row(members: 1), slow = Row(members: 1)
+    var fast = OneRow(members: 1), slow = OneRow(members: 1)
     var supposed = SupposedCredit()
     var held: Int64 = 0
     for step in 0..<2000 {
@@ -83,7 +83,7 @@ private struct Row: ~Copyable {
   @Test(arguments: 0..<20) func ofSeveralIsNearIt(seed: UInt64) {
     var random = Seeded(state: seed)
     let members = 4
-    var fast = Row(members: members), slow = Row(members: members)
+    var fast = OneRow(members: members), slow = OneRow(members: members)
     var supposed = SupposedCredit()
     var held = [Int64](repeating: 0, count: members)
     var questions = (fast: 0, supposed: 0)

@@ -7,9 +7,9 @@
 // `crossK` opens until it is refused and then closes K, which crosses the bound with each turn;
 // `turnsK` is refused K times in a row, then closes one and opens and closes it K times, so that each mode is the wrong one in turn.
 // With the barrier at MEMBERS × HELD_EACH + what fits, those opens cross it, back and forth. Prints
-//   operations N denied N seconds S server_us U
+//   operations N denied N seconds S server_us U refused N
 // where an operation is one open with its close, or one refused open, and U is what the parent, which is the server, had of
-// the processor meanwhile.
+// the processor meanwhile. `refused` has those also that ended when the time was up.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -150,6 +150,8 @@ int main(int argc, char **argv) {
   for (int i = 0; i < members; i++) operations += shared->each[i].operations, denied += shared->each[i].denied;
   int failed = 0, status;
   while (wait(&status) > 0) failed |= status;
-  printf("operations %ld denied %ld seconds %.3f server_us %ld\n", operations, denied, took, server / 1000);
+  long refused = 0;
+  for (int i = 0; i < members; i++) refused += shared->each[i].denied;
+  printf("operations %ld denied %ld seconds %.3f server_us %ld refused %ld\n", operations, denied, took, server / 1000, refused);
   return failed != 0;
 }
