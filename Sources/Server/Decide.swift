@@ -49,7 +49,8 @@ extension Accounting {
     if resource == .numfile { settleWatch(pid) }
     let n = shortfall(pid, resource, n, severity)
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity)
+    switch obtain(
+      pid, slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity)
     {
     case .granted(let amount):
       // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
@@ -73,7 +74,8 @@ extension Accounting {
 
   /// At least n units for one slot of these books, at every level or at none.
   func obtain(
-    _ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64, _ severity: Severity
+    _ pid: Int32, _ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64,
+    _ severity: Severity
   ) -> Outcome {
     var want = n + batch
     var tries: [ObjectIdentifier: Int] = [:]
@@ -110,6 +112,7 @@ extension Accounting {
     let amount = upwards.reduce(want) { least, level in
       min(least, level.ledger.offer(resource, least: n, want: want, severity: severity) ?? n)
     }
+    guard isMember(pid, slot) else { return .granted(0) }  // it has died asking
     put(slot, resource, to: ledger.granted(slot, resource) + amount)
     return .granted(amount)
   }

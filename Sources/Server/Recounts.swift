@@ -168,6 +168,7 @@ extension Accounting {
   func thaw(
     _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool
   ) {
+    guard isMember(member.pid, member.slot) else { return }
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted, and is two units for a pair; pages come
@@ -260,9 +261,9 @@ extension Accounting {
     for (k, (one, member)) in all.enumerated() {
       let count = k < counts.count ? counts[k] : 0
       totals[ObjectIdentifier(one), default: 0] += count
-      if member.isZombie {
+      if member.isZombie, one.isMember(member.pid, member.slot) {
         one.put(member.slot, resource, to: count)  // a segment outlives its maker
-      } else {
+      } else if !member.isZombie {
         one.thaw(
           member, resource, counted: count, pendingBefore: before[i],
           wasSure: !unsure.contains(member.pid))
