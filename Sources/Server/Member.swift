@@ -189,7 +189,7 @@ struct Member {
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
   func isUnsure(_ resource: Resource) -> Bool {
-    (hasInherited && Accounting.descriptions.contains(resource))
+    ((hasInherited || hasForced) && Accounting.descriptions.contains(resource))
       || cell(resource).map { bc_is_unsure($0) } ?? false
   }
 
