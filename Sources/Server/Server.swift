@@ -213,7 +213,8 @@ public final class Server {
     defer { host.isSettling = wasSettling }
     settleDeaths()
     for listener in listeners { while acceptOne(listener) {} }
-    for fd in Array(waiting.all) { question(fd) }
+    // Answering one may serve others: the number of one that was answered so is another file's now.
+    for fd in Array(waiting.all) where waiting.contains(fd) { question(fd) }
   }
   private var lastServed: UInt64 = 0
   private static let longestWait: UInt64 = 500_000
