@@ -211,7 +211,7 @@ __attribute__((noinline, cold)) enum ask_result ask(struct bc_request *request, 
   enum ask_result result;
   while ((result = ask_once(request, answer, fd)) == ASK_ANSWERED && answer && answer->flags & BC_ANSWER_LATER) {
     request->again++;
-    nap(1);
+    nap((int)bc_nap(request->kind, request->again));
   }
   return result;
 }

@@ -20,7 +20,7 @@ bool credit_take_more(struct bc_cell *cell, int64_t n);
 static inline bool credit_take(struct bc_cell *cell, int64_t n) {
   int64_t seen = bc_load(&cell->credit);
   if (unlikely(seen < n)) return false; // and nothing is pending that a recount would have to reckon with
-  __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&cell->pending, BC_BEGINS, __ATOMIC_SEQ_CST);
   int64_t left = seen - n;
   if (likely(left >= bc_load(&cell->low)) && likely(bc_cas(&cell->credit, &seen, left))) return true;
   return credit_take_more(cell, n);
@@ -28,7 +28,7 @@ static inline bool credit_take(struct bc_cell *cell, int64_t n) {
 
 // The same where the server has said that it may.
 static inline bool credit_take_sure(struct bc_cell *cell, int64_t n) {
-  __atomic_fetch_add(&cell->pending, 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&cell->pending, BC_BEGINS, __ATOMIC_SEQ_CST);
   int64_t seen = bc_load(&cell->credit);
   while (seen >= n)
     if (bc_cas(&cell->credit, &seen, seen - n)) return true;

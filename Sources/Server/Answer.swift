@@ -73,9 +73,10 @@ extension Accounting {
         // SOFT or FORCE: the cell says of every charge to ask, not of this one
         if isOver(resource) { answer.flags |= UInt32(BC_ANSWER_SURE) }
       case .taken: answer.flags |= UInt32(BC_ANSWER_TAKEN)
-      case .refused(let level) where level.isMoving(resource, again: request.again):
+      case .refused(let level, let ground)
+      where level.isMoving(resource, ground, again: request.again):
         answer.flags |= UInt32(BC_ANSWER_LATER)
-      case .refused(let level):
+      case .refused(let level, _):
         answer.error = error
         deny(resource, by: level, pid: pid, error: answer.error, asked, amount: request.amount)
       }

@@ -160,6 +160,7 @@ extension Seat {
     while let level = next {
       level.pointee.ledger.set(
         below, resource, to: level.pointee.ledger.granted(below, resource) + amount)
+      level.pointee.asked[resource.rawValue] += 1
       if let own {
         let account = level.pointee.ledger[resource]
         level.pointee.ledger.observe(

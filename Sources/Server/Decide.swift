@@ -9,7 +9,17 @@ extension Accounting {
   enum Outcome {
     case granted(Int64)
     /// By this beancounter, or by one above it.
-    case refused(Accounting)
+    case refused(Accounting, Ground)
+  }
+
+  /// What a refusal rests on.
+  enum Ground {
+    /// Cells that are all at rest: nothing can come back.
+    case certain
+    /// The kernel's figures.
+    case counted
+    /// Cells alone, of which some are not at rest: there is nothing that a count could tell.
+    case moving
   }
 
   enum Charged {
@@ -17,21 +27,30 @@ extension Accounting {
     case credited
     /// … are charged, and their call is under way.
     case taken
-    case refused(Accounting)
+    case refused(Accounting, Ground)
   }
 
   /// Decides on n units for a member.
   func charge(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Charged {
     if severity == .soft, isBounded(resource) { recount(resource) } else { makeSure(resource) }
-    chooseMode(pid, resource, n, severity)
-    defer { paidForAsking(resource) }
+    if chooseMode(pid, resource, n, severity), severity == .hard,
+      resource != .numfile || !watch.isArmed(pid)
+    {
+      return .credited
+    }
+    defer {
+      if isModal(resource) {
+        for level in upwards { level.modes.decided(resource, members: level.roster().count) }
+      }
+    }
     guard let slot = members[pid]?.slot else { return .credited }  // it has died asking
     let slow = isModal(resource) && isSlow(resource)
     if severity == .force { members[pid]?.hasForced = true }
     if resource == .numfile { settleWatch(pid) }
     let n = shortfall(pid, resource, n, severity)
     let had = ledger.granted(slot, resource)
-    switch obtain(slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity)
+    switch obtain(
+      pid, slot, resource, n, batch: slow ? 0 : ahead(resource, pid, at: had + n), severity)
     {
     case .granted(let amount):
       // Beyond the barrier cells show no maxima: every charge asks from then on (arm).
@@ -48,14 +67,15 @@ extension Accounting {
       passed(resource, pid, to: had + amount)
       noteBarrier(resource, pid, severity)
       return slow ? .taken : .credited
-    case .refused(let level):
-      return .refused(level)
+    case .refused(let level, let ground):
+      return .refused(level, ground)
     }
   }
 
   /// At least n units for one slot of these books, at every level or at none.
   func obtain(
-    _ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64, _ severity: Severity
+    _ pid: Int32, _ slot: Ledger.Slot, _ resource: Resource, _ n: Int64, batch: Int64,
+    _ severity: Severity
   ) -> Outcome {
     var want = n + batch
     var tries: [ObjectIdentifier: Int] = [:]
@@ -65,24 +85,34 @@ extension Accounting {
       let stage = tries[ObjectIdentifier(level), default: 0]
       tries[ObjectIdentifier(level)] = stage + 1
       switch stage {
-      case 0: level.recall(resource)
-      case 1:
+      // Where cells are frozen and at rest, there is nothing to recall.
+      case 0 where !level.isSlow(resource): level.timed(resource) { level.recall(resource) }
+      case 0, 1:
         // Where nothing is uncertain the estimate is the truth: there is nothing to find.
-        if let held = level.certain(resource) {
+        if let held = level.timed(resource, { level.certain(resource) }) {
           level.saw(resource, held: held)
-          return .refused(level)
+          return .refused(level, .certain)
         }
         guard level.ledger.room(resource, severity) < n else { continue }  // given back just now
+        guard stage == 1 else {
+          level.timed(resource) { level.recall(resource) }
+          continue
+        }
+        guard level.mayFind(resource) else { return .refused(level, .moving) }
         level.recount(resource)
       // A question of another process may have been open during the scan and counted: look once
       // more.
-      case 2 where level.certain(resource) == nil: level.recount(resource)
-      default: return .refused(level)
+      case 2:
+        guard level.certain(resource) == nil else { return .refused(level, .certain) }
+        guard level.mayFind(resource) else { return .refused(level, .moving) }
+        level.recount(resource)
+      default: return .refused(level, .counted)
       }
     }
     let amount = upwards.reduce(want) { least, level in
       min(least, level.ledger.offer(resource, least: n, want: want, severity: severity) ?? n)
     }
+    guard isMember(pid, slot) else { return .granted(0) }  // it has died asking
     put(slot, resource, to: ledger.granted(slot, resource) + amount)
     return .granted(amount)
   }

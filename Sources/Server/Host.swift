@@ -30,6 +30,7 @@ public final class Host {
   let views = ViewFiles()
   public let witnesses = Witnesses()
   var isSettling = false
+  var isRecounting = false
   private let audit = Audit()
   /// When a look that nobody asked for may be taken, in milliseconds of `Clock.precise`.
   var looksAgain = 0.0
@@ -42,8 +43,12 @@ public final class Host {
   var pause: () -> Void = {}
   /// Trees that are being counted: their members wait.
   var counting: Set<ObjectIdentifier> = []
-  /// What it takes to be asked, in nanoseconds, as last measured.
-  var askingTakes: UInt64 = 5000
+  /// What a question that needs no look costs the server, in nanoseconds of the processor, from one
+  /// wait to the next.
+  private(set) var askingTakes: UInt64 = 5000
+  func asked(_ nanoseconds: UInt64) {
+    askingTakes = (askingTakes * 7 + min(nanoseconds, 2 * askingTakes)) / 8
+  }
   private var moment = 0
   func nextMoment() -> Int {
     moment += 1

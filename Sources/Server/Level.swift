@@ -11,6 +11,8 @@ struct Level: ~Copyable {
   var injecting: UInt32 = 0
   /// … and those whose cells are frozen (Modes).
   var slow: UInt32 = 0
+  /// By row: charges that were asked for since credit was last counted (Slow).
+  let asked: UnsafeMutablePointer<UInt64>
   /// By row.
   let paces: UnsafeMutablePointer<Obtained.Pace?>
   let parent: UnsafeMutablePointer<Level>?
@@ -25,11 +27,14 @@ struct Level: ~Copyable {
     (self.parent, self.place) = (parent, place)
     paces = .allocate(capacity: Int(BC_RESOURCES.rawValue))
     paces.initialize(repeating: nil, count: Int(BC_RESOURCES.rawValue))
+    asked = .allocate(capacity: Int(BC_RESOURCES.rawValue))
+    asked.initialize(repeating: 0, count: Int(BC_RESOURCES.rawValue))
     pages = .allocate(capacity: 0)
   }
 
   deinit {
     paces.deallocate()
+    asked.deallocate()
     pages.deallocate()
   }
 

@@ -57,7 +57,7 @@ extension Accounting {
 
   /// A child of it may be running whose note is not written yet.
   func isForking(_ member: Member) -> Bool {
-    member.cell(.numproc).map { bc_load32(&$0.pointee.pending) > 0 } ?? false
+    member.cell(.numproc).map { bc_pending($0) > 0 } ?? false
   }
 
   var everyoneIsThere: Bool {
@@ -119,6 +119,7 @@ extension Accounting {
     members[pid]?.execPath = nil
     members[pid]?.isRelearned = false
     leaveAhead(pid)
+    guard isMember(pid, member.slot) else { return }
     member.forgetCourses()
     if wasForking { findLost(pid) }  // by another thread, which the exec has ended
     members[pid]?.births = 0
@@ -142,6 +143,7 @@ extension Accounting {
     page.pointee.flags =
       pageFlags | (ledger.granted(member.slot, .numflock) > 0 ? UInt32(BC_ANSWER_LOCKED) : 0)
     members[pid] = member
+    Member.changes += 1  // what a roster was made from meanwhile had no page yet
     takeSeat(member)
     if member.isRelearned {
       // What it has given back since it was counted is in the books still.
@@ -160,18 +162,24 @@ extension Accounting {
     }
     for r in Accounting.things {
       makeSure(r)
+      guard isMember(pid, member.slot) else { return }
       mirror(pid, r)
       if isModal(r), isSlow(r) {
         _ = bc_exchange(&bc_page_cell(page, UInt32(r.rawValue)).pointee.credit, bc_frozen())
         continue
       }
       let has = ledger.granted(member.slot, r), want = ahead(r, pid, at: has)
-      if case .granted(let amount) = obtain(member.slot, r, 0, batch: want, .hard), amount > 0 {
+      if case .granted(let amount) = obtain(pid, member.slot, r, 0, batch: want, .hard), amount > 0
+      {
         addCredit(pid, r, amount)
         passed(r, pid, to: has + amount)
       }
     }
   }
+
+  /// Whether a slot is that member's still. Whoever counts may hear of deaths, also of the one that
+  /// it counts for: what is put into a slot then would be nobody's, or somebody else's.
+  func isMember(_ pid: Int32, _ slot: Ledger.Slot) -> Bool { members[pid]?.slot == slot }
 
   var pageFlags: UInt32 {
     (leased ? UInt32(BC_ANSWER_LEASED) : 0)
@@ -192,6 +200,7 @@ extension Accounting {
     let outside = root.outsides
     for r in [Resource.numflock, .numsiginfo, .lockedpages, .shmpages]
     where ledger.granted(member.slot, r) > 0 { recount(r) }
+    guard isMember(pid, member.slot) else { return }
     guard all > outside.reduce(0, { $0 + Descriptors.fromOutside(pid, $1) }) else {
       members[pid]?.unseen = Unseen(base: all)
       for r in Accounting.descriptions { put(member.slot, r, to: 0) }
@@ -218,6 +227,7 @@ extension Accounting {
     takeNotes(of: pid)
     guard let member = members[pid], !member.isZombie else { return reaped(pid) }
     if !moved, Procfs.exists(pid) { observeTasks() }  // a zombie counts until it is reaped
+    guard isMember(pid, member.slot), members[pid]?.isZombie == false else { return }
     if member.page != nil {
       for r in Accounting.things {
         observePeak(member, r, grantedBefore: ledger.granted(member.slot, r), hasEnded: true)
@@ -251,6 +261,7 @@ extension Accounting {
     members[pid]?.births = 0
     put(member.slot, .privvmpages, to: 0)
     leaveThings(member)
+    guard isMember(pid, member.slot) else { return }
     put(member.slot, .numproc, to: ownTasks(pid, 1))
     leaveSeat(pid)
     members[pid]?.dropPage(host.pages)

@@ -5,10 +5,14 @@ internal import Wire
 /// What is in use by the members' cells, and maxheld, which rests on what is sure.
 extension Accounting {
   func usedTotal(_ resource: Resource) -> Int64 {
-    let here = members.values.reduce(ledger.granted(estate, resource)) {
-      $0 + $1.used(resource, granted: ledger.granted($1.slot, resource))
+    let at = UInt32(resource.rawValue)
+    return roster().reduce(ledger[resource].granted) { sum, one in
+      guard let page = one.page else { return sum }
+      return sum
+        - Member.unspent(
+          bc_load(&bc_page_cell(page, at).pointee.credit),
+          granted: one.of.ledger.granted(one.slot, resource))
     }
-    return children.reduce(here) { $0 + $1.usedTotal(resource) }
   }
 
   /// The least that all but one member had in use, all the time since that one was last looked at.

@@ -16,6 +16,13 @@ enum Clock {
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
 
+  /// What this thread has had of the processor.
+  static func processor() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
   static func milliseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
@@ -32,6 +39,8 @@ struct Member {
     /// The least credit is a peak up to this: it was last set without being one, or while it was
     /// unsure.
     var peakUpTo = Int64.max
+    /// Charges that had begun when they were last counted (bc_begun).
+    var begun: UInt32 = 0
     /// How its image is sampled; nil where nothing has a bound.
     var course: Obtained.Course?
   }
@@ -95,7 +104,7 @@ struct Member {
   var hadForked = false
   /// A member of the server before this one that has not asked this one yet: its books are what the
   /// kernel counted.
-  var isRelearned = false
+  var isRelearned = false { didSet { Member.changes += 1 } }
   /// When its image began to be loaded; nil when it was forked.
   var loadingSince: Int64?
   /// … and has been, as was seen.
@@ -182,7 +191,7 @@ struct Member {
 
   /// Some of what it has charged may be in the books of somebody else too, or gone.
   func isUnsure(_ resource: Resource) -> Bool {
-    (hasInherited && Accounting.descriptions.contains(resource))
+    ((hasInherited || hasForced) && Accounting.descriptions.contains(resource))
       || cell(resource).map { bc_is_unsure($0) } ?? false
   }
 

@@ -14,6 +14,8 @@ struct PhysicalLimit {
   /// What the members' own figures counted several times over then.
   fileprivate var overlap: Int64 = 0
   fileprivate var rest = Rest()
+  /// What the last look in slow mode took, in nanoseconds.
+  fileprivate var lookTook: UInt64 = 0
 }
 
 /// What a lease may grow by.
@@ -92,10 +94,15 @@ extension Accounting {
     let mapped = footprint { Procfs.pagesMapped($0)?.all }
     let fits = mapped <= limit - want
     let start = Clock.nanoseconds()
-    let mode = modes.serve(.physpages, fits: fits, expecting: host.askingTakes)
+    // Without a count nobody can say what is in RAM: a growth that does not fit is never fast.
+    let mode =
+      Modes.kept
+      ?? modes.serve(
+        .physpages, fast: fits ? 0 : .max, slow: host.askingTakes + physical.lookTook, members: 1)
     guard mode == .slow || !fits else {
       if modes.isSlow(.physpages) {
-        modes.changed(.physpages, to: .fast, Clock.nanoseconds() - start)
+        modes.change(.physpages, to: .fast)
+        modes.changed(.physpages, to: .fast, Clock.nanoseconds() - start, members: 1)
         work.toFast += 1
       }
       return mapped
@@ -104,10 +111,10 @@ extension Accounting {
     if !modes.isSlow(.physpages) {
       recountPhysical(except: pid)
       let took = Clock.nanoseconds() - start
-      modes.changed(.physpages, to: .slow, took)
+      modes.change(.physpages, to: .slow)
+      modes.changed(.physpages, to: .slow, took, members: 1)
       work.toSlow += 1
       work.switching += took
-      if mode == .slow { modes.paid(.physpages, host.askingTakes) }
       return counted(pid, limit, want: want)
     }
     // What was mapped at the recount may have been touched since.
@@ -115,7 +122,7 @@ extension Accounting {
       physical.resident + physical.granted, footprint { Procfs.pagesMapped($0)?.resident })
     let fitsEstimate = use <= limit - want
     if !fitsEstimate { recountPhysical(except: pid) }
-    if mode == .slow { modes.paid(.physpages, host.askingTakes + (Clock.nanoseconds() - start)) }
+    physical.lookTook = Clock.nanoseconds() - start
     if !fitsEstimate { use = counted(pid, limit, want: want) }
     return use
   }

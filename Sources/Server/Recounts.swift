@@ -8,10 +8,13 @@ internal import Wire
 /// none begin, what has begun counts as held.
 extension Accounting {
   func recount(_ resource: Resource) {
-    let start = Clock.nanoseconds()
+    let start = Clock.nanoseconds(), isInner = host.isRecounting
+    host.isRecounting = true
     defer {
+      host.isRecounting = isInner
       root.recountTook = Clock.nanoseconds() - start
-      work.recounting += root.recountTook
+      // While tasks are counted others are served, which may need a count: its time is in this one.
+      if !isInner { work.recounting += root.recountTook }
     }
     if resource == .numproc {
       recountTasks()
@@ -60,29 +63,42 @@ extension Accounting {
       && bc_load(&cell.pointee.credit) == bc_frozen()
   }
 
-  /// After a recount found no room: whether what it could not see at rest may give some back in a
-  /// moment. A refusal waits for that, but not for long: what is on its way counts as held, and the
-  /// members of a stopped or very busy tree may be so for ever.
-  func isMoving(_ resource: Resource, again: UInt32) -> Bool {
+  /// Where a refusal does not rest on what is certain: whether what could not be seen at rest may
+  /// give some back in a moment. A refusal waits for that, but not for long: what is on its way
+  /// counts as held, and the members of a stopped or very busy tree may be so for ever.
+  func isMoving(_ resource: Resource, _ ground: Ground, again: UInt32) -> Bool {
+    let waited = 1_000_000 * UInt64(bc_waited(min(again, 1000)))
     // Of the server before this one, and not heard of yet: the socket of a question that has no
     // mark yet is nobody's that can be told.
-    if again < 3,
-      subtree.contains(where: { one in one.members.values.contains { $0.isRelearned } })
-    {
+    if again < 3, roster().contains(where: \.isRelearned) { return true }
+    let counting = ground == .counted ? UInt64(again) * root.recountTook : 0
+    guard ground != .certain, max(waited, counting) < Accounting.longestMove else { return false }
+    return roster().contains { mayMove($0, resource) && Procfs.isRunning($0.pid) }
+  }
+
+  private func mayMove(_ one: Rostered, _ resource: Resource) -> Bool {
+    guard let page = one.page else { return one.of.members[one.pid].map(one.of.mayAsk) ?? false }
+    let cell = bc_page_cell(page, UInt32(resource.rawValue))!
+    return bc_pending(cell) > 0 || bc_is_unsure(cell) || bc_page_question_moves(page)
+      || (!one.isSteady && one.of.members[one.pid]?.isUnsure(resource) == true)
+  }
+
+  /// Whether a count would look at anybody: it does at those whose own books may be wrong
+  /// (DescriptionCount). What is only on its way it would not find, and where many members run
+  /// there is always some.
+  func mayFind(_ resource: Resource) -> Bool {
+    guard isModal(resource) else { return true }
+    if root.subtree.contains(where: { one in
+      Accounting.descriptions.contains { one.ledger.granted(one.estate, $0) > 0 }
+    }) {
       return true
     }
-    guard UInt64(again) * max(1_000_000, root.recountTook) < Accounting.longestMove else {
-      return false
-    }
-    return subtree.contains { one in
-      one.members.values.contains { member in
-        guard !member.isZombie,
-          member.page == nil
-            ? one.mayAsk(member)
-            : pendingNow(member, resource) > 0 || member.isUnsure(resource)
-              || member.questionMoves
-        else { return false }
-        return Procfs.isRunning(member.pid)
+    return root.roster().contains { one in
+      guard let page = one.page, one.isSteady, bc_load32(bc_page_alone(page)) != 0,
+        page.pointee.raw_calls == BC_RAW_NONE.rawValue
+      else { return true }
+      return Accounting.descriptions.contains {
+        bc_load32(&bc_page_cell(page, UInt32($0.rawValue)).pointee.uncertain) != BC_SURE.rawValue
       }
     }
   }
@@ -152,11 +168,12 @@ extension Accounting {
   func thaw(
     _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool
   ) {
+    guard isMember(member.pid, member.slot) else { return }
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted, and is two units for a pair; pages come
       // by the thousand. The estimate from before bounds it too.
-      let pending = Int64(max(0, pendingBefore, bc_load32(&cell.pointee.pending)))
+      let pending = Int64(max(0, pendingBefore, bc_pending(cell)))
       let most = ledger.granted(member.slot, resource)
       let isPages = resource == .shmpages || resource == .lockedpages
       amount = max(
@@ -180,7 +197,7 @@ extension Accounting {
   }
 
   func pendingNow(_ member: Member, _ resource: Resource) -> Int32 {
-    member.cell(resource).map { bc_load32(&$0.pointee.pending) } ?? 0
+    member.cell(resource).map { bc_pending($0) } ?? 0
   }
 
   func recountTasks(only: Int32? = nil) {
@@ -245,9 +262,9 @@ extension Accounting {
     for (k, (one, member)) in all.enumerated() {
       let count = k < counts.count ? counts[k] : 0
       totals[ObjectIdentifier(one), default: 0] += count
-      if member.isZombie {
+      if member.isZombie, one.isMember(member.pid, member.slot) {
         one.put(member.slot, resource, to: count)  // a segment outlives its maker
-      } else {
+      } else if !member.isZombie {
         one.thaw(
           member, resource, counted: count, pendingBefore: before[i],
           wasSure: !unsure.contains(member.pid))

@@ -79,7 +79,7 @@ extension Accounting {
       guard look() else { return }
       let isPending = withUnsafeMutablePointer(to: &old) { old in
         Accounting.things.contains {
-          bc_load32(&bc_page_cell(old, UInt32($0.rawValue)).pointee.pending) != 0
+          bc_pending(bc_page_cell(old, UInt32($0.rawValue))) != 0
         }
       }
       if !isPending { return }

@@ -56,6 +56,9 @@ extension Accounting {
   func takeSeat(_ member: Member) {
     guard let page = member.page else { return }
     level.pointee.set(member.slot, page: page)
+    for r in Accounting.things {
+      member.past[r.rawValue].begun = bc_begun(bc_page_cell(page, UInt32(r.rawValue)))
+    }
     host.seats.put(
       member.pid,
       Seat(

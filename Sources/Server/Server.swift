@@ -129,8 +129,12 @@ public final class Server {
 
   /// One round of the loop. `timeout` in milliseconds, −1 for ever.
   public func step(timeout: Int32 = -1) {
+    turn &+= 1
+    let before = turn % Server.asksPerPrice == 0 ? Clock.processor() : 0
+    hasGranted = false
     let n = epoll_wait(epoll, events, Int32(Server.mostEvents), timeout)
     guard n > 0 else { return }
+    defer { if before > 0, n == 1, hasGranted { host.asked(Clock.processor() - before) } }
     for i in 0..<Int(n) where kinds[events[i].data.fd] == .deaths { settleDeaths() }
     for i in 0..<Int(n) {
       let fd = events[i].data.fd
@@ -155,6 +159,12 @@ public final class Server {
     if host.isKept { host.state?.flush(host.beancounters) }
     if host.pages.isWaiting { host.pages.refill() }
   }
+
+  // What a question costs is measured at one round of so many: to read the time the processor has
+  // spent is a system call.
+  private var turn: UInt32 = 0
+  private var hasGranted = false
+  private static let asksPerPrice: UInt32 = 16
 
   private func death(_ pidfd: Int32, _ mask: UInt32) {
     guard let pid = pids[pidfd] else { return }
@@ -203,7 +213,8 @@ public final class Server {
     defer { host.isSettling = wasSettling }
     settleDeaths()
     for listener in listeners { while acceptOne(listener) {} }
-    for fd in Array(waiting.all) { question(fd) }
+    // Answering one may serve others: the number of one that was answered so is another file's now.
+    for fd in Array(waiting.all) where waiting.contains(fd) { question(fd) }
   }
   private var lastServed: UInt64 = 0
   private static let longestWait: UInt64 = 500_000
@@ -312,16 +323,15 @@ public final class Server {
     }
     defer { close(fd) }
     guard let one = found else { return host.events.addStranger(pid) }
-    let start = Clock.nanoseconds(), looks = one.work.recalls + one.work.recounts
-    defer {
-      if request.kind == UInt16(BC_CHARGE.rawValue), one.work.recalls + one.work.recounts == looks {
-        host.askingTakes = (host.askingTakes * 7 + Clock.nanoseconds() - start) / 8
-      }
-    }
+    let looks = one.work.recalls + one.work.recounts
     bc_request_clean(&request)
     one.work.requests += 1
     host.witnesses.forget()
     var (answer, descriptor) = one.answer(request, from: pid)
+    hasGranted =
+      request.kind == UInt16(BC_CHARGE.rawValue) && answer.error == 0
+      && answer.flags & UInt32(BC_ANSWER_LATER) == 0
+      && one.work.recalls + one.work.recounts == looks
     let isHeard = Int32(request.flags) & Int32(BC_FLAG_ONE_WAY) == 0
     if isHeard, host.witnesses.isWanted { answer.flags |= UInt32(BC_ANSWER_WITNESS) }
     host.state?.flush(host.beancounters)  // before the program hears of a denial

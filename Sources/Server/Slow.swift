@@ -6,52 +6,9 @@ internal import Wire
 /// The two modes of a row that is charged through cells. *Fast*: members have credit, and a charge
 /// that does not fit takes back all of it. *Slow*: cells are frozen, every charge asks, and whether
 /// it fits is read from words that have not moved. When to change is Beancounters/Switch.swift's to
-/// say; prices are what each change took when it was last made.
-struct Modes {
-  enum Policy { case automatic, fast, slow }
-  /// For measurements: BC_MODE=fast or slow in the environment of the server keeps all rows in one
-  /// mode.
-  static let policy: Policy = {
-    switch getenv("BC_MODE").map({ String(cString: $0) }) {
-    case "fast": .fast
-    case "slow": .slow
-    default: .automatic
-    }
-  }()
-
-  private var switches: [Resource: Switch] = [:]
-  private(set) var slow: UInt32 = 0
-
-  func isSlow(_ resource: Resource) -> Bool { slow >> UInt32(resource.rawValue) & 1 == 1 }
-
-  /// The mode to serve a charge in; `fits` by what is out, `expecting` what it costs in nanoseconds
-  /// to be asked.
-  mutating func serve(_ resource: Resource, fits: Bool, expecting: UInt64) -> Switch.Mode {
-    switch Modes.policy {
-    case .fast: return .fast
-    case .slow: return .slow
-    case .automatic: break
-    }
-    if fits, !isSlow(resource) { return .fast }  // nothing to decide: the fast path of every charge
-    return switches[resource, default: Switch(prices: .init(toSlow: 0, toFast: 0))].serve(
-      fits: fits, expecting: expecting)
-  }
-
-  mutating func paid(_ resource: Resource, _ nanoseconds: UInt64) {
-    switches[resource]?.paid(nanoseconds)
-  }
-
-  /// A change has been made, and took so long.
-  mutating func changed(_ resource: Resource, to mode: Switch.Mode, _ nanoseconds: UInt64) {
-    let bit: UInt32 = 1 << UInt32(resource.rawValue)
-    slow = mode == .slow ? slow | bit : slow & ~bit
-    if mode == .slow {
-      switches[resource]?.prices.toSlow = nanoseconds
-    } else {
-      switches[resource]?.prices.toFast = nanoseconds
-    }
-  }
-}
+/// say, by what charges cost as measured here: a question; a look at all cells, in either mode; the
+/// changes. In slow mode it is known which charges would have cost a question in fast
+/// (SupposedCredit); in fast, how many there were that cost none (bc_begun).
 
 /// A member with what a look at all cells needs of it, so that it costs one cache line each.
 struct Rostered {
@@ -59,6 +16,8 @@ struct Rostered {
   let pid: Int32
   let slot: Ledger.Slot
   let page: UnsafeMutablePointer<bc_page>?
+  let past: UnsafeMutablePointer<Member.Past>
+  let isRelearned: Bool
   /// Nothing but its cells can make its figure unsure.
   let isSteady: Bool
 }
@@ -75,56 +34,115 @@ extension Accounting {
       rosterOf = Member.changes
       rostered = subtree.flatMap { one in
         one.members.values.filter { !$0.isZombie }.map {
-          Rostered(of: one, pid: $0.pid, slot: $0.slot, page: $0.page, isSteady: $0.isSteady)
+          Rostered(
+            of: one, pid: $0.pid, slot: $0.slot, page: $0.page, past: $0.past,
+            isRelearned: $0.isRelearned, isSteady: $0.isSteady)
         }
       }
     }
     return rostered
   }
 
-  /// Before a charge is decided: what the asker itself gave back is its own again, and each level
-  /// is in the mode that its switch says. What serving it slowly takes is then to be paid.
-  func chooseMode(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) {
-    guard isModal(resource) else { return }
-    if isSlow(resource), let member = members[pid] { collect(member.slot, member.page, resource) }
+  /// Before a charge is decided: each level is in the mode that its switch says, and what the asker
+  /// itself gave back to a frozen cell is in the books again. True where it is credit instead, for
+  /// the row has become fast, and as much as is asked for.
+  func chooseMode(_ pid: Int32, _ resource: Resource, _ n: Int64, _ severity: Severity) -> Bool {
+    guard isModal(resource) else { return false }
+    let wasSlow = isSlow(resource)
+    let released = wasSlow ? released(pid, resource) : 0
     for level in upwards where level.ledger[resource].bounds.ceiling(.hard) != Bounds.unlimited {
-      let fits = level.ledger.room(resource, severity) >= n
-      let mode = level.modes.serve(resource, fits: fits, expecting: host.askingTakes)
+      level.level.pointee.asked[resource.rawValue] += 1
+      let mode = level.mode(pid, resource, n, released: released, severity)
       if mode == .slow, !level.modes.isSlow(resource) { level.goSlow(resource) }
       if mode == .fast, level.modes.isSlow(resource) { level.goFast(resource) }
     }
+    if isSlow(resource) {
+      if let member = members[pid] { collect(member.slot, member.page, resource) }
+      return false
+    }
+    return wasSlow && released >= n
   }
 
-  func paidForAsking(_ resource: Resource) {
-    guard isModal(resource) else { return }
-    for level in upwards where level.modes.isSlow(resource) {
-      level.modes.paid(resource, host.askingTakes)
+  private func mode(
+    _ pid: Int32, _ resource: Resource, _ n: Int64, released: Int64, _ severity: Severity
+  ) -> Switch.Mode {
+    if let mode = Modes.kept { return mode }
+    let room = ledger.room(resource, severity), fits = n - released <= room
+    let isSlow = modes.isSlow(resource)
+    guard isSlow || !fits else { return .fast }  // nothing to decide
+    let members = roster().count, question = host.askingTakes
+    let look = modes.looks(resource, members: members)
+    guard isSlow else {
+      return modes.serve(
+        resource, fast: question + look.fast,
+        slow: question * (1 + unasked(resource)) + look.slow, members: members)
     }
+    let way = modes.suppose(resource) {
+      $0.charge(
+        pid, n, released: released, room: room, batch: Accounting.batch(resource),
+        members: ledger.members)
+    }
+    return modes.serve(
+      resource, fast: way == .credit ? 0 : question + (way == .recall ? look.fast : 0),
+      slow: question + (fits ? 0 : look.slow), members: members)
+  }
+
+  /// Charges from credit since this was last asked, which slow would have been asked for. Where
+  /// levels share members, what one has counted the others miss: slow then seems cheaper to them.
+  private func unasked(_ resource: Resource) -> UInt64 {
+    let row = resource.rawValue
+    let begun = roster().reduce(UInt64(0)) { sum, one in
+      guard let page = one.page else { return sum }
+      let now = bc_begun(bc_page_cell(page, UInt32(row))), before = one.past[row].begun
+      one.past[row].begun = now
+      return sum + UInt64((now &- before) & UInt32(BC_BEGUN_MOST))
+    }
+    let asked = level.pointee.asked[row]
+    level.pointee.asked[row] = 0
+    return begun > asked ? begun - asked : 0
+  }
+
+  /// A look at all cells, timed: what a charge that does not fit costs.
+  func timed<Found>(_ resource: Resource, _ look: () -> Found) -> Found {
+    guard isModal(resource) else { return look() }
+    let start = Clock.nanoseconds()
+    defer { modes.looked(resource, Clock.nanoseconds() - start) }
+    return look()
   }
 
   private func goSlow(_ resource: Resource) {
     let start = Clock.nanoseconds()
-    modes.changed(resource, to: .slow, 0)  // first: what is frozen stays so
-    for entry in roster() where entry.page != nil {
+    modes.change(resource, to: .slow)  // first: what is frozen stays so
+    let roster = roster()
+    for entry in roster where entry.page != nil {
       if let member = entry.of.members[entry.pid] { entry.of.freeze(member, resource) }
     }
     let took = Clock.nanoseconds() - start
-    modes.changed(resource, to: .slow, took)
+    modes.changed(resource, to: .slow, took, members: roster.count)
     work.recalls += 1
     work.toSlow += 1
     work.switching += took
   }
 
+  /// What members gave back meanwhile is their credit.
   private func goFast(_ resource: Resource) {
     let start = Clock.nanoseconds()
-    modes.changed(resource, to: .fast, 0)
-    for entry in roster() where entry.page != nil && !entry.of.isSlow(resource) {
+    modes.change(resource, to: .fast)
+    let roster = roster()
+    for entry in roster where entry.page != nil && !entry.of.isSlow(resource) {
       if let member = entry.of.members[entry.pid] { entry.of.unfreeze(member, resource) }
     }
+    _ = unasked(resource)
     let took = Clock.nanoseconds() - start
-    modes.changed(resource, to: .fast, took)
+    modes.changed(resource, to: .fast, took, members: roster.count)
     work.toFast += 1
     work.switching += took
+  }
+
+  private func released(_ pid: Int32, _ resource: Resource) -> Int64 {
+    guard let member = members[pid], let cell = member.cell(resource) else { return 0 }
+    return Member.unspent(
+      bc_load(&cell.pointee.credit), granted: ledger.granted(member.slot, resource))
   }
 
   /// What was given back to a frozen cell.

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BC_WIRE_MAGIC 0x62633035u // "bc05": changes with every change of layout
+#define BC_WIRE_MAGIC 0x62633036u // "bc06": changes with every change of layout
 
 // Indices of the kernels' ub_rnames[] (OpenVZ 2.6.18 kernel/ub/beancounter.c), so that row order is index order.
 enum bc_resource {
@@ -87,10 +87,18 @@ struct bc_request {
   int32_t parent;    // BC_JOIN: the parent process, as it sees it
   char call[24];     // the function that asks
   int32_t socket;    // the descriptor that the question travels on: not the program's
-  uint32_t again;    // how often it has been told BC_ANSWER_LATER
+  uint32_t again;    // how often it has been told BC_ANSWER_LATER (bc_nap)
   char detail[152];  // its path or size, for people
 };
 _Static_assert(sizeof(struct bc_request) == 240, "the wire has no holes");
+
+// Milliseconds to let pass before a question is put for the again-th time. What a charge waits for may take long where many
+// run, and each question costs the server as much: those of a charge become fewer.
+static inline uint32_t bc_nap(uint16_t kind, uint32_t again) {
+  return kind != BC_CHARGE || again == 0 ? 1 : 1u << (again < 5 ? again - 1 : 4);
+}
+// … and what a charge has waited so.
+static inline uint32_t bc_waited(uint32_t again) { return again < 5 ? (1u << again) - 1 : 15 + 16 * (again - 4); }
 
 // Arguments of a call that has no path or name to show, in its own order; what each means depends on the call.
 struct bc_numbers {
@@ -166,7 +174,7 @@ struct bc_cell {
   int64_t credit;    // units that may be charged without asking
   int64_t low;       // least credit since the server last looked: the peak of use
   int64_t granted;   // units out to this member, spent or not
-  int32_t pending;   // charges and releases that have begun and not ended
+  int32_t pending;   // charges and releases that have begun and not ended (bc_pending), and charges that ever began (bc_begun)
   int32_t uncertain; // enum bc_sureness
 };
 
@@ -383,12 +391,20 @@ static inline struct bc_numbers bc_request_numbers(const struct bc_request *r) {
 static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resource) {
   return &page->cells[resource % BC_RESOURCES];
 }
+// A charge that begins is counted in the upper 12 bits of the same word: that costs no instruction, and says how many there were
+// that nobody asked for. The lower 20 hold what is pending, for close_range(2) may close 65536 at once.
+enum { BC_BEGINS = 0x100001, BC_BEGUN_MOST = 0xfff };
+static inline int32_t bc_pending(const struct bc_cell *cell) { return (int32_t)((uint32_t)bc_load32(&cell->pending) << 12) >> 12; }
+static inline uint32_t bc_begun(const struct bc_cell *cell) {
+  int32_t word = bc_load32(&cell->pending), pending = (int32_t)((uint32_t)word << 12) >> 12;
+  return ((uint32_t)word - (uint32_t)pending) >> 20;
+}
 static inline bool bc_is_unsure(const struct bc_cell *cell) { return bc_load32(&cell->uncertain) == BC_UNSURE; }
 // Nothing of a row is on its way, or unsure. Pending first: whoever makes something unsure, or gives it back, does so before it
 // is no longer pending.
 static inline bool bc_page_at_rest(struct bc_page *page, unsigned resource) {
   const struct bc_cell *cell = bc_page_cell(page, resource);
-  return bc_load32(&cell->pending) == 0 && bc_load32(&bc_page_cell(page, BC_NUMFILE)->pending) == 0 && !bc_is_unsure(cell) &&
+  return bc_pending(cell) == 0 && bc_pending(bc_page_cell(page, BC_NUMFILE)) == 0 && !bc_is_unsure(cell) &&
          page->raw_calls == BC_RAW_NONE;
 }
 

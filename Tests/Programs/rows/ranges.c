@@ -82,9 +82,9 @@ int main(int count, char **word) {
     long held = charged(cell), truth = records(inodes);
     // The server may be in the midst of a count at this moment, and has more than one word to write then.
     for (int turn = 0; held != truth && turn < 100; turn++) usleep(1000), held = charged(cell);
-    if (held != truth || cell->pending) {
+    if (held != truth || bc_pending(cell)) {
       printf("step %d: %d (%s) kind %d, type %d at %ld+%ld on %d: %ld charged, %ld held, %d pending\n", step, result,
-             result ? strerror(errno) : "done", what, f.l_type, (long)f.l_start, (long)f.l_len, i, held, truth, cell->pending);
+             result ? strerror(errno) : "done", what, f.l_type, (long)f.l_start, (long)f.l_len, i, held, truth, bc_pending(cell));
       wrong = 1;
     }
   }

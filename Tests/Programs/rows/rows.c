@@ -91,7 +91,7 @@ static int open_descriptors(void) {
 static void expect_used(const char *when, int64_t before, int64_t more) {
   if (page && used() != before + more)
     mismatch("%s: numfile moved by %ld, not %ld", when, (long)(used() - before), (long)more);
-  if (page && bc_page_cell(page, BC_NUMFILE)->pending) mismatch("%s: a charge is left pending", when);
+  if (page && bc_pending(bc_page_cell(page, BC_NUMFILE))) mismatch("%s: a charge is left pending", when);
 }
 
 // One row as it is driven: makes something and says what errno was, or gives it back.
