@@ -4,9 +4,7 @@ import Testing
 extension RealPrograms {
   /// Threads that duplicate descriptors over each other, and count afterwards what they have.
   @Suite struct Duplicates {
-    private func run(_ seed: Int, threads: Int, unsure: Bool, rounds: Int = 60) throws -> (
-      ended: Ended, report: Report
-    ) {
+    private func run(_ seed: Int, threads: Int, unsure: Bool, rounds: Int = 60) throws -> Run {
       let scratch = try Scratch()
       let compiled = try IntegrationTests.run([
         tool("gcc"), "-std=gnu11", "-O1", "-pthread", "-o", "\(scratch.path)/duplicates",
