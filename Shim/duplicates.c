@@ -52,14 +52,18 @@ static void undo(struct duplicate d) {
   if (d.group.word && bc_group_count(group_leave(d.page, d.group)) <= 1) owned_unsure(d.page);
 }
 
-__attribute__((noinline)) void duplicate_lose(struct duplicate d, int old, int copy) {
+__attribute__((noinline)) void duplicate_lose(struct duplicate d, int old, int copy, bool stored) {
   if (copy < 0) return undo(d);
   if (d.group.word) __atomic_fetch_or(bc_group(d.page, d.group.word), BC_GROUP_SHARED, __ATOMIC_SEQ_CST);
   owned_share(d.page, old);
-  undo(d);
-  if (!owned_word(d.page, copy)) return;
-  owned_share(d.page, copy); // what it was before, if anybody closed that unseen
-  if (owned_take(d.page, copy)) owned_unsure(d.page);
+  uint16_t *word = owned_word(d.page, copy), was = stored ? d.group.word : word ? __atomic_load_n(word, __ATOMIC_SEQ_CST) : 0;
+  bool taken = was && __atomic_compare_exchange_n(word, &was, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  // Where another thread was quicker to close it, it has left the group for it.
+  if (!stored || taken) undo(d);
+  if (stored || !taken) return;
+  // Somebody closed it unseen, and it was another file's still.
+  if (bc_word_is_group(was)) group_leave(d.page, group_at(was, load(bc_group(d.page, was))));
+  owned_unsure(d.page);
 }
 
 bool duplicate_left_last(struct release r, uint64_t group) {

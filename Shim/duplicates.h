@@ -41,8 +41,9 @@ enum { DUPLICATE_BEGUN = 16 }; // from this bit on
 
 // The group of one that was in none, as a rule.
 struct group duplicate_group(struct bc_page *page, int old);
-// The copy, if there is one, is in no group: of whatever description it is, others of this process may be too.
-void duplicate_lose(struct duplicate d, int old, int copy);
+// The copy, if there is one, is in no group: of whatever description it is, others of this process may be too. `stored`: its
+// word says otherwise.
+void duplicate_lose(struct duplicate d, int old, int copy, bool stored);
 
 // Before there is a copy that a count could find beside one that is surely alone.
 static inline struct duplicate duplicate_begin(int old) {
@@ -64,7 +65,7 @@ static inline void duplicate_end(struct duplicate d, int old, int copy) {
                likely(__atomic_load_n(bc_owned_words(d.page) + old, __ATOMIC_SEQ_CST) == d.group.word);
   if (likely(known)) __atomic_store_n(word, d.group.word, __ATOMIC_RELEASE);
   uint64_t was = __atomic_fetch_sub(&d.page->duplicating, 1, __ATOMIC_SEQ_CST);
-  if (unlikely(!known) || unlikely((uint32_t)(was >> DUPLICATE_BEGUN) != d.turn)) duplicate_lose(d, old, copy);
+  if (unlikely(!known) || unlikely((uint32_t)(was >> DUPLICATE_BEGUN) != d.turn)) duplicate_lose(d, old, copy, known);
 }
 
 // The halves of a release where the word names a group. What it is, for struct release; and whether it has freed the

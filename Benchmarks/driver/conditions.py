@@ -47,6 +47,9 @@ def all_of_them(top, work):
     def not_of_memory(kind):
         return kind.split(":")[0] not in ("malloc", "larson", "producer", "mmap", "mprotect", "read", "write", "send", "fstat")
 
+    def starts(kind):
+        return kind in ("fork", "vfork", "spawn", "true", "storm", "thread")
+
     jemalloc, heaptrack = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", "/usr/lib/heaptrack/libheaptrack_preload.so"
     watched = "trace=open,openat,close,socket,socketpair,accept,accept4,pipe,pipe2,dup,dup2,dup3,flock,fork,vfork,clone,clone3,execve"
     far = beancounter(top, FAR, "far", "bcrun")
@@ -55,6 +58,8 @@ def all_of_them(top, work):
         far,
         beancounter(top, {**FAR, "privvmpages": MUCH}, "memory", "bcrun, memory bounded too"),
         AtLimit("limit", "bcrun, at the limit", [f"{top}/.build/release/bcd", "run", "-q"], ours=True),
+        # What any preloaded library costs: the kernel and the dynamic linker map it, and each fork copies its mappings.
+        Condition("empty", "an empty library", env={"LD_PRELOAD": f"{work}/empty.so"}, fits=starts),
         # Its library alone, and nobody that packs what it writes: in its favour.
         Condition("heaptrack", "heaptrack", env={"LD_PRELOAD": heaptrack, "DUMP_HEAPTRACK_OUTPUT": "/dev/null"}, fits=of_memory),
         Condition("libfiu", "libfiu", ["fiu-run", "-x"]),

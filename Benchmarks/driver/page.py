@@ -46,6 +46,9 @@ def why(found, kind):
     faults = micro.get(kind, {}).get("faults", {})
     if "far" in faults and faults["far"] - faults["bare"] >= 0.5:
         reasons.append(f"{faults['bare']:.1f} → {faults['far']:.1f} minor faults")
+    empty = micro.get(kind, {}).get("conditions", {}).get("empty", {}).get("ratio")
+    if empty:
+        reasons.append(f"an empty library preloaded: {empty:.2f} ×")
     return "; ".join(reasons)
 
 

@@ -36,28 +36,28 @@ extension Accounting {
     var asked: [Int32: Int64] = [:]
     var found: Descriptions?
     var isSeen = true
-    var moved: Set<Int32> = []
+    var moved: [Int32: Int64] = [:]
     // Whoever came or went meanwhile may have what one of the others no longer had when it was
     // looked at; so may a number that was duplicated meanwhile.
-    for _ in 0..<4 {
+    for turn in 0..<4 {
       for (_, member) in looked where pids.insert(member.pid).inserted {
         if let page = member.page { bc_exchange32(bc_page_alone(page), 1) }
       }
       let asking = root.questions(looked)
       var own: [Own] = []
       var isCounted = true
-      moved = []
+      moved = [:]
       let seen = root.count(looked, &own, &isCounted, &moved)
       root.knowEveryone()
       root.findChildren(of: looked)
       // Who has forked meanwhile is no longer alone.
       let now = root.living().filter { pids.contains($0.member.pid) || !isSkipped($0) }
-      let isSame = moved.isEmpty && now.map(\.member.pid) == looked.map(\.member.pid)
+      let isSame = (moved.isEmpty || turn > 0) && now.map(\.member.pid) == looked.map(\.member.pid)
       // One that came or went meanwhile may have been counted: it stays in the books, and makes no
       // maximum.
       let still = root.questions(now)
       asked = asking.reduce(into: [:]) { $0[$1.key] = min($1.value, still[$1.key] ?? 0) }
-      isSeen = isCounted && asking == still
+      isSeen = isCounted && moved.isEmpty && asking == still
       looked = now
       if isSame {
         found = seen
@@ -106,18 +106,20 @@ extension Accounting {
     }
   }
 
-  /// `isSeen`: not so where the shim's own socket may be among what was counted. `moved`: those that
-  /// duplicated descriptors meanwhile, and closed what was to be looked at, perhaps.
+  /// `isSeen`: not so where the shim's own socket may be among what was counted. `moved`: how
+  /// often each duplicated a descriptor meanwhile, and closed what was to be looked at, perhaps.
   private func count(
-    _ looked: [Living], _ own: inout [Own], _ isSeen: inout Bool, _ moved: inout Set<Int32>
+    _ looked: [Living], _ own: inout [Own], _ isSeen: inout Bool, _ moved: inout [Int32: Int64]
   ) -> Descriptions {
     var isAllSeen = true
     defer { isSeen = isAllSeen }
     func duplicated(_ one: Living) -> UInt64 { one.member.page.map { bc_page_duplicated($0) } ?? 0 }
     let before = looked.map(duplicated)
     defer {
-      for (one, was) in zip(looked, before) where duplicated(one) != was {
-        moved.insert(one.member.pid)
+      for (one, was) in zip(looked, before) {
+        let now = duplicated(one)
+        guard now != was else { continue }
+        moved[one.member.pid] = Int64(clamping: (now >> 16 &- was >> 16) &+ (was & 0xffff))
       }
     }
     let generations = looked.map { one in one.member.page.map { bc_page_generation($0) } ?? 0 }
@@ -184,7 +186,7 @@ extension Accounting {
 
   private func put(
     _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]],
-    _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: Set<Int32>
+    _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: [Int32: Int64]
   ) {
     for one in subtree { for r in rows { one.put(one.estate, r, to: 0) } }
     for (i, (one, member)) in looked.enumerated() where one.members[member.pid]?.isZombie == false {
@@ -200,9 +202,10 @@ extension Accounting {
       one.members[member.pid]?.hasForced = false
       if let page = member.page, !found.isAlone[i] { bc_exchange32(bc_page_alone(page), 0) }
       for (k, r) in rows.enumerated() {
-        // No less than was out to it: one may have been missed.
-        if moved.contains(member.pid), let cell = member.cell(r) {
-          figures[k] = max(figures[k], one.ledger.granted(member.slot, r))
+        // Each time one may have been missed, of those that were out to it.
+        if let times = moved[member.pid], let cell = member.cell(r) {
+          let missing = max(0, one.ledger.granted(member.slot, r) - figures[k])
+          figures[k] += min(missing, max(1, times))
           _ = bc_exchange32(&cell.pointee.uncertain, 1)
         }
         one.thaw(

@@ -1,6 +1,7 @@
 // Processes that oscillate around one shared barrier: boundary MEMBERS HELD_EACH SECONDS ACTIVE sure|unsure|crossK
 // Every child opens HELD_EACH files for keeps; then, until the time is up, the ACTIVE first open and close one
-// more as fast as they can; `unsure` also shares it with a dup, so that only a recount knows that closing both has freed it;
+// more as fast as they can; `unsure` closes it as a range, in which there may be what the shim knows nothing of, so that only a
+// recount knows what has been freed;
 // `crossK` opens until it is refused and then closes K, which crosses the bound with each turn.
 // With the barrier at MEMBERS × HELD_EACH + what fits, those opens cross it, back and forth. Prints
 //   operations N denied N seconds S server_us U
@@ -57,8 +58,8 @@ static void child(struct shared *shared, int i, int keep, int active, int unsure
   while (active && !shared->stop) {
     int fd = open("/dev/null", O_RDONLY);
     if (fd >= 0) {
-      if (unsure) close(dup(fd));
-      close(fd);
+      if (unsure) close_range((unsigned)fd, (unsigned)fd, 0);
+      else close(fd);
     }
     if (fd < 0 && errno == ENFILE) shared->each[i].denied++;
     if (fd < 0 && errno != ENFILE) perror("boundary: open"), _exit(1);
