@@ -166,6 +166,8 @@ all conditions run one after another in an order drawn anew, so that what else t
 
 {figures_to_reach(found)}
 
+Where the rest of what is out of reach goes: [costs.md](costs.md).
+
 ## In a beancounter
 
 {ours({**micro, **programs})}
