@@ -2,6 +2,7 @@
 #include "member.h"
 
 #include "ask.h"
+#include "duplicates.h"
 #include "images.h"
 #include "lease.h"
 #include "raw.h"
@@ -136,7 +137,7 @@ static struct bc_page *lay_out(struct bc_page *spare) {
   if (at < 0 && at > -4096) return NULL;
   // From an old length of 0, shared pages are mapped a second time (mremap(2)).
   if (RAW(SYS_mremap, spare, 0, BC_PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at &&
-      RAW(SYS_mmap, at + BC_OWNED_AT, BC_OWNED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) > 0) {
+      RAW(SYS_mmap, at + BC_OWNED_AT, BC_MEMFD_SIZE - BC_OWNED_AT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) > 0) {
     RAW(SYS_madvise, at, BC_MEMFD_SIZE, MADV_DONTFORK);
     return (struct bc_page *)at;
   }
@@ -204,6 +205,9 @@ struct bc_page *member_rejoin(struct bc_page *old) {
   // Other threads may be in the old page still: it stays mapped, and what they charge there is found by the next recount.
   if (page && page != old) {
     memcpy((char *)page + BC_OWNED_AT, (char *)old + BC_OWNED_AT, BC_OWNED_SIZE);
+    // Another thread may be about to change a group: what is in one is nobody's for sure.
+    for (unsigned fd = 0; fd < BC_OWNED_FDS; fd++)
+      if (bc_word_is_group(bc_owned_words(page)[fd])) bc_owned_words(page)[fd] = 0;
     __atomic_store_n(&page->generation, __atomic_load_n(&old->generation, __ATOMIC_SEQ_CST) & ~BC_FORKS, __ATOMIC_SEQ_CST);
   }
   return page;
@@ -218,6 +222,7 @@ static void turn_generation(struct bc_page *page, uint32_t forks) {
     if (next > BC_GENERATIONS) {
       // Once in 4096 forks: the words of the first generation must not come to life again.
       memset((char *)page + BC_OWNED_AT, 0, BC_OWNED_SIZE);
+      duplicates_forget(page);
       next = 1;
     }
     next |= (now & BC_RANGES_HELD) | (((now & BC_FORKS) + forks) & BC_FORKS);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "owned.h"
 
+#include "duplicates.h"
 #include "locks.h"
 #include "raw.h"
 
@@ -18,21 +19,36 @@ static void end(struct bc_page *page, unsigned resource, int64_t freed) {
   credit_settle(bc_page_cell(page, resource));
 }
 
-__attribute__((noinline)) struct release release_more(struct release r, int fd) {
-  bool ranges = r.what & OWNED_RANGES;
-  r.what &= 7;
-  begin(r.page, BC_NUMFILE); // also where it is not ours: a recount must not miss that something may be closing
-  if (owned_second(r.what)) begin(r.page, owned_second(r.what));
-  if (!ranges) return r;
-  begin(r.page, BC_NUMFLOCK);
-  unsigned dropped = ranges_closing(r.page, fd, r.what != 0);
-  r.what += dropped * RELEASE_RANGES;
-  if (!dropped) credit_settle(bc_page_cell(r.page, BC_NUMFLOCK));
-  return r;
+// Locked byte ranges that go with it, * RELEASE_RANGES.
+static uint64_t ranges_with(struct bc_page *page, int fd, bool alone) {
+  begin(page, BC_NUMFLOCK);
+  unsigned dropped = ranges_closing(page, fd, alone);
+  if (!dropped) credit_settle(bc_page_cell(page, BC_NUMFLOCK));
+  return dropped * RELEASE_RANGES;
 }
 
-// It may have been the last of a shared description: what it was is now an upper estimate. Nearly always all rows say so already.
-static void unsure(struct bc_page *page) {
+__attribute__((noinline)) struct release release_grouped(struct bc_page *page, int fd, uint16_t was) {
+  uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
+  uint64_t what = duplicate_leaves(page, was, generation & ~BC_RANGES_HELD);
+  if (unlikely(!(what & RELEASE_ONE_OF_SEVERAL))) {
+    begin(page, BC_NUMFILE);
+    if (owned_second(what & 7)) begin(page, owned_second(what & 7));
+  }
+  if (unlikely(generation & BC_RANGES_HELD)) what += ranges_with(page, fd, what & 7);
+  return (struct release){page, what};
+}
+
+__attribute__((noinline)) struct release release_more(struct bc_page *page, int fd, uint16_t was) {
+  uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
+  uint64_t what = was >> 3 == (generation & ~BC_RANGES_HELD) ? was & 7 : 0;
+  begin(page, BC_NUMFILE); // also where it is not ours: a recount must not miss that something may be closing
+  if (owned_second(what)) begin(page, owned_second(what));
+  if (unlikely(generation & BC_RANGES_HELD)) what += ranges_with(page, fd, what);
+  return (struct release){page, what};
+}
+
+// Nearly always all rows say so already.
+void owned_unsure(struct bc_page *page) {
   static const uint8_t rows[] = {BC_NUMFILE, BC_NUMTCPSOCK, BC_NUMOTHERSOCK, BC_NUMPTY, BC_NUMINOTIFY, BC_NUMFLOCK, BC_SHMPAGES};
   int32_t all = 1;
 #pragma GCC unroll 7
@@ -41,15 +57,28 @@ static void unsure(struct bc_page *page) {
   for (size_t i = 0; i < sizeof rows; i++) uncertain(page, rows[i]);
 }
 
+static void ranges_end(struct release r, bool closed) {
+  if (likely(r.what < RELEASE_RANGES)) return;
+  if (!closed) uncertain(r.page, BC_NUMFLOCK); // they are held still, and no longer known one by one
+  end(r.page, BC_NUMFLOCK, closed ? (int64_t)((uint32_t)r.what / RELEASE_RANGES) : 0);
+}
+
+__attribute__((noinline)) void release_grouped_end(struct release r, int fd, bool closed) {
+  bool frees = duplicate_left(r, fd, closed);
+  if (likely((uint32_t)r.what == RELEASE_ONE_OF_SEVERAL)) return;
+  if (owned_second(r.what & 7)) end(r.page, owned_second(r.what & 7), frees);
+  if (!(r.what & RELEASE_ONE_OF_SEVERAL)) end(r.page, BC_NUMFILE, frees);
+  r.what = (uint32_t)r.what;
+  ranges_end(r, closed);
+}
+
 __attribute__((noinline)) void release_more_end(struct release r, int fd, bool closed) {
-  unsigned what = r.what % RELEASE_RANGES, ranges = r.what / RELEASE_RANGES, second = owned_second(what);
+  unsigned what = r.what & 7, second = owned_second(what);
   if (what && !closed) owned_set(r.page, fd, what);
   if (second) end(r.page, second, closed);
-  if (!what && closed) unsure(r.page);
+  if (!what && closed) owned_unsure(r.page);
   end(r.page, BC_NUMFILE, closed && what);
-  if (!ranges) return;
-  if (!closed) uncertain(r.page, BC_NUMFLOCK); // they are held still, and no longer known one by one
-  end(r.page, BC_NUMFLOCK, closed ? ranges : 0);
+  ranges_end(r, closed);
 }
 
 // Puts another file behind the number, so that a recount for the charge does not find the master there already.

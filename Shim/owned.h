@@ -1,9 +1,11 @@
 // Which descriptors are surely this process's alone: it made them, and no dup and no fork has shared them since. Closing
-// such a one gives its charge back; closing any other may or may not free a description, which only a recount knows.
+// such a one gives its charge back, and so does closing the last of those that dup made of one (groups.h); closing any other may
+// or may not free a description, which only a recount knows.
 #ifndef SHIM_OWNED_H
 #define SHIM_OWNED_H
 
 #include "credit.h"
+#include "groups.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,13 +17,24 @@ static inline uint16_t *owned_word(struct bc_page *page, int fd) {
 // A descriptor about to be closed, by whatever call closes it.
 struct release {
   struct bc_page *page;
-  unsigned what; // enum bc_owned, 0 when not sure; from RELEASE_RANGES on, how many locked byte ranges go with it
+  // enum bc_owned, 0 when not sure | RELEASE_* | how many locked byte ranges go with it * RELEASE_RANGES; and where it is in a
+  // group, << RELEASE_WORD its word and << RELEASE_TURN the low bits of the group's turn. In one word, to stay in a register.
+  uint64_t what;
 };
-enum { RELEASE_RANGES = 8 };
+enum {
+  RELEASE_ONE_OF_SEVERAL = 8, // of one description: nothing is freed
+  RELEASE_LAST_OF_SEVERAL = 16,
+  RELEASE_RANGES = 32,
+  RELEASE_WORD = 32,
+  RELEASE_TURN = 48,
+};
 
-// The rest of release_begin and release_end: what is charged to a second row, or not surely ours.
-struct release release_more(struct release r, int fd);
+// The rest of release_begin and release_end: what is charged to a second row or not surely ours, and what is in a group.
+// `was`: the word, which is taken already.
+struct release release_more(struct bc_page *page, int fd, uint16_t was);
+struct release release_grouped(struct bc_page *page, int fd, uint16_t was);
 void release_more_end(struct release r, int fd, bool closed);
+void release_grouped_end(struct release r, int fd, bool closed);
 
 static inline uint16_t owned_as(struct bc_page *page, unsigned what) {
   return (uint16_t)(__atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) << 3 | what);
@@ -47,20 +60,11 @@ static inline bool owned_change(struct bc_page *page, int fd, unsigned from, uns
   return word && __atomic_compare_exchange_n(word, &was, owned_as(page, to), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-// Beside what it was: some byte range is locked, so that a close may drop it.
-enum { OWNED_RANGES = 8 };
-
-// What it was, and no longer ours; 0 when that was not sure.
-static inline unsigned owned_take(struct bc_page *page, int fd) {
+// Its word, which is nobody's from now on.
+static inline uint16_t owned_take(struct bc_page *page, int fd) {
   uint16_t *word = owned_word(page, fd);
-  if (likely(word != NULL) && likely(__atomic_load_n(word, __ATOMIC_RELAXED))) {
-    uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST), generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
-    if (likely(was >> 3 == generation)) return was & 7;
-    if (unlikely(generation & BC_RANGES_HELD))
-      return OWNED_RANGES | (was >> 3 == (generation & ~BC_RANGES_HELD) ? was & 7 : 0);
-    return 0;
-  }
-  return __atomic_load_n(&page->generation, __ATOMIC_RELAXED) & BC_RANGES_HELD ? OWNED_RANGES : 0;
+  if (unlikely(word == NULL) || unlikely(!__atomic_load_n(word, __ATOMIC_RELAXED))) return 0;
+  return __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
 }
 
 // The row that a descriptor is charged to beside numfile.
@@ -83,18 +87,26 @@ static inline void not_alone(struct bc_page *page) { __atomic_store_n(&page->alo
 static inline void owned_share(struct bc_page *page, int fd) {
   uint16_t *word = owned_word(page, fd);
   if (!word || !__atomic_load_n(word, __ATOMIC_ACQUIRE)) return; // it was not
-  uint16_t was = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
-  if (unlikely((was & 7) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
+  if (unlikely(bc_owned_share(page, (uint32_t)fd) == BC_OWNED_FLOCKED)) uncertain(page, BC_NUMFLOCK);
   not_alone(page);
 }
 
+// A lock goes with its description: closing the last of several is no longer sure to free just that.
+static inline void owned_locked(struct bc_page *page, int fd) {
+  uint16_t *word = owned_word(page, fd);
+  if (word && bc_word_is_group(__atomic_load_n(word, __ATOMIC_SEQ_CST))) bc_owned_share(page, (uint32_t)fd);
+}
+
+// It may have been the last of a shared description: what it was is now an upper estimate.
+void owned_unsure(struct bc_page *page);
+
 static inline struct release release_of(struct bc_page *page, int fd) {
-  struct release r = {page, owned_take(page, fd)};
-  if (likely(r.what == BC_OWNED_FILE)) {
-    __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
-    return r;
-  }
-  return release_more(r, fd);
+  uint16_t was = owned_take(page, fd);
+  uint64_t generation = __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST);
+  if (unlikely(was != (generation << 3 | BC_OWNED_FILE)))
+    return bc_word_is_group(was) ? release_grouped(page, fd, was) : release_more(page, fd, was);
+  __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
+  return (struct release){page, BC_OWNED_FILE};
 }
 
 static inline struct release release_begin(int fd) {
@@ -105,7 +117,8 @@ static inline struct release release_begin(int fd) {
 // `closed`: the descriptor is gone. Linux frees it whatever close answers, but for EBADF.
 static inline void release_end(struct release r, int fd, bool closed) {
   if (unlikely(r.page == NULL)) return;
-  if (unlikely(r.what != BC_OWNED_FILE)) return release_more_end(r, fd, closed);
+  if (unlikely(r.what != BC_OWNED_FILE))
+    return r.what >> RELEASE_WORD ? release_grouped_end(r, fd, closed) : release_more_end(r, fd, closed);
   struct bc_cell *files = bc_page_cell(r.page, BC_NUMFILE);
   if (likely(closed)) credit_give(files, 1);
   else owned_set(r.page, fd, r.what);

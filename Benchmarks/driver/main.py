@@ -21,7 +21,7 @@ class Bench:
         self.top, self.work, self.quick = options.top, options.work, options.quick
         self.conditions = conditions.all_of_them(self.top, self.work)
         if self.quick:
-            self.conditions = [c for c in self.conditions if c.name in ("bare", "far", "memory", "libfiu", "notify")]
+            self.conditions = [c for c in self.conditions if c.name in ("bare", "far", "memory", "empty", "libfiu", "notify")]
         self.minutes = options.minutes or (2 if self.quick else 20)
         self.start = time.monotonic()
         # What callgrind and the servers take does not shrink with the time.

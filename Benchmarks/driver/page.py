@@ -46,6 +46,9 @@ def why(found, kind):
     faults = micro.get(kind, {}).get("faults", {})
     if "far" in faults and faults["far"] - faults["bare"] >= 0.5:
         reasons.append(f"{faults['bare']:.1f} → {faults['far']:.1f} minor faults")
+    empty = micro.get(kind, {}).get("conditions", {}).get("empty", {}).get("ratio")
+    if empty:
+        reasons.append(f"an empty library preloaded: {empty:.2f} ×")
     return "; ".join(reasons)
 
 
@@ -162,6 +165,8 @@ all conditions run one after another in an order drawn anew, so that what else t
 ## The figures to reach
 
 {figures_to_reach(found)}
+
+Where the rest of what is out of reach goes: [costs.md](costs.md).
 
 ## In a beancounter
 

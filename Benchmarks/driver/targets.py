@@ -8,7 +8,7 @@ def ratio(found, section, key, condition="far"):
 
 def extra(found, kind):
     one = found.get("instructions", {}).get(kind, {})
-    return one["far"] - one["bare"] if "far" in one and "bare" in one else None
+    return round(one["far"] - one["bare"], 1) if "far" in one and "bare" in one else None  # a start-up differs by a few
 
 
 def largest(values):

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "elsewhere.h"
 #include "ask.h"
+#include "duplicates.h"
 #include "lease.h"
 #include "locks.h"
 #include "next.h"
@@ -46,9 +47,13 @@ static void range_begin(struct closing *r, unsigned first, unsigned last) {
   *r = (struct closing){.page = member_joined()};
   for (unsigned fd = first; r->page && fd <= last && fd < BC_OWNED_FDS; fd++) {
     if (!__atomic_load_n(owned_word(r->page, (int)fd), __ATOMIC_RELAXED)) continue;
-    unsigned what = owned_take(r->page, (int)fd), rows[] = {BC_NUMFILE, owned_second(what & 7)};
-    if (what & OWNED_RANGES) uncertain(r->page, BC_NUMFLOCK);
-    for (int i = 0; what & 7 && i < (rows[1] ? 2 : 1); i++) {
+    uint16_t was = owned_take(r->page, (int)fd);
+    uint32_t generation = __atomic_load_n(&r->page->generation, __ATOMIC_SEQ_CST);
+    if (generation & BC_RANGES_HELD) uncertain(r->page, BC_NUMFLOCK);
+    bool grouped = bc_word_is_group(was), own = was >> 3 == (generation & ~BC_RANGES_HELD);
+    unsigned what = grouped ? duplicate_leaves_with_others(r->page, was) : own ? was & 7 : 0;
+    unsigned rows[] = {BC_NUMFILE, owned_second(what)};
+    for (int i = 0; what && i < (rows[1] ? 2 : 1); i++) {
       __atomic_fetch_add(&bc_page_cell(r->page, rows[i])->pending, 1, __ATOMIC_SEQ_CST);
       r->units[rows[i]]++;
     }
@@ -83,27 +88,22 @@ EXPORT(void, closefrom, (int first)) {
   range_end(&r, true);
 }
 
-// Two descriptors of one description: closing either is no longer sure to free it, nor what is locked through it.
-static void shared(int fd) {
-  struct bc_page *page = member_joined();
-  if (page) owned_share(page, fd);
-}
-
 SAME_PROTOTYPE(dup, int, (int));
 EXPORT(int, dup, (int fd)) {
-  shared(fd); // before there is a copy that a count could find beside one that is surely alone
+  struct duplicate d = duplicate_begin(fd);
   int copy = NEXT(dup)(fd);
-  if (copy >= 0) shared(copy); // libc may have closed the number's last owner by itself
+  duplicate_end(d, fd, copy);
   return copy;
 }
 
 #define DUP_OVER(name, params, args)                                     \
   EXPORT(int, name, params) {                                            \
     if (old == new) return NEXT(name) args;                              \
-    shared(old);                                                         \
+    struct duplicate d = duplicate_begin(old);                           \
     struct release r = release_begin(new);                               \
     int fd = NEXT(name) args;                                            \
     release_end(r, new, fd >= 0);                                        \
+    duplicate_end(d, old, fd);                                           \
     return fd;                                                           \
   }
 SAME_PROTOTYPE(dup2, int, (int, int));
@@ -115,11 +115,11 @@ DUP_OVER(dup3, (int old, int new, int flags), (old, new, flags))
 #define FCNTL(name)                                                      \
   EXPORT(int, name, (int fd, int command, long argument)) {              \
     if (unlikely(locks(command))) return locked_by(NEXT(name), #name, fd, command, argument); \
-    bool copies = command == F_DUPFD || command == F_DUPFD_CLOEXEC;      \
-    if (unlikely(copies)) shared(fd);                                    \
-    int result = NEXT(name)(fd, command, argument);                      \
-    if (unlikely(copies) && result >= 0) shared(result);                 \
-    return result;                                                       \
+    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC) return NEXT(name)(fd, command, argument); \
+    struct duplicate d = duplicate_begin(fd);                            \
+    int copy = NEXT(name)(fd, command, argument);                        \
+    duplicate_end(d, fd, copy);                                          \
+    return copy;                                                         \
   }
 FCNTL(fcntl)
 FCNTL(fcntl64)

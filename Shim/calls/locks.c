@@ -34,6 +34,7 @@ static void flock_again_left(void *page) {
 __attribute__((noinline)) static int flock_unsure(flock_function *next, struct bc_page *page, int fd, int operation) {
   bool unlock = (operation & ~LOCK_NB) == LOCK_UN;
   struct charge c = {NULL, 0};
+  owned_locked(page, fd);
   if (!unlock) c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, "flock", fd, operation);
   if (unlikely(c.error)) return errno = c.error, -1;
   int error = LEAVABLE(flock_left, &c, next(fd, operation));
@@ -156,6 +157,7 @@ int locked_by(int (*next)(int, int, long), const char *call, int fd, int command
   if (unlikely(!copied(&asked, (const void *)argument, sizeof asked))) return next(fd, command, argument);
   struct lock_request l;
   bool description = command == F_OFD_SETLK || command == F_OFD_SETLKW;
+  if (description) owned_locked(member.page, fd);
   int error = lock_begin(&l, fd, &asked, description ? RANGE_DESCRIPTION : RANGE_PROCESS, call);
   if (unlikely(error)) return errno = error, -1;
   int result = LEAVABLE(lock_left, &l, next(fd, command, argument));

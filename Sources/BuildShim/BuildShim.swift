@@ -21,8 +21,8 @@ struct BuildShim: BuildToolPlugin {
     let shim = package.appending(path: "Shim")
     let wire = package.appending(path: "Sources/Wire/include")
     let output = context.pluginWorkDirectoryURL.appending(path: "libbeancounter.so")
-    var inputs: [URL] = [wire.appending(path: "wire.h")]
-    for folder in [shim, shim.appending(path: "calls")] {
+    var inputs: [URL] = []
+    for folder in [wire, shim, shim.appending(path: "calls")] {
       inputs += try FileManager.default.contentsOfDirectory(
         at: folder, includingPropertiesForKeys: nil
       )

@@ -44,6 +44,7 @@ public enum Descriptors {
     var isMaster = false
     var isAnonymous = false  // of anon_inodefs: its link says what it is
     var isMade = false  // by its process, and not one with another of its descriptors
+    var isGrouped = false  // nobody else has it
   }
 
   /// The numbers of its descriptors.
@@ -99,6 +100,8 @@ public enum Descriptors {
     case made
     /// No other descriptor is of its description, here or elsewhere.
     case own(Kind)
+    /// Nobody else has its description, but others of its own may be of it.
+    case grouped
   }
 
   public enum Kind: Sendable { case file, tcpSocket, otherSocket, terminal, inotify }
@@ -168,7 +171,8 @@ public enum Descriptors {
           isSocket: clinux_is_socket(info.st_mode),
           isMaster: info.st_mode & mode_t(S_IFMT) == mode_t(S_IFCHR)
             && info.st_rdev == masterDevice,
-          isAnonymous: info.st_mode & mode_t(S_IFMT) == 0, isMade: known == .made))
+          isAnonymous: info.st_mode & mode_t(S_IFMT) == 0, isMade: known == .made,
+          isGrouped: known == .grouped))
     }
     let not = one.without()
     // A socket that has gone meanwhile was a question of the shim's, which is quick, or is closed
@@ -322,15 +326,19 @@ public enum Descriptors {
       let first = distinct(group, pause) { leader, entry in
         guard leader.process >= 0 else { return }  // who opened it pays
         others.insert(place(leader))
-        result.isAlone[entry.process] = false
-        if leader.process != entry.process { result.shares[leader.process] = true }
+        let isElsewhere = leader.process != entry.process
+        if isElsewhere || !entry.isGrouped { result.isAlone[entry.process] = false }
+        if isElsewhere {
+          result.isAlone[leader.process] = false
+          result.shares[leader.process] = true
+        }
       }
       for entry in first where entry.process >= 0 {
         let kind = kind(entry)
         result.perProcess[entry.process].add(kind)
         if entry.isMade, !others.contains(place(entry)) {
           alone(entry.process, entry.fd, kind)
-        } else {
+        } else if !entry.isGrouped {
           result.isAlone[entry.process] = false
         }
       }

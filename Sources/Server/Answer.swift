@@ -219,12 +219,10 @@ extension Accounting {
 
   /// A descriptor of a member is about to be another process's too.
   private func lend(_ pid: Int32, _ fd: Int64) {
-    guard let member = members[pid], member.spare == nil, let page = member.page,
-      let fd = Int32(exactly: fd),
-      let word = bc_page_word(page, fd)
+    guard let page = members[pid]?.pageWithWords, let fd = UInt32(exactly: fd), fd < BC_OWNED_FDS
     else { return }
     bc_exchange32(bc_page_alone(page), 0)
-    bc_store16(word, 0)
+    _ = bc_owned_share(page, fd)
   }
 
   /// Who made it, for a process nobody announced: its parent, or the nearest member above it.

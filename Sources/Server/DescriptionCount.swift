@@ -36,26 +36,28 @@ extension Accounting {
     var asked: [Int32: Int64] = [:]
     var found: Descriptions?
     var isSeen = true
+    var moved: [Int32: Int64] = [:]
     // Whoever came or went meanwhile may have what one of the others no longer had when it was
-    // looked at.
-    for _ in 0..<4 {
+    // looked at; so may a number that was duplicated meanwhile.
+    for turn in 0..<4 {
       for (_, member) in looked where pids.insert(member.pid).inserted {
         if let page = member.page { bc_exchange32(bc_page_alone(page), 1) }
       }
       let asking = root.questions(looked)
       var own: [Own] = []
       var isCounted = true
-      let seen = root.count(looked, &own, &isCounted)
+      moved = [:]
+      let seen = root.count(looked, &own, &isCounted, &moved)
       root.knowEveryone()
       root.findChildren(of: looked)
       // Who has forked meanwhile is no longer alone.
       let now = root.living().filter { pids.contains($0.member.pid) || !isSkipped($0) }
-      let isSame = now.map(\.member.pid) == looked.map(\.member.pid)
+      let isSame = (moved.isEmpty || turn > 0) && now.map(\.member.pid) == looked.map(\.member.pid)
       // One that came or went meanwhile may have been counted: it stays in the books, and makes no
       // maximum.
       let still = root.questions(now)
       asked = asking.reduce(into: [:]) { $0[$1.key] = min($1.value, still[$1.key] ?? 0) }
-      isSeen = isCounted && asking == still
+      isSeen = isCounted && moved.isEmpty && asking == still
       looked = now
       if isSame {
         found = seen
@@ -65,11 +67,11 @@ extension Accounting {
     }
     var unused: [Own] = []
     if found == nil { asked = root.questions(looked) }
-    let counts = found ?? root.count(looked, &unused, &isSeen)
+    let counts = found ?? root.count(looked, &unused, &isSeen, &moved)
     if found == nil { isSeen = false }
     let looks = Set(looked.map(\.member.pid))
     frozen = root.living().filter { !looks.contains($0.member.pid) }
-    root.put(looked, counts, rows, before, unsure, asked)
+    root.put(looked, counts, rows, before, unsure, asked, moved)
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: rows.count)
     for (k, r) in rows.enumerated() {
       for (i, one) in looked.enumerated() {
@@ -104,10 +106,22 @@ extension Accounting {
     }
   }
 
-  /// `isSeen`: not so where the shim's own socket may be among what was counted.
-  private func count(_ looked: [Living], _ own: inout [Own], _ isSeen: inout Bool) -> Descriptions {
+  /// `isSeen`: not so where the shim's own socket may be among what was counted. `moved`: how
+  /// often each duplicated a descriptor meanwhile, and closed what was to be looked at, perhaps.
+  private func count(
+    _ looked: [Living], _ own: inout [Own], _ isSeen: inout Bool, _ moved: inout [Int32: Int64]
+  ) -> Descriptions {
     var isAllSeen = true
     defer { isSeen = isAllSeen }
+    func duplicated(_ one: Living) -> UInt64 { one.member.page.map { bc_page_duplicated($0) } ?? 0 }
+    let before = looked.map(duplicated)
+    defer {
+      for (one, was) in zip(looked, before) {
+        let now = duplicated(one)
+        guard now != was else { continue }
+        moved[one.member.pid] = Int64(clamping: (now >> 16 &- was >> 16) &+ (was & 0xffff))
+      }
+    }
     let generations = looked.map { one in one.member.page.map { bc_page_generation($0) } ?? 0 }
     var found: [Own] = []
     defer { own = found }
@@ -125,7 +139,7 @@ extension Accounting {
           let word = bc_page_word(page, fd)
         else { return }
         let was = bc_load16(word)
-        guard was != 0, was & 7 != UInt16(BC_OWNED_FLOCKED.rawValue) else { return }
+        guard was & 7 != 0, was & 7 != UInt16(BC_OWNED_FLOCKED.rawValue) else { return }
         found.append(Own(word: word, was: was, generation: generations[i]))
       })
   }
@@ -139,7 +153,9 @@ extension Accounting {
     return { fd in
       guard let word = bc_page_word(page, fd) else { return .nothing }
       let was = bc_load16(word)
-      guard was != 0 else { return .nothing }
+      guard was & 7 != 0 else {
+        return bc_word_is_own_group(page, was, bc_page_generation(page)) ? .grouped : .nothing
+      }
       guard UInt32(was >> 3) == bc_page_generation(page) else { return .made }
       switch bc_owned(rawValue: UInt32(was & 7)) {
       case BC_OWNED_FILE, BC_OWNED_FLOCKED, BC_OWNED_WATCHED: return .own(.file)
@@ -170,8 +186,7 @@ extension Accounting {
 
   private func put(
     _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]],
-    _ unsure: [Set<Int32>],
-    _ questions: [Int32: Int64]
+    _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: [Int32: Int64]
   ) {
     for one in subtree { for r in rows { one.put(one.estate, r, to: 0) } }
     for (i, (one, member)) in looked.enumerated() where one.members[member.pid]?.isZombie == false {
@@ -187,6 +202,12 @@ extension Accounting {
       one.members[member.pid]?.hasForced = false
       if let page = member.page, !found.isAlone[i] { bc_exchange32(bc_page_alone(page), 0) }
       for (k, r) in rows.enumerated() {
+        // Each time one may have been missed, of those that were out to it.
+        if let times = moved[member.pid], let cell = member.cell(r) {
+          let missing = max(0, one.ledger.granted(member.slot, r) - figures[k])
+          figures[k] += min(missing, max(1, times))
+          _ = bc_exchange32(&cell.pointee.uncertain, 1)
+        }
         one.thaw(
           member, r, counted: figures[k],
           pendingBefore: before[member.pid]?[k] ?? pendingNow(member, r),

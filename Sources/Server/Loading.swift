@@ -130,11 +130,12 @@ extension Accounting {
   }
 
   /// How many are under way, and whether they are the same as at the last look. A birth is taken
-  /// after it is counted here.
+  /// after it is counted here. Who was found ahead of its note has copied what it needs: a parent
+  /// that is in vfork until that one runs its image must not be what that one waits for.
   func lookAtForks(_ pid: Int32) {
     guard let member = members[pid], let page = member.page else { return }
     let generation = page.pointee.generation & BC_GENERATIONS
-    if bc_load32(bc_page_forking(page)) <= 0 {
+    if Int(bc_load32(bc_page_forking(page))) <= member.ahead.count {
       members[pid]?.startingSince = nil
     } else if member.startingSince == nil || member.generation != generation {
       members[pid]?.startingSince = Clock.milliseconds()

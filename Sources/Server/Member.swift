@@ -43,6 +43,8 @@ struct Member {
     var begun: UInt32 = 0
     /// How its image is sampled; nil where nothing has a bound.
     var course: Obtained.Course?
+
+    static var places: Int { 12 }
   }
 
   enum Coverage {
@@ -121,7 +123,7 @@ struct Member {
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
   var lookedAt = 0
-  /// By resource; `end` gives it back.
+  /// By `Resource.place`; `end` gives it back.
   let past: UnsafeMutablePointer<Past>
   /// The program that was last found to be one that the shim can enter, or not.
   var checkedPath: String?
@@ -153,14 +155,14 @@ struct Member {
 
   init(pid: Int32, slot: Ledger.Slot, pidfd: Int32) {
     (self.pid, self.slot, self.pidfd) = (pid, slot, pidfd)
-    past = .allocate(capacity: Int(BC_RESOURCES.rawValue))
-    past.initialize(repeating: Past(), count: Int(BC_RESOURCES.rawValue))
+    past = .allocate(capacity: Past.places)
+    past.initialize(repeating: Past(), count: Past.places)
   }
 
   func end() { past.deallocate() }
 
   func forgetCourses() {
-    for row in 0..<Int(BC_RESOURCES.rawValue) { past[row].course = nil }
+    for place in 0..<Past.places { past[place].course = nil }
   }
 
   /// The page, where the words of its descriptors can be seen: they are its own business when the
@@ -211,7 +213,7 @@ struct Member {
     let low = bc_load(&cell.pointee.low)
     if low == Member.unknownLow { return now }
     let most =
-      low <= past[resource.rawValue].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
+      low <= past[resource.place].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
     return isUnsure(resource) ? most : max(most, now)
   }
 
@@ -219,14 +221,14 @@ struct Member {
   func startPeak(_ resource: Resource, from credit: Int64) {
     guard let cell = cell(resource) else { return }
     bc_store(&cell.pointee.low, credit)
-    past[resource.rawValue].peakUpTo = isUnsure(resource) ? .min : .max
+    past[resource.place].peakUpTo = isUnsure(resource) ? .min : .max
   }
 
   /// It counts where it falls further.
   func startPeak(_ resource: Resource, below credit: Int64) {
     guard let cell = cell(resource) else { return }
     bc_store(&cell.pointee.low, credit)
-    past[resource.rawValue].peakUpTo = isUnsure(resource) ? .min : credit - 1
+    past[resource.place].peakUpTo = isUnsure(resource) ? .min : credit - 1
   }
 
   /// Takes the unspent credit. A corrupted word is worth nothing, so it costs only this member; and
@@ -252,5 +254,26 @@ struct Member {
     }
     spare = nil
     page = nil
+  }
+}
+
+extension Resource {
+  /// Where a member's `Past` of a row is: only those that are charged have one of their own, for a
+  /// member is to cost the server little.
+  var place: Int {
+    switch self {
+    case .numfile: 0
+    case .numtcpsock: 1
+    case .numothersock: 2
+    case .numpty: 3
+    case .numinotify: 4
+    case .numproc: 5
+    case .numflock: 6
+    case .numsiginfo: 7
+    case .shmpages: 8
+    case .lockedpages: 9
+    case .privvmpages: 10
+    default: 11
+    }
   }
 }

@@ -4,9 +4,9 @@ internal import Wire
 /// Pages of cells, made ahead while nobody waits: a process that joins then gets one at once.
 final class MemberPages {
   private static let ahead = 4
-  /// The page of cells, the spare ones, and the words of descriptors, few of which are ever looked
-  /// at here.
-  private static let size = Int(BC_OWNED_AT) + Int(BC_OWNED_FDS) * 2
+  /// The page of cells, the spare ones, the words of descriptors and their groups, few of which are
+  /// ever looked at here.
+  private static let size = Int(bc_memfd_size())
   private var ready: [(Int32, UnsafeMutablePointer<bc_page>)] = []
   /// There is something for `refill` to do.
   private(set) var isWaiting = true

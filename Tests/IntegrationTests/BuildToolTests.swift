@@ -35,6 +35,16 @@ extension RealPrograms {
       r.within()
     }
 
+    /// The compiler is started by vfork, and its parent has what is left of the memory until it runs.
+    @Test func aTightBoundOfMemoryMakesNobodyWait() throws {
+      _ = try scratch.write("small.c", "int x;\n")
+      let start = Date()
+      let r = try bcrun(
+        ["--privvmpages", "16M"], [gcc, "-c", "small.c", "-o", "small.o"], cwd: scratch.path)
+      #expect(r.ended.code == 0, "\(r.ended.errors)")
+      #expect(Date().timeIntervalSince(start) < 8)  // it waited ten seconds for each image
+    }
+
     /// gcc's own loop tries four times, 15 s in all, then says so.
     @Test func noRoomForTheAssembler() throws {
       _ = try scratch.write("small.c", "int x;\n")

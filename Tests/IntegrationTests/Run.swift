@@ -184,6 +184,7 @@ struct Report {
   var denials: [Denial] = []
   var uncovered: [(executable: String, reason: String)] = []
   var requests = -1
+  var recounts = -1
   var switches: [String: Int]?
   var reclaims: [String: Int]?
   var code: Int?
@@ -219,6 +220,7 @@ struct Report {
       ($0["executable"] as? String ?? "", $0["reason"] as? String ?? "")
     }
     requests = (all["server"] as? [String: Any])?["requests"] as? Int ?? -1
+    recounts = (all["server"] as? [String: Any])?["recounts"] as? Int ?? -1
     switches = (all["server"] as? [String: Any])?["switches"] as? [String: Int]
     reclaims = (all["server"] as? [String: Any])?["reclaims"] as? [String: Int]
     code = (all["exit"] as? [String: Any])?["code"] as? Int

@@ -1,6 +1,7 @@
 // Processes that oscillate around one shared barrier: boundary MEMBERS HELD_EACH SECONDS ACTIVE sure|unsure|fitsK|around|crossK|turnsK
 // Every child opens HELD_EACH files for keeps; then, until the time is up, the ACTIVE first open and close one
-// more as fast as they can; `unsure` also shares it with a dup, so that only a recount knows that closing both has freed it;
+// more as fast as they can; `unsure` closes it as a range, in which there may be what the shim knows nothing of, so that only a
+// recount knows what has been freed;
 // `fitsK` opens one only while fewer than K others have one, as a semaphore tells them after each close: with a barrier of MEMBERS ×
 // HELD_EACH + 1 + K nobody may be refused, for there is room always, to the unit;
 // `around` opens two, or as many as it is let, and then closes them: whoever is not on the processor holds one of them, or two;
@@ -112,8 +113,8 @@ static void child(struct shared *shared, int i, int keep, int active, const char
   while (active && !shared->stop) {
     int fd = another(shared, i);
     if (fd < 0) continue;
-    if (unsure) close(dup(fd));
-    close(fd);
+    if (unsure) close_range((unsigned)fd, (unsigned)fd, 0);
+    else close(fd);
   }
   await(&shared->stop);
   _exit(0);

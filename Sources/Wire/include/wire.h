@@ -242,6 +242,7 @@ struct bc_page {
   uint32_t flags;      // BC_ANSWER_*
   int32_t forking;     // children under way whose note is not written yet, while memory has a bound
   int32_t births;      // children that may be made without asking: a lease like this process's is booked for each
+  uint64_t duplicating; // calls that duplicate descriptors: how many are under way, and how many have begun << 16
   int32_t claimed;     // of a spare page: a child has taken it
   int32_t muted;       // enum bc_muted
   int32_t out_of_spares; // some child found none, and is counted from outside
@@ -265,9 +266,10 @@ _Static_assert(sizeof(struct bc_page) <= BC_PAGE_SIZE, "the cells fit in their p
 #define BC_OWNED_AT 65536u // a plain number: Swift does not import a computed one
 _Static_assert(BC_OWNED_AT == (1 + BC_SPARES) * BC_PAGE_SIZE, "the table follows the pages");
 #define BC_OWNED_SIZE (BC_OWNED_FDS * sizeof(uint16_t))
-#define BC_MEMFD_SIZE (BC_OWNED_AT + BC_OWNED_SIZE)
+#define BC_MEMFD_SIZE (BC_OWNED_AT + BC_OWNED_SIZE + 4096u) // and the groups (groups.h)
 
-// An owned descriptor: generation << 3 | what it is. Anything else in the word means "not surely ours alone".
+// An owned descriptor: generation << 3 | what it is. Anything else in the word means "not surely ours alone", or is its group
+// of descriptors of one description (groups.h).
 enum bc_owned {
   BC_OWNED_FILE = 1, BC_OWNED_TCP = 2, BC_OWNED_OTHER = 3, BC_OWNED_PTY = 4, BC_OWNED_INOTIFY = 5,
   BC_OWNED_FLOCKED = 6, // a file, and one numflock for the flock(2) lock of its description
@@ -296,6 +298,7 @@ static inline bool bc_cas(int64_t *word, int64_t *seen, int64_t v) {
   return __atomic_compare_exchange_n(word, seen, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+static inline size_t bc_memfd_size(void) { return BC_MEMFD_SIZE; }
 // Of the page that came first in its memfd. The table of a process that took a spare one is its own.
 static inline uint16_t *bc_owned_words(struct bc_page *page) { return (uint16_t *)(void *)((char *)page + BC_OWNED_AT); }
 // A descriptor that its owner has: 1 when it is a plain file, which is marked now, 2 when it is a socket or the like, which has no
@@ -329,10 +332,6 @@ static inline int32_t *bc_page_claimed(struct bc_page *page) { return &page->cla
 static inline int32_t *bc_page_muted(struct bc_page *page) { return &page->muted; }
 static inline int32_t *bc_page_out_of_spares(struct bc_page *page) { return &page->out_of_spares; }
 static inline int32_t *bc_page_mail(struct bc_page *page) { return &page->mail.state; }
-// Whether the process opened the descriptor itself, as far as the shim is sure.
-static inline bool bc_page_owns(struct bc_page *page, int32_t fd) {
-  return (uint32_t)fd < BC_OWNED_FDS && __atomic_load_n(bc_owned_words(page) + fd, __ATOMIC_SEQ_CST) != 0;
-}
 static inline size_t bc_page_births_at(void) { return offsetof(struct bc_page, births); }
 static inline int32_t *bc_page_births(struct bc_page *page) { return &page->births; }
 static inline int32_t *bc_page_threads_made(struct bc_page *page) { return &page->threads_made; }
