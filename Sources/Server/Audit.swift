@@ -85,13 +85,10 @@ extension Accounting {
   func audit(_ pid: Int32) {
     settleImage(pid)
     guard let member = members[pid] else { return }
-    if member.isZombie {
-      if !Procfs.exists(pid) { reaped(pid) }  // kernels before 6.9 do not say
-      return
-    }
-    if member.pidfd < 0,
-      Procfs.stat(pid).map({ $0.startTime != member.startTime || "ZX".contains($0.state) }) ?? true
-    {
+    // Kernels before 6.9 do not say when a zombie is reaped. Its number may be another's by then.
+    if member.hasGone { return ended(pid) }
+    if member.isZombie { return }
+    if member.pidfd < 0, Procfs.stat(pid).map({ "ZX".contains($0.state) }) ?? true {
       return ended(pid)
     }
     for child in Procfs.children(pid) where host.owner[child] == nil { adopt(child, parent: pid) }

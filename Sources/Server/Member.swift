@@ -1,5 +1,6 @@
 internal import Beancounters
 private import CLinux
+private import Recount
 internal import Wire
 
 enum Clock {
@@ -229,6 +230,14 @@ struct Member {
     guard let cell = cell(resource) else { return }
     bc_store(&cell.pointee.low, credit)
     past[resource.place].peakUpTo = isUnsure(resource) ? .min : credit - 1
+  }
+
+  /// Ended, and reaped.
+  var hasGone: Bool {
+    pidfd < 0
+      ? Procfs.stat(pid).map { $0.startTime != startTime } ?? true
+      : clinux_syscall(Int(SYS_pidfd_send_signal), Int(pidfd), 0, 0, 0, 0) < 0
+        && clinux_errno() == ESRCH
   }
 
   /// Takes the unspent credit. A corrupted word is worth nothing, so it costs only this member; and
