@@ -57,7 +57,7 @@ extension Accounting {
     guard let page = member.page else { return }
     level.pointee.set(member.slot, page: page)
     for r in Accounting.things {
-      member.past[r.rawValue].begun = bc_begun(bc_page_cell(page, UInt32(r.rawValue)))
+      member.past[r.place].begun = bc_begun(bc_page_cell(page, UInt32(r.rawValue)))
     }
     host.seats.put(
       member.pid,

@@ -93,8 +93,8 @@ extension Accounting {
     let row = resource.rawValue
     let begun = roster().reduce(UInt64(0)) { sum, one in
       guard let page = one.page else { return sum }
-      let now = bc_begun(bc_page_cell(page, UInt32(row))), before = one.past[row].begun
-      one.past[row].begun = now
+      let now = bc_begun(bc_page_cell(page, UInt32(row))), before = one.past[resource.place].begun
+      one.past[resource.place].begun = now
       return sum + UInt64((now &- before) & UInt32(BC_BEGUN_MOST))
     }
     let asked = level.pointee.asked[row]

@@ -73,8 +73,8 @@ static void memory(struct kept *k) {
   char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return;
   p[size / 2] = 1;
-  munmap(p, draw(&k->state) % 2 ? size : size / 2);
-  munmap(p, size);
+  munmap(p, size / 2);
+  munmap(p + size / 2, size - size / 2);
 }
 
 static void shared(void) {

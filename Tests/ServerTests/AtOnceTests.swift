@@ -25,8 +25,8 @@ private final class World {
     var pages: [UnsafeMutablePointer<bc_page>] = []
     for pid in pids {
       leaf.adopt(pid, parent: 0)
-      let memory = UnsafeMutableRawPointer.allocate(byteCount: Int(BC_OWNED_AT), alignment: 4096)
-      memset(memory, 0, Int(BC_OWNED_AT))
+      let memory = UnsafeMutableRawPointer.allocate(byteCount: bc_memfd_size(), alignment: 4096)
+      memset(memory, 0, bc_memfd_size())
       pages.append(memory.bindMemory(to: bc_page.self, capacity: 1))
       leaf.join(pid, page: pages.last!)
       // What the sleeping process has open is nobody's: from here on the pages alone say what is
