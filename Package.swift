@@ -28,7 +28,8 @@ let package = Package(
     .target(name: "CLinux", path: "Sources/CLinux"),
     .target(name: "Beancounters", path: "Sources/Beancounters", swiftSettings: swift),
     .target(
-      name: "Recount", dependencies: ["CLinux", "Wire"], path: "Sources/Recount", swiftSettings: swift),
+      name: "Recount", dependencies: ["CLinux", "Wire"], path: "Sources/Recount",
+      swiftSettings: swift),
     .target(
       name: "Command", dependencies: ["CLinux", "Beancounters", "Witness"], path: "Sources/Command",
       swiftSettings: swift,

@@ -166,10 +166,14 @@ extension Accounting {
   /// was granted ahead of this charge comes back.
   private func withdraw(_ pid: Int32, _ resource: Resource, leaving n: Int64) {
     guard let member = members[pid], let cell = member.cell(resource) else { return }
-    var credit = bc_load(&cell.pointee.credit)
-    while credit > n, !bc_cas(&cell.pointee.credit, &credit, n) {}
-    giveBack(
-      member.slot, resource, min(max(0, credit - n), ledger.granted(member.slot, resource)))
+    let granted = ledger.granted(member.slot, resource)
+    var credit = bc_load(&cell.pointee.credit)  // the word may be anything
+    while n < credit, credit <= granted {
+      if bc_cas(&cell.pointee.credit, &credit, n) {
+        giveBack(member.slot, resource, credit - n)
+        break
+      }
+    }
     mirror(pid, resource)
   }
 
