@@ -50,17 +50,17 @@ extension Seat {
     guard let batch = batch(resource, n, had), let amount = offer(resource, n, n + batch) else {
       return false
     }
-    let use = Use(cell, granted: had, peakUpTo: past[resource.place].peakUpTo)
+    let use = Use(cell, granted: had, peakUpTo: past[resource].peakUpTo)
     let maximum = maximum(resource, use, amount)
     guard maximum == .old || (maximum == .own && newMaximum && isSure(resource)) else {
       return false
     }
     guard passesPoints(resource, had + amount) else { return false }
     book(resource, amount, maximum == .own ? use : nil)
-    past[resource.place].lastUsed = use.now
+    past[resource].lastUsed = use.now
     let before = bc_add(&cell.pointee.credit, amount)
     bc_store(&cell.pointee.low, Member.unspent(before, granted: had + amount) + amount)
-    past[resource.place].peakUpTo = bc_is_unsure(cell) ? .min : .max
+    past[resource].peakUpTo = bc_is_unsure(cell) ? .min : .max
     bc_store(&cell.pointee.granted, had + amount)
     level.pointee.work.requests += 1
     return true
@@ -136,7 +136,7 @@ extension Seat {
   private func batch(_ resource: Resource, _ n: Int64, _ had: Int64) -> Int64? {
     let batch = Accounting.batch(resource)
     guard isBounded(resource) else { return batch }
-    return past[resource.place].course.map { $0.ahead(at: had + n, batch: batch) }
+    return past[resource].course.map { $0.ahead(at: had + n, batch: batch) }
   }
 
   private func isBounded(_ resource: Resource) -> Bool {
@@ -150,7 +150,7 @@ extension Seat {
 
   /// Whether no witness is due: no point falls on the charge, nor on what is granted ahead of it.
   private func passesPoints(_ resource: Resource, _ to: Int64) -> Bool {
-    past[resource.place].course?.pass(to: to) ?? true
+    past[resource].course?.pass(to: to) ?? true
   }
 
   /// `own`: use that is a new maximum.

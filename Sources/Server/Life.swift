@@ -120,7 +120,7 @@ extension Accounting {
     members[pid]?.isRelearned = false
     leaveAhead(pid)
     guard isMember(pid, member.slot) else { return }
-    member.forgetCourses()
+    member.past.forgetCourses()
     if wasForking { findLost(pid) }  // by another thread, which the exec has ended
     members[pid]?.births = 0
     members[pid]?.isLent = false

@@ -26,7 +26,7 @@ extension Accounting {
         return sum
       }
       if one.page == nil { return sum + (resource == .numproc ? 1 : used) }
-      return sum + min(used, one.past[resource.place].lastUsed)
+      return sum + min(used, one.past[resource].lastUsed)
     }
     return children.reduce(here) { $0 + $1.leastUsed(resource, since: member) }
   }
@@ -101,7 +101,7 @@ extension Accounting {
     let peak = member.peak(resource, granted: grantedBefore)
     let now = member.used(resource, granted: grantedBefore)
     // Only another task than it came with, or was seen with, makes a maximum of tasks.
-    let isNews = resource != .numproc || peak > max(1, member.past[resource.place].lastUsed)
+    let isNews = resource != .numproc || peak > max(1, member.past[resource].lastUsed)
     for level in upwards
     where isNews && isPeakDue(resource)
       && level.ledger[resource].granted > level.ledger[resource].maxheld
@@ -122,7 +122,7 @@ extension Accounting {
       level.saw(resource, held: min(max(total, then), level.ledger[resource].granted))
     }
     root.peaksRest[resource.rawValue].begin(root.inTree, few: Accounting.few, microsecondsEach: 0.3)
-    members[member.pid]?.past[resource.place].lastUsed = now
+    members[member.pid]?.past[resource].lastUsed = now
     if resource == .numproc {
       members[member.pid]?.lookedAt = host.nextMoment()
       members[member.pid]?.startPeak(.numproc, from: grantedBefore - now)

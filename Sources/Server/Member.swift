@@ -33,7 +33,7 @@ enum Clock {
 
 /// A process in a beancounter, as the server knows it.
 struct Member {
-  /// What is remembered of one resource, outside of the struct: a charge changes it in place.
+  /// What is remembered of one resource (Pasts).
   struct Past {
     /// In use when its cell was last looked at.
     var lastUsed: Int64 = 0
@@ -44,8 +44,6 @@ struct Member {
     var begun: UInt32 = 0
     /// How its image is sampled; nil where nothing has a bound.
     var course: Obtained.Course?
-
-    static var places: Int { 12 }
   }
 
   enum Coverage {
@@ -124,8 +122,8 @@ struct Member {
   /// When it came, and when its tasks were last looked at, on the host's count of such moments.
   var adopted = 0
   var lookedAt = 0
-  /// By `Resource.place`; `end` gives it back.
-  let past: UnsafeMutablePointer<Past>
+  /// `end` gives it back.
+  let past = Pasts()
   /// The program that was last found to be one that the shim can enter, or not.
   var checkedPath: String?
   /// The last recount put down to it what others hold too.
@@ -156,15 +154,9 @@ struct Member {
 
   init(pid: Int32, slot: Ledger.Slot, pidfd: Int32) {
     (self.pid, self.slot, self.pidfd) = (pid, slot, pidfd)
-    past = .allocate(capacity: Past.places)
-    past.initialize(repeating: Past(), count: Past.places)
   }
 
-  func end() { past.deallocate() }
-
-  func forgetCourses() {
-    for place in 0..<Past.places { past[place].course = nil }
-  }
+  func end() { past.end() }
 
   /// The page, where the words of its descriptors can be seen: they are its own business when the
   /// page is a spare one.
@@ -214,7 +206,7 @@ struct Member {
     let low = bc_load(&cell.pointee.low)
     if low == Member.unknownLow { return now }
     let most =
-      low <= past[resource.place].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
+      low <= past[resource].peakUpTo ? granted - (low >= 0 && low <= granted ? low : 0) : 0
     return isUnsure(resource) ? most : max(most, now)
   }
 
@@ -222,14 +214,14 @@ struct Member {
   func startPeak(_ resource: Resource, from credit: Int64) {
     guard let cell = cell(resource) else { return }
     bc_store(&cell.pointee.low, credit)
-    past[resource.place].peakUpTo = isUnsure(resource) ? .min : .max
+    past[resource].peakUpTo = isUnsure(resource) ? .min : .max
   }
 
   /// It counts where it falls further.
   func startPeak(_ resource: Resource, below credit: Int64) {
     guard let cell = cell(resource) else { return }
     bc_store(&cell.pointee.low, credit)
-    past[resource.place].peakUpTo = isUnsure(resource) ? .min : credit - 1
+    past[resource].peakUpTo = isUnsure(resource) ? .min : credit - 1
   }
 
   /// Ended, and reaped.
@@ -263,26 +255,5 @@ struct Member {
     }
     spare = nil
     page = nil
-  }
-}
-
-extension Resource {
-  /// Where a member's `Past` of a row is: only those that are charged have one of their own, for a
-  /// member is to cost the server little.
-  var place: Int {
-    switch self {
-    case .numfile: 0
-    case .numtcpsock: 1
-    case .numothersock: 2
-    case .numpty: 3
-    case .numinotify: 4
-    case .numproc: 5
-    case .numflock: 6
-    case .numsiginfo: 7
-    case .shmpages: 8
-    case .lockedpages: 9
-    case .privvmpages: 10
-    default: 11
-    }
   }
 }

@@ -174,7 +174,7 @@ extension Accounting {
   private func sampled(_ resource: Resource, _ pid: Int32, from had: Int64) -> UnsafeMutablePointer<
     Member.Past
   >? {
-    guard let row = members[pid].map({ $0.past + resource.place }) else { return nil }
+    guard let row = members[pid]?.past.row(resource) else { return nil }
     let bound = bound(resource)
     guard bound != Bounds.unlimited else { return nil }
     if row.pointee.course == nil {
@@ -194,7 +194,7 @@ extension Accounting {
 
   /// Granted ahead.
   func passed(_ resource: Resource, _ pid: Int32, to level: Int64) {
-    members[pid]?.past[resource.place].course?.pass(to: level)
+    members[pid]?.past[resource].course?.pass(to: level)
   }
 
   /// The places where a member obtained what it holds now, the greatest first: JSON objects, an

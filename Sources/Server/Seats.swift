@@ -8,7 +8,7 @@ struct Seat {
   let slot: Ledger.Slot
   let page: UnsafeMutablePointer<bc_page>
   let level: UnsafeMutablePointer<Level>
-  let past: UnsafeMutablePointer<Member.Past>
+  let past: Pasts
   /// A point is to be had by whoever opens the next file (Watch).
   var isWatched = false
 }
@@ -57,7 +57,7 @@ extension Accounting {
     guard let page = member.page else { return }
     level.pointee.set(member.slot, page: page)
     for r in Accounting.things {
-      member.past[r.place].begun = bc_begun(bc_page_cell(page, UInt32(r.rawValue)))
+      member.past[r].begun = bc_begun(bc_page_cell(page, UInt32(r.rawValue)))
     }
     host.seats.put(
       member.pid,

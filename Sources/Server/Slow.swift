@@ -16,7 +16,7 @@ struct Rostered {
   let pid: Int32
   let slot: Ledger.Slot
   let page: UnsafeMutablePointer<bc_page>?
-  let past: UnsafeMutablePointer<Member.Past>
+  let past: Pasts
   let isRelearned: Bool
   /// Nothing but its cells can make its figure unsure.
   let isSteady: Bool
@@ -93,8 +93,8 @@ extension Accounting {
     let row = resource.rawValue
     let begun = roster().reduce(UInt64(0)) { sum, one in
       guard let page = one.page else { return sum }
-      let now = bc_begun(bc_page_cell(page, UInt32(row))), before = one.past[resource.place].begun
-      one.past[resource.place].begun = now
+      let now = bc_begun(bc_page_cell(page, UInt32(row))), before = one.past[resource].begun
+      one.past[resource].begun = now
       return sum + UInt64((now &- before) & UInt32(BC_BEGUN_MOST))
     }
     let asked = level.pointee.asked[row]
