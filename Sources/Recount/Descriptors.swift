@@ -182,7 +182,7 @@ public enum Descriptors {
       guard entry.isSocket, process >= 0 else { return true }
       var now = CLinux.stat()
       return clinux_stat("/proc/\(pid)/fd/\(entry.fd)", &now) == 0
-        && UInt64(now.st_ino) == entry.inode
+        && UInt64(now.st_ino) == entry.inode && now.st_mode != questionMode
     }
   }
 

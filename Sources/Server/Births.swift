@@ -91,9 +91,11 @@ extension Accounting {
   /// Before a fork: the child's copy of the memory is charged, HARD.
   func reserveCopy(_ pid: Int32, again: UInt32) -> MemoryAnswer {
     takeBirths(pid)
-    guard leased, let member = members[pid] else { return .granted }
+    guard leased, members[pid] != nil else { return .granted }
     for attempt in 0..<2 {
       if attempt == 1 { recallMemory(except: pid) }
+      // After the recall: notes of children that were under way have come with it.
+      guard let member = members[pid] else { return .granted }
       let now = dataPages(member)
       // The child inherits the lease as it stands: where room is ample it is enough for an image,
       // which then need not ask; where room is short, it is kept small while the fork lasts.
@@ -127,6 +129,7 @@ extension Accounting {
     let now = dataPages(member)
     let goal = need == nil ? Int64.max : max(Accounting.headRoom, member.lease)
     if need == nil || mostToCopy(member, now) < Accounting.headRoom { recallMemory(except: pid) }
+    guard let member = members[pid] else { return .granted }
     let (most, lent) = (mostToCopy(member, now), onLoan(toOthersThan: pid))
     if most < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom), lent > 0 {
       return .later
