@@ -121,7 +121,7 @@ extension Accounting {
     onLoan(toOthersThan: asker) > 0
       || (again < Accounting.mostAgain && members[asker].map { $0.births > 0 } == true)
   }
-  private static let mostAgain: UInt32 = 100  // a millisecond each
+  static let mostAgain: UInt32 = 100  // a millisecond each
 
   /// A child that is to run an image may be copying its lease at this moment. Where one call takes
   /// long, the child is there.

@@ -170,14 +170,14 @@ extension Accounting {
     guard leased, let member = members[pid] else { return .unchanged }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
-    func factor() -> Int64 { 1 + (members[pid]?.births ?? 0) }  // a recall brings notes
+    let factor = 1 + member.births
     let physical = physicalRoom(pid, want: now + want - member.lease)
-    func room() -> Int64 { min(self.room(.privvmpages, .hard) / factor(), physical.pages) }
+    func room() -> Int64 { min(self.room(.privvmpages, .hard) / factor, physical.pages) }
     // With chance in it, so that no rhythm of the program decides who asks (Obtained).
     let more = physical.isSlow ? 0 : max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
     let comfortable = now + want + more / 2 + Int64.random(in: 0...more)
     let need = now + least - member.lease
-    if self.room(.privvmpages, .hard) / factor() < max(need, now + want - member.lease) {
+    if self.room(.privvmpages, .hard) / factor < max(need, now + want - member.lease) {
       recallMemory(except: pid)
     }
     let lease = min(comfortable, member.lease + max(0, room()))
@@ -185,7 +185,7 @@ extension Accounting {
       // SOFT is held to the limit alone, and gets what it needs and no more.
       let beyond = min(
         now + want,
-        member.lease + max(0, min(self.room(.privvmpages, .soft) / factor(), physical.pages)))
+        member.lease + max(0, min(self.room(.privvmpages, .soft) / factor, physical.pages)))
       if severity == .soft, beyond > member.lease, beyond >= now + least {
         setLease(pid, beyond)
         grewPhysically(beyond - member.lease)
@@ -196,7 +196,7 @@ extension Accounting {
       // and left out (design §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all
       // of its own so.
       guard noReserve, least > Accounting.machinePages else {
-        if least > 0, physical.pages < self.room(.privvmpages, .hard) / factor(),
+        if least > 0, physical.pages < self.room(.privvmpages, .hard) / factor,
           let full = physical.level
         {
           return .full(full)
