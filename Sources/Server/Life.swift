@@ -26,8 +26,10 @@ extension Accounting {
     member.silence = members[parent]?.silence ?? 0
     member.spares = members[parent]?.spares
     host.owner[pid] = self
-    // COMMAND: what it has by the time that it is looked at may be its own already.
-    if parent == getpid() { member.unseen = Unseen(base: Descriptors.numberAtOnce(pid)) }
+    // COMMAND: what it has by now may be its own already, but what it began with is known.
+    if let began = outside.first(where: { $0.pid == parent && parent == getpid() }) {
+      member.unseen = Unseen(base: Int64(began.fds.count))
+    }
     members[pid] = member
     root.inTree += 1
     Member.changes += 1
