@@ -27,8 +27,7 @@ extension Accounting {
       })
     let isSkipped = { (one: Living) in
       !all && one.member.isSteady
-        && one.member.page.map { bc_load32(bc_page_alone($0)) != 0 && $0.pointee.raw_calls == 0 }
-          == true
+        && one.member.page.map { bc_page_shares_nothing($0) } == true
         && !unsure.contains { $0.contains(one.member.pid) }
     }
     var looked = frozen.filter { !isSkipped($0) }

@@ -11,16 +11,14 @@ enum Clock {
     return Double(now.tv_sec) * 1e3 + Double(now.tv_nsec) / 1e6
   }
 
-  static func nanoseconds() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-  }
+  static func nanoseconds() -> UInt64 { nanoseconds(of: CLOCK_MONOTONIC) }
 
-  /// What this thread has had of the processor.
-  static func processor() -> UInt64 {
+  /// What this thread has had of the processor, in nanoseconds.
+  static func processor() -> UInt64 { nanoseconds(of: CLOCK_THREAD_CPUTIME_ID) }
+
+  private static func nanoseconds(of clock: clockid_t) -> UInt64 {
     var now = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+    clock_gettime(clock, &now)
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
 

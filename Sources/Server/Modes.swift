@@ -19,7 +19,12 @@ struct Price {
   }
 }
 
-/// The mode of each row of one beancounter, with the prices that it is chosen by.
+/// The two modes of a row that is charged through cells. *Fast*: members have credit, and a charge
+/// that does not fit takes back all of it. *Slow*: cells are frozen, every charge asks, and whether
+/// it fits is read from words that have not moved. When to change is Beancounters/Switch.swift's to
+/// say, by what charges cost as measured here: a question; a look at all cells, in either mode; the
+/// changes. In slow mode it is known which charges would have cost a question in fast
+/// (SupposedCredit); in fast, how many there were that cost none (bc_begun).
 struct Modes {
   /// For measurements: BC_MODE=fast or slow in the environment of the server keeps all rows in one
   /// mode.

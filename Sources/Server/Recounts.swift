@@ -94,9 +94,7 @@ extension Accounting {
       return true
     }
     return root.roster().contains { one in
-      guard let page = one.page, one.isSteady, bc_load32(bc_page_alone(page)) != 0,
-        page.pointee.raw_calls == BC_RAW_NONE.rawValue
-      else { return true }
+      guard let page = one.page, one.isSteady, bc_page_shares_nothing(page) else { return true }
       return Accounting.descriptions.contains {
         bc_load32(&bc_page_cell(page, UInt32($0.rawValue)).pointee.uncertain) != BC_SURE.rawValue
       }

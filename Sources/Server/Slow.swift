@@ -3,13 +3,6 @@ internal import CLinux
 internal import Command
 internal import Wire
 
-/// The two modes of a row that is charged through cells. *Fast*: members have credit, and a charge
-/// that does not fit takes back all of it. *Slow*: cells are frozen, every charge asks, and whether
-/// it fits is read from words that have not moved. When to change is Beancounters/Switch.swift's to
-/// say, by what charges cost as measured here: a question; a look at all cells, in either mode; the
-/// changes. In slow mode it is known which charges would have cost a question in fast
-/// (SupposedCredit); in fast, how many there were that cost none (bc_begun).
-
 /// A member with what a look at all cells needs of it, so that it costs one cache line each.
 struct Rostered {
   unowned(unsafe) let of: Accounting

@@ -353,6 +353,8 @@ static inline void bc_page_makes_raw_calls(struct bc_page *page) {
 }
 static inline int32_t *bc_page_forking(struct bc_page *page) { return &page->forking; }
 static inline int32_t *bc_page_alone(struct bc_page *page) { return &page->alone; }
+// No other process has what it holds, and it obtains nothing unseen: so a count of its descriptors has nothing to find.
+static inline bool bc_page_shares_nothing(struct bc_page *page) { return bc_load32(&page->alone) != 0 && page->raw_calls == BC_RAW_NONE; }
 static inline uint32_t bc_page_generation(struct bc_page *page) {
   return __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) & 0x7fffffffu;
 }
@@ -393,10 +395,11 @@ static inline struct bc_cell *bc_page_cell(struct bc_page *page, unsigned resour
 // A charge that begins is counted in the upper 12 bits of the same word: that costs no instruction, and says how many there were
 // that nobody asked for. The lower 20 hold what is pending, for close_range(2) may close 65536 at once.
 enum { BC_BEGINS = 0x100001, BC_BEGUN_MOST = 0xfff };
-static inline int32_t bc_pending(const struct bc_cell *cell) { return (int32_t)((uint32_t)bc_load32(&cell->pending) << 12) >> 12; }
+static inline int32_t bc_pending_in(int32_t word) { return (int32_t)((uint32_t)word << 12) >> 12; }
+static inline int32_t bc_pending(const struct bc_cell *cell) { return bc_pending_in(bc_load32(&cell->pending)); }
 static inline uint32_t bc_begun(const struct bc_cell *cell) {
-  int32_t word = bc_load32(&cell->pending), pending = (int32_t)((uint32_t)word << 12) >> 12;
-  return ((uint32_t)word - (uint32_t)pending) >> 20;
+  int32_t word = bc_load32(&cell->pending);
+  return ((uint32_t)word - (uint32_t)bc_pending_in(word)) >> 20;
 }
 static inline bool bc_is_unsure(const struct bc_cell *cell) { return bc_load32(&cell->uncertain) == BC_UNSURE; }
 // Nothing of a row is on its way, or unsure. Pending first: whoever makes something unsure, or gives it back, does so before it
