@@ -30,6 +30,7 @@ static uint64_t draw(uint64_t *state) {
 
 struct kept {
   uint64_t state;
+  key_t segment;
   int fds[KEPT];
 };
 
@@ -77,8 +78,8 @@ static void memory(struct kept *k) {
   munmap(p + size / 2, size - size / 2);
 }
 
-static void shared(void) {
-  int id = shmget(IPC_PRIVATE, 5 * 4096, 0600 | IPC_CREAT);
+static void shared(key_t segment) {
+  int id = shmget(segment, 5 * 4096, 0600 | IPC_CREAT);
   if (id >= 0) shmctl(id, IPC_RMID, NULL);
 }
 
@@ -108,28 +109,39 @@ static void step(struct kept *k) {
     case 13: free(malloc(draw(&k->state) % (4 * MIB))); break;
     case 14: keep(k, inotify_init1(IN_CLOEXEC)); break;
     case 15: keep(k, posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)); break;
-    case 16: shared(); break;
+    case 16: shared(k->segment); break;
     default: if (flock(some(k), LOCK_EX | LOCK_NB) == 0) flock(some(k), LOCK_UN);
   }
 }
 
 static int steps;
-static void *work(void *seed) {
-  struct kept k = {.state = (uintptr_t)seed};
-  for (int i = 0; i < steps; i++) step(&k);
+static void *work(void *kept) {
+  for (int i = 0; i < steps; i++) step(kept);
   return NULL;
 }
 
-static pid_t begin(uint64_t seed) {
+static pid_t begin(uint64_t seed, key_t segments) {
   pid_t pid = fork();
   if (pid != 0) return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  static struct kept kept[THREADS];
   pthread_t threads[THREADS];
   int made[THREADS];
-  for (int i = 0; i < THREADS; i++) made[i] = pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)(seed * THREADS + (uint64_t)i));
+  for (int i = 0; i < THREADS; i++) {
+    kept[i] = (struct kept){.state = seed * THREADS + (uint64_t)i, .segment = segments + i};
+    made[i] = pthread_create(&threads[i], NULL, work, &kept[i]);
+  }
   for (int i = 0; i < THREADS; i++)
     if (!made[i]) pthread_join(threads[i], NULL);
   _exit(0);
+}
+
+// A segment of a process that was killed before it removed it outlives it, and is held.
+static void remove_segments(key_t first) {
+  for (int i = 0; i < PROCESSES * THREADS; i++) {
+    int id = shmget(first + i, 0, 0);
+    if (id >= 0) shmctl(id, IPC_RMID, NULL);
+  }
 }
 
 int main(int argc, char **argv) {
@@ -138,12 +150,14 @@ int main(int argc, char **argv) {
   steps = atoi(argv[2]);
   pid_t pids[PROCESSES];
   int kills = 0;
+  key_t first_segment = (key_t)((unsigned)getpid() * PROCESSES * THREADS) | 1;
   for (int round = 0; round < 6; round++) {
-    for (int i = 0; i < PROCESSES; i++) pids[i] = begin(draw(&state) >> 8);
+    for (int i = 0; i < PROCESSES; i++) pids[i] = begin(draw(&state) >> 8, first_segment + i * THREADS);
     usleep((useconds_t)(draw(&state) % 200000));
     int victim = (int)(draw(&state) % PROCESSES);
     if (pids[victim] > 0) kills += kill(pids[victim], SIGKILL) == 0;
     for (int i = 0; i < PROCESSES; i++) wait_for(pids[i]);
   }
+  remove_segments(first_segment);
   printf("kills %d\n", kills);
 }
