@@ -37,8 +37,7 @@ static int opened_special(struct charge c, int fd, const char *call, const char 
   return file_made(c, fd), 0;
 }
 
-__attribute__((noinline, cold)) static int descriptor_checked(struct bc_page *page, int fd, const char *call, const char *path) {
-  struct charge c = {page, 0};
+__attribute__((noinline, cold)) static int descriptor_checked(struct charge c, int fd, const char *call, const char *path) {
   int error = opened_special(c, fd, call, path);
   if (!error) return fd;
   RAW(SYS_close, fd);
@@ -46,8 +45,7 @@ __attribute__((noinline, cold)) static int descriptor_checked(struct bc_page *pa
   return errno = error, -1;
 }
 
-__attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page, FILE *file, const char *call, const char *path) {
-  struct charge c = {page, 0};
+__attribute__((noinline, cold)) static FILE *stream_checked(struct charge c, FILE *file, const char *call, const char *path) {
   int error = opened_special(c, fileno(file), call, path);
   if (!error) return file;
   ((int (*)(FILE *))next_find("fclose"))(file);
@@ -60,7 +58,7 @@ __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, -1;                             \
     int fd = NEXT(name) args;                                                      \
-    if (!__builtin_constant_p(detail) && likely(fd >= 0) && may_be_special(detail)) return descriptor_checked(c.page, fd, #name, detail); \
+    if (!__builtin_constant_p(detail) && likely(fd >= 0) && may_be_special(detail)) return descriptor_checked(c, fd, #name, detail); \
     file_made(c, fd);                                                              \
     return fd;                                                                     \
   }
@@ -69,15 +67,15 @@ __attribute__((noinline, cold)) static FILE *stream_checked(struct bc_page *page
 enum { at = AT_FDCWD };
 
 // The kernel has none, or keeps it from us: there may be a view.
-__attribute__((noinline, cold)) static int not_opened(struct bc_page *page, int from, const char *path, int flags) {
+__attribute__((noinline, cold)) static int not_opened(struct charge c, int from, const char *path, int flags) {
   int fd = view_open(from, path, flags);
-  file_made((struct charge){page, 0}, fd);
+  file_made(c, fd);
   return fd;
 }
 
-__attribute__((noinline, cold)) static FILE *not_fopened(struct bc_page *page, const char *path, const char *mode) {
+__attribute__((noinline, cold)) static FILE *not_fopened(struct charge c, const char *path, const char *mode) {
   FILE *file = view_fopen(path, mode);
-  file_made((struct charge){page, 0}, file ? fileno(file) : -1);
+  file_made(c, file ? fileno(file) : -1);
   return file;
 }
 
@@ -86,8 +84,8 @@ __attribute__((noinline, cold)) static FILE *not_fopened(struct bc_page *page, c
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
     if (unlikely(c.error)) return errno = c.error, -1;                             \
     int fd = NEXT(name) args;                                                      \
-    if (unlikely(fd < 0)) return not_opened(c.page, at, path, flags);              \
-    if (may_be_special(path)) return descriptor_checked(c.page, fd, #name, path);  \
+    if (unlikely(fd < 0)) return not_opened(c, at, path, flags);              \
+    if (may_be_special(path)) return descriptor_checked(c, fd, #name, path);  \
     file_made(c, fd);                                                              \
     return fd;                                                                     \
   }
@@ -99,8 +97,8 @@ __attribute__((noinline, cold)) static FILE *not_fopened(struct bc_page *page, c
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
     if (unlikely(c.error)) return errno = c.error, NULL;                           \
     FILE *file = NEXT(name) args;                                                  \
-    if (unlikely(!file)) return not_fopened(c.page, path, mode);                   \
-    if (may_be_special(path)) return stream_checked(c.page, file, #name, path);    \
+    if (unlikely(!file)) return not_fopened(c, path, mode);                   \
+    if (may_be_special(path)) return stream_checked(c, file, #name, path);    \
     file_made(c, fileno(file));                                                    \
     return file;                                                                   \
   }
@@ -114,7 +112,7 @@ __attribute__((noinline, cold)) static FILE *not_fopened(struct bc_page *page, c
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, detail);          \
     if (unlikely(c.error)) return errno = c.error, NULL;                           \
     FILE *file = NEXT(name) args;                                                  \
-    if (!__builtin_constant_p(detail) && file && may_be_special(detail)) return stream_checked(c.page, file, #name, detail); \
+    if (!__builtin_constant_p(detail) && file && may_be_special(detail)) return stream_checked(c, file, #name, detail); \
     file_made(c, file ? fileno(file) : -1);                                        \
     return file;                                                                   \
   }

@@ -61,20 +61,20 @@ __attribute__((noinline, cold)) int credit_ask(struct bc_page **where, unsigned 
 __attribute__((noinline, cold)) struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n,
                                                             int refusal, const char *call, const char *detail) {
   int error = credit_ask(&page, resource, n, BC_HARD, refusal, (struct about){.call = call, .text = detail});
-  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+  return charge_of(error ? NULL : page, error == CREDIT_PASS ? 0 : error);
 }
 
 __attribute__((noinline, cold)) struct charge charge_slowly_with(struct bc_page *page, unsigned resource, int64_t n, int refusal,
                                                                  const char *call, struct bc_numbers numbers) {
   int error = credit_ask(&page, resource, n, BC_HARD, refusal, (struct about){.call = call, .numbers = numbers});
-  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+  return charge_of(error ? NULL : page, error == CREDIT_PASS ? 0 : error);
 }
 
 struct charge charge_severely(struct bc_page *page, unsigned resource, int64_t n, unsigned severity, int refusal,
                               struct about about) {
-  if (credit_take(bc_page_cell(page, resource), n)) return (struct charge){page, 0};
+  if (credit_take(bc_page_cell(page, resource), n)) return charge_of(page, 0);
   int error = credit_ask(&page, resource, n, severity, refusal, about);
-  return (struct charge){error ? NULL : page, error == CREDIT_PASS ? 0 : error};
+  return charge_of(error ? NULL : page, error == CREDIT_PASS ? 0 : error);
 }
 
 // Says that it is unsure again and again, and that something is on its way: a count meanwhile would forget the first word,

@@ -46,7 +46,13 @@ int credit_ask(struct bc_page **page, unsigned resource, int64_t n, unsigned sev
 struct charge {
   struct bc_page *page; // null: passes through uncharged
   int error;            // why it was denied
+  // page.generation of before there is what is charged for: what a child may have been forked with is of an older one.
+  uint32_t generation;
 };
+
+static inline struct charge charge_of(struct bc_page *page, int error) {
+  return (struct charge){page, error, likely(page != NULL) ? __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) : 0};
+}
 
 // By value: a charge that stays in registers saves the fast path four instructions.
 struct charge charge_slowly(struct bc_page *page, unsigned resource, int64_t n, int refusal, const char *call,
@@ -55,18 +61,18 @@ struct charge charge_slowly_with(struct bc_page *page, unsigned resource, int64_
                                  struct bc_numbers numbers);
 
 static inline struct charge charge_begin(unsigned resource, int64_t n, int refusal, const char *call, const char *detail) {
-  struct charge c = {member_page(), 0};
-  if (likely(c.page != NULL) && !likely(credit_take(bc_page_cell(c.page, resource), n)))
-    return charge_slowly(c.page, resource, n, refusal, call, detail);
-  return c;
+  struct bc_page *page = member_page();
+  if (likely(page != NULL) && !likely(credit_take(bc_page_cell(page, resource), n)))
+    return charge_slowly(page, resource, n, refusal, call, detail);
+  return charge_of(page, 0);
 }
 
 // The same for a call whose arguments are numbers.
 static inline struct charge charge_begin_with(unsigned resource, int64_t n, int refusal, const char *call, int64_t a, int64_t b) {
-  struct charge c = {member_page(), 0};
-  if (likely(c.page != NULL) && !likely(credit_take(bc_page_cell(c.page, resource), n)))
-    return charge_slowly_with(c.page, resource, n, refusal, call, (struct bc_numbers){{a, b, 0}});
-  return c;
+  struct bc_page *page = member_page();
+  if (likely(page != NULL) && !likely(credit_take(bc_page_cell(page, resource), n)))
+    return charge_slowly_with(page, resource, n, refusal, call, (struct bc_numbers){{a, b, 0}});
+  return charge_of(page, 0);
 }
 
 // After the system call: what was not obtained is given back.

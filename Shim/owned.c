@@ -35,7 +35,7 @@ __attribute__((noinline)) struct release release_grouped(struct bc_page *page, i
     if (owned_second(what & 7)) begin(page, owned_second(what & 7));
   }
   if (unlikely(generation & BC_RANGES_HELD)) what += ranges_with(page, fd, what & 7);
-  return (struct release){page, what};
+  return (struct release){page, what | RELEASE_MORE};
 }
 
 __attribute__((noinline)) struct release release_more(struct bc_page *page, int fd, uint16_t was) {
@@ -43,8 +43,9 @@ __attribute__((noinline)) struct release release_more(struct bc_page *page, int 
   uint64_t what = was >> 3 == (generation & ~BC_RANGES_HELD) ? was & 7 : 0;
   begin(page, BC_NUMFILE); // also where it is not ours: a recount must not miss that something may be closing
   if (owned_second(what)) begin(page, owned_second(what));
-  if (unlikely(generation & BC_RANGES_HELD)) what += ranges_with(page, fd, what);
-  return (struct release){page, what};
+  if (what) what |= (uint64_t)was << RELEASE_WORD;
+  if (unlikely(generation & BC_RANGES_HELD)) what += ranges_with(page, fd, what & 7);
+  return (struct release){page, what | RELEASE_MORE};
 }
 
 // Nearly always all rows say so already.
@@ -58,26 +59,28 @@ void owned_unsure(struct bc_page *page) {
 }
 
 static void ranges_end(struct release r, bool closed) {
-  if (likely(r.what < RELEASE_RANGES)) return;
+  uint32_t ranges = (uint32_t)(r.what & ~RELEASE_MORE) / RELEASE_RANGES;
+  if (likely(!ranges) || !(r.what & RELEASE_MORE)) return;
   if (!closed) uncertain(r.page, BC_NUMFLOCK); // they are held still, and no longer known one by one
-  end(r.page, BC_NUMFLOCK, closed ? (int64_t)((uint32_t)r.what / RELEASE_RANGES) : 0);
+  end(r.page, BC_NUMFLOCK, closed ? ranges : 0);
 }
 
 __attribute__((noinline)) void release_grouped_end(struct release r, int fd, bool closed) {
   bool frees = duplicate_left(r, fd, closed);
-  if (likely((uint32_t)r.what == RELEASE_ONE_OF_SEVERAL)) return;
+  if (likely((uint32_t)r.what == (RELEASE_MORE | RELEASE_ONE_OF_SEVERAL))) return;
   if (owned_second(r.what & 7)) end(r.page, owned_second(r.what & 7), frees);
   if (!(r.what & RELEASE_ONE_OF_SEVERAL)) end(r.page, BC_NUMFILE, frees);
-  r.what = (uint32_t)r.what;
   ranges_end(r, closed);
 }
 
 __attribute__((noinline)) void release_more_end(struct release r, int fd, bool closed) {
-  unsigned what = r.what & 7, second = owned_second(what);
-  if (what && !closed) owned_set(r.page, fd, what);
-  if (second) end(r.page, second, closed);
-  if (!what && closed) owned_unsure(r.page);
-  end(r.page, BC_NUMFILE, closed && what);
+  uint16_t was = r.what & RELEASE_MORE ? release_word(r) : (uint16_t)r.what;
+  unsigned what = was & 7, second = owned_second(what);
+  bool frees = closed && what && was >> 3 == owned_generation(r.page);
+  if (what && !closed) __atomic_store_n(owned_word(r.page, fd), was, __ATOMIC_RELEASE);
+  if (closed && !frees) owned_unsure(r.page);
+  if (second) end(r.page, second, frees);
+  end(r.page, BC_NUMFILE, frees);
   ranges_end(r, closed);
 }
 
@@ -103,7 +106,7 @@ __attribute__((cold)) int opened_pty(struct charge c, int fd, const char *call, 
     if (!pty.error) charge_end(pty, BC_NUMPTY, 1);
     return pty.error ? pty.error : ENOSPC; // the last one went to somebody else: what devpts says then
   }
-  owned_set(c.page, fd, pty.page ? BC_OWNED_PTY : BC_OWNED_FILE);
+  owned_set(c, fd, pty.page ? BC_OWNED_PTY : BC_OWNED_FILE);
   charge_end(pty, BC_NUMPTY, 0);
   charge_end(c, BC_NUMFILE, 0);
   return 0;

@@ -17,8 +17,9 @@ static inline uint16_t *owned_word(struct bc_page *page, int fd) {
 // A descriptor about to be closed, by whatever call closes it.
 struct release {
   struct bc_page *page;
-  // enum bc_owned, 0 when not sure | RELEASE_* | how many locked byte ranges go with it * RELEASE_RANGES; and where it is in a
-  // group, << RELEASE_WORD its word and << RELEASE_TURN the low bits of the group's turn. In one word, to stay in a register.
+  // In one word, to stay in a register. A plain file: the word of its descriptor, which is page.generation << 3 | BC_OWNED_FILE
+  // still when no child can have it. Else RELEASE_MORE | enum bc_owned, 0 when not sure | RELEASE_… | how many locked byte ranges
+  // go with it * RELEASE_RANGES | its word << RELEASE_WORD | of one in a group, the low bits of the group's turn << RELEASE_TURN.
   uint64_t what;
 };
 enum {
@@ -28,6 +29,8 @@ enum {
   RELEASE_WORD = 32,
   RELEASE_TURN = 48,
 };
+#define RELEASE_MORE UINT64_C(0x80000000)
+static inline uint16_t release_word(struct release r) { return (uint16_t)(r.what >> RELEASE_WORD); }
 
 // The rest of release_begin and release_end: what is charged to a second row or not surely ours, and what is in a group.
 // `was`: the word, which is taken already.
@@ -36,15 +39,20 @@ struct release release_grouped(struct bc_page *page, int fd, uint16_t was);
 void release_more_end(struct release r, int fd, bool closed);
 void release_grouped_end(struct release r, int fd, bool closed);
 
+static inline uint32_t owned_generation(const struct bc_page *page) {
+  return __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) & ~BC_RANGES_HELD;
+}
+
 static inline uint16_t owned_as(struct bc_page *page, unsigned what) {
   return (uint16_t)(__atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) << 3 | what);
 }
 
-static inline void owned_set(struct bc_page *page, int fd, unsigned what) {
-  uint16_t *word = owned_word(page, fd);
-  uint16_t now = owned_as(page, what);
+// What was charged for is there. A child that was forked since it was charged may have it too: then it is of a generation that
+// is over.
+static inline void owned_set(struct charge c, int fd, unsigned what) {
+  uint16_t *word = owned_word(c.page, fd);
   // No thread but ours knows of the number yet, and the charge ends with a full barrier.
-  if (likely(word != NULL)) __atomic_store_n(word, now, __ATOMIC_RELEASE);
+  if (likely(word != NULL)) __atomic_store_n(word, (uint16_t)(c.generation << 3 | what), __ATOMIC_RELEASE);
 }
 
 // What it is; 0 when that is not sure.
@@ -106,7 +114,7 @@ static inline struct release release_of(struct bc_page *page, int fd) {
   if (unlikely(was != (generation << 3 | BC_OWNED_FILE)))
     return bc_word_is_group(was) ? release_grouped(page, fd, was) : release_more(page, fd, was);
   __atomic_fetch_add(&bc_page_cell(page, BC_NUMFILE)->pending, 1, __ATOMIC_SEQ_CST);
-  return (struct release){page, BC_OWNED_FILE};
+  return (struct release){page, was};
 }
 
 static inline struct release release_begin(int fd) {
@@ -117,17 +125,18 @@ static inline struct release release_begin(int fd) {
 // `closed`: the descriptor is gone. Linux frees it whatever close answers, but for EBADF.
 static inline void release_end(struct release r, int fd, bool closed) {
   if (unlikely(r.page == NULL)) return;
-  if (unlikely(r.what != BC_OWNED_FILE))
-    return r.what >> RELEASE_WORD ? release_grouped_end(r, fd, closed) : release_more_end(r, fd, closed);
+  // A fork begins with another generation: what was closed before, no child has.
+  uint64_t generation = __atomic_load_n(&r.page->generation, __ATOMIC_SEQ_CST);
+  if (unlikely(r.what != (generation << 3 | BC_OWNED_FILE)) || unlikely(!closed))
+    return bc_word_is_group(release_word(r)) ? release_grouped_end(r, fd, closed) : release_more_end(r, fd, closed);
   struct bc_cell *files = bc_page_cell(r.page, BC_NUMFILE);
-  if (likely(closed)) credit_give(files, 1);
-  else owned_set(r.page, fd, r.what);
+  credit_give(files, 1);
   credit_settle(files);
 }
 
 // After a call that makes one file: its descriptor, or −1.
 static inline void file_made(struct charge c, int fd) {
-  if (likely(c.page != NULL) && likely(fd >= 0)) owned_set(c.page, fd, BC_OWNED_FILE);
+  if (likely(c.page != NULL) && likely(fd >= 0)) owned_set(c, fd, BC_OWNED_FILE);
   charge_end(c, BC_NUMFILE, fd < 0);
 }
 
@@ -151,7 +160,7 @@ static inline int pair_begin(struct charge_pair *p, unsigned what, int64_t n, in
 static inline void pair_end(struct charge_pair *p, const int *fds, int64_t n, bool made) {
   // Owned only with both units: a release gives both back.
   if (made && p->file.page && p->kind.page)
-    for (int64_t i = 0; i < n; i++) owned_set(p->file.page, fds[i], p->what);
+    for (int64_t i = 0; i < n; i++) owned_set(p->file, fds[i], p->what);
   charge_end(p->file, BC_NUMFILE, made ? 0 : n);
   charge_end(p->kind, owned_second(p->what), made ? 0 : n);
 }

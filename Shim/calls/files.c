@@ -40,17 +40,18 @@ CLOSES(mq_close)
 // thread opens meanwhile is not taken for one of them.
 struct closing {
   struct bc_page *page;
+  uint32_t generation; // of before they are closed, without BC_RANGES_HELD
   int32_t units[BC_RESOURCES];
 };
 
 static void range_begin(struct closing *r, unsigned first, unsigned last) {
   *r = (struct closing){.page = member_joined()};
+  if (r->page) r->generation = owned_generation(r->page);
   for (unsigned fd = first; r->page && fd <= last && fd < BC_OWNED_FDS; fd++) {
     if (!__atomic_load_n(owned_word(r->page, (int)fd), __ATOMIC_RELAXED)) continue;
     uint16_t was = owned_take(r->page, (int)fd);
-    uint32_t generation = __atomic_load_n(&r->page->generation, __ATOMIC_SEQ_CST);
-    if (generation & BC_RANGES_HELD) uncertain(r->page, BC_NUMFLOCK);
-    bool grouped = bc_word_is_group(was), own = was >> 3 == (generation & ~BC_RANGES_HELD);
+    if (__atomic_load_n(&r->page->generation, __ATOMIC_SEQ_CST) & BC_RANGES_HELD) uncertain(r->page, BC_NUMFLOCK);
+    bool grouped = bc_word_is_group(was), own = was >> 3 == r->generation;
     unsigned what = grouped ? duplicate_leaves_with_others(r->page, was) : own ? was & 7 : 0;
     unsigned rows[] = {BC_NUMFILE, owned_second(what)};
     for (int i = 0; what && i < (rows[1] ? 2 : 1); i++) {
@@ -61,9 +62,10 @@ static void range_begin(struct closing *r, unsigned first, unsigned last) {
 }
 
 static void range_end(struct closing *r, bool closed) {
+  bool ours = r->page && r->generation == owned_generation(r->page);
   for (unsigned row = 0; r->page && row < BC_RESOURCES; row++) {
     if (!r->units[row]) continue;
-    if (closed) credit_give(bc_page_cell(r->page, row), r->units[row]);
+    if (closed && ours) credit_give(bc_page_cell(r->page, row), r->units[row]);
     else uncertain(r->page, row);
     __atomic_fetch_sub(&bc_page_cell(r->page, row)->pending, r->units[row], __ATOMIC_SEQ_CST);
   }
@@ -128,8 +130,8 @@ FCNTL(__fcntl)
 // Both ends, or none.
 static void both_made(struct charge c, const int fds[2], int error) {
   if (c.page && error == 0) {
-    owned_set(c.page, fds[0], BC_OWNED_FILE);
-    owned_set(c.page, fds[1], BC_OWNED_FILE);
+    owned_set(c, fds[0], BC_OWNED_FILE);
+    owned_set(c, fds[1], BC_OWNED_FILE);
   }
   charge_end(c, BC_NUMFILE, error ? 2 : 0);
 }

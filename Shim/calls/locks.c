@@ -33,7 +33,7 @@ static void flock_again_left(void *page) {
 // Another descriptor, or another process, may have locked the description before: charged until a recount knows.
 __attribute__((noinline)) static int flock_unsure(flock_function *next, struct bc_page *page, int fd, int operation) {
   bool unlock = (operation & ~LOCK_NB) == LOCK_UN;
-  struct charge c = {NULL, 0};
+  struct charge c = {0};
   owned_locked(page, fd);
   if (!unlock) c = charge_begin_with(BC_NUMFLOCK, 1, ENOMEM, "flock", fd, operation);
   if (unlikely(c.error)) return errno = c.error, -1;

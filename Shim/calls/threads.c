@@ -25,7 +25,7 @@ static bool threads_counted(struct bc_page *page) {
 }
 
 struct charge thread_begin(const char *call) {
-  struct charge c = {member_page(), 0};
+  struct charge c = charge_of(member_page(), 0);
   if (!c.page) return c;
   struct bc_cell *cell = bc_page_cell(c.page, BC_NUMPROC);
   if (likely(credit_take(cell, 1))) return c;

@@ -45,6 +45,7 @@ public enum Descriptors {
     var isAnonymous = false  // of anon_inodefs: its link says what it is
     var isMade = false  // by its process, and not one with another of its descriptors
     var isGrouped = false  // nobody else has it
+    var place: Int { process << 32 | Int(fd) }
   }
 
   /// The numbers of its descriptors.
@@ -222,15 +223,14 @@ public enum Descriptors {
   }
 
   /// `sockfs` names the protocol: no descriptor of another process has to be borrowed to ask. TCP,
-  /// TCPv6, MPTCP, …
-  private static func isTCP(_ entry: Entry) -> Bool {
+  /// TCPv6, MPTCP, …; nil when it is closed.
+  private static func protocolName(_ entry: Entry) -> String? {
     var name = [CChar](repeating: 0, count: 32)
     let n = getxattr(
       "/proc/\(entry.pid)/fd/\(entry.fd)", "system.sockprotoname", &name, name.count - 1)
-    guard n > 0 else { return false }
-    let text = String(
+    guard n > 0 else { return isOpen(entry.pid, entry.fd) ? "" : nil }
+    return String(
       decoding: name[..<n].prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    return text.hasPrefix("TCP") || text.hasPrefix("MPTCP")
   }
 
   /// Of the same number; what is none of them takes its place in the order of all.
@@ -248,7 +248,9 @@ public enum Descriptors {
     guard entries.count > 1 else { return Array(entries) }
     let leader = entries[entries.startIndex]
     guard !leader.isSocket else {  // a socket has one description
-      for other in entries.dropFirst() { again(leader, other) }
+      // Closed there meanwhile, it is still held elsewhere.
+      let leader = entries.first { isOpen($0.pid, $0.fd) } ?? leader
+      for other in entries where other.place != leader.place { again(leader, other) }
       return [leader]
     }
     var first: [Entry] = []
@@ -322,10 +324,9 @@ public enum Descriptors {
       let group = all[start..<end]
       start = end
       var others: Set<Int> = []  // descriptors that another one is one with
-      func place(_ entry: Entry) -> Int { entry.process << 32 | Int(entry.fd) }
       let first = distinct(group, pause) { leader, entry in
         guard leader.process >= 0 else { return }  // who opened it pays
-        others.insert(place(leader))
+        others.insert(leader.place)
         let isElsewhere = leader.process != entry.process
         if isElsewhere || !entry.isGrouped { result.isAlone[entry.process] = false }
         if isElsewhere {
@@ -334,9 +335,9 @@ public enum Descriptors {
         }
       }
       for entry in first where entry.process >= 0 {
-        let kind = kind(entry)
+        guard let kind = kind(entry) else { continue }
         result.perProcess[entry.process].add(kind)
-        if entry.isMade, !others.contains(place(entry)) {
+        if entry.isMade, !others.contains(entry.place) {
           alone(entry.process, entry.fd, kind)
         } else if !entry.isGrouped {
           result.isAlone[entry.process] = false
@@ -346,9 +347,14 @@ public enum Descriptors {
     return result
   }
 
-  private static func kind(_ entry: Entry) -> Kind {
+  /// nil for a socket that is closed, or whose process has ended: not one of another protocol.
+  private static func kind(_ entry: Entry) -> Kind? {
     if entry.isMaster { return .terminal }
-    if entry.isSocket { return isTCP(entry) ? .tcpSocket : .otherSocket }
+    if entry.isSocket {
+      return protocolName(entry).map {
+        $0.hasPrefix("TCP") || $0.hasPrefix("MPTCP") ? .tcpSocket : .otherSocket
+      }
+    }
     return entry.isAnonymous
       && Procfs.link("/proc/\(entry.pid)/fd/\(entry.fd)") == "anon_inode:inotify" ? .inotify : .file
   }

@@ -37,7 +37,8 @@ extension Accounting {
     var isSeen = true
     var moved: [Int32: Int64] = [:]
     // Whoever came or went meanwhile may have what one of the others no longer had when it was
-    // looked at; so may a number that was duplicated meanwhile.
+    // looked at; so may a number that was duplicated meanwhile. Then, and where a question's socket
+    // may have been taken for the program's, once more is better.
     for turn in 0..<4 {
       for (_, member) in looked where pids.insert(member.pid).inserted {
         if let page = member.page { bc_exchange32(bc_page_alone(page), 1) }
@@ -51,14 +52,14 @@ extension Accounting {
       root.findChildren(of: looked)
       // Who has forked meanwhile is no longer alone.
       let now = root.living().filter { pids.contains($0.member.pid) || !isSkipped($0) }
-      let isSame = (moved.isEmpty || turn > 0) && now.map(\.member.pid) == looked.map(\.member.pid)
+      let isSame = now.map(\.member.pid) == looked.map(\.member.pid)
       // One that came or went meanwhile may have been counted: it stays in the books, and makes no
       // maximum.
       let still = root.questions(now)
       asked = asking.reduce(into: [:]) { $0[$1.key] = min($1.value, still[$1.key] ?? 0) }
       isSeen = isCounted && moved.isEmpty && asking == still
       looked = now
-      if isSame {
+      if isSame, turn > 0 || isSeen {
         found = seen
         for one in own { one.restore() }
         break
@@ -187,6 +188,13 @@ extension Accounting {
     _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]],
     _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: [Int32: Int64]
   ) {
+    // Who has more than was out to it has it from another, of whom then not all that was out to it is
+    // on its way still.
+    let passedOn = rows.enumerated().map { k, r in
+      zip(looked, found.perProcess).contains { one, seen in
+        seen.figures[k] > one.of.ledger.granted(one.member.slot, r)
+      }
+    }
     for one in subtree { for r in rows { one.put(one.estate, r, to: 0) } }
     for (i, (one, member)) in looked.enumerated() where one.members[member.pid]?.isZombie == false {
       var figures = found.perProcess[i].figures
@@ -210,7 +218,7 @@ extension Accounting {
         one.thaw(
           member, r, counted: figures[k],
           pendingBefore: before[member.pid]?[k] ?? pendingNow(member, r),
-          wasSure: before[member.pid] != nil && !unsure[k].contains(member.pid))
+          wasSure: !passedOn[k] && before[member.pid] != nil && !unsure[k].contains(member.pid))
       }
     }
   }
