@@ -112,7 +112,8 @@ extension Accounting {
     let amount = upwards.reduce(want) { least, level in
       min(least, level.ledger.offer(resource, least: n, want: want, severity: severity) ?? n)
     }
-    guard isMember(pid, slot) else { return .granted(0) }  // it has died asking
+    // It has died asking, while others were served: it is to hold nothing, also until it is reaped.
+    guard isMember(pid, slot), members[pid]?.isZombie == false else { return .granted(0) }
     put(slot, resource, to: ledger.granted(slot, resource) + amount)
     return .granted(amount)
   }

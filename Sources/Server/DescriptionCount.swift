@@ -13,11 +13,11 @@ extension Accounting {
 
   /// `all`: also those that are sure, for what came by without being charged (libc's own files,
   /// system calls of its own).
-  func recountDescriptions(all: Bool) {
+  func recountDescriptions(all: Bool) { holdOthers { countDescriptions(all: all) } }
+
+  private func countDescriptions(all: Bool) {
     work.recounts += 1
     root.knowEveryone()
-    host.counting.insert(ObjectIdentifier(root))
-    defer { host.counting.remove(ObjectIdentifier(root)) }
     let rows = Accounting.descriptions
     var frozen = root.living()
     let unsure = rows.map { freezeToCount(frozen, $0) }

@@ -52,20 +52,19 @@ extension Accounting {
     }
     let start = Clock.nanoseconds()
     var left = min(most, max(wanted, Accounting.reclaimed)), done: Int64 = 0
-    // Whoever is of this tree waits; others are served meanwhile.
-    host.counting.insert(ObjectIdentifier(root))
-    for (one, member) in idle where left > 0 && own(member.pid) > 0 {
-      let (pages, error) = PageOut.of(member.pid, pages: left, pause: host.pause)
-      left -= pages
-      done += pages
-      work.reclaimed += pages
-      let comm = Procfs.stat(member.pid)?.comm ?? "?"
-      host.events.add(
-        .reclaim, of: one, .physpages, pid: member.pid,
-        "\(Display.plural(pages, "page")) of \(comm) out"
-          + (error == 0 ? "" : ", then \(String(cString: strerror(error)))"))
+    holdOthers {
+      for (one, member) in idle where left > 0 && own(member.pid) > 0 {
+        let (pages, error) = PageOut.of(member.pid, pages: left, pause: host.pause)
+        left -= pages
+        done += pages
+        work.reclaimed += pages
+        let comm = Procfs.stat(member.pid)?.comm ?? "?"
+        host.events.add(
+          .reclaim, of: one, .physpages, pid: member.pid,
+          "\(Display.plural(pages, "page")) of \(comm) out"
+            + (error == 0 ? "" : ", then \(String(cString: strerror(error)))"))
+      }
     }
-    host.counting.remove(ObjectIdentifier(root))
     work.reclaims += 1
     work.reclaiming += Clock.nanoseconds() - start
     return done > 0

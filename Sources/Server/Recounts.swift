@@ -13,7 +13,7 @@ extension Accounting {
     defer {
       host.isRecounting = isInner
       root.recountTook = Clock.nanoseconds() - start
-      // While tasks are counted others are served, which may need a count: its time is in this one.
+      // Others are served meanwhile, which may need a count of theirs: its time is in this one.
       if !isInner { work.recounting += root.recountTook }
     }
     if resource == .numproc {
@@ -166,7 +166,7 @@ extension Accounting {
   func thaw(
     _ member: Member, _ resource: Resource, counted: Int64, pendingBefore: Int32, wasSure: Bool
   ) {
-    guard isMember(member.pid, member.slot) else { return }
+    guard isMember(member.pid, member.slot), members[member.pid]?.isZombie == false else { return }
     var amount = counted
     if let cell = member.cell(resource) {
       // What is pending may or may not have been counted, and is two units for a pair; pages come
@@ -198,7 +198,17 @@ extension Accounting {
     member.cell(resource).map { bc_pending($0) } ?? 0
   }
 
-  func recountTasks(only: Int32? = nil) {
+  /// Members of its tree wait meanwhile, others are served: a charge that was answered within a
+  /// count of its own beancounter would be forgotten by it.
+  func holdOthers<T>(_ count: () -> T) -> T {
+    let isOuter = host.counting.insert(ObjectIdentifier(root)).inserted
+    defer { if isOuter { host.counting.remove(ObjectIdentifier(root)) } }
+    return count()
+  }
+
+  func recountTasks(only: Int32? = nil) { holdOthers { countTasks(only: only) } }
+
+  private func countTasks(only: Int32?) {
     work.recounts += 1
     guard only == nil else {
       _ = recountOwnTasks(only: only)
@@ -236,7 +246,9 @@ extension Accounting {
 
   /// Locks, signals, shared and locked memory: counted over the tree too, for what several share is
   /// put down to the first.
-  private func recountOther(_ resource: Resource) {
+  private func recountOther(_ resource: Resource) { holdOthers { countOther(resource) } }
+
+  private func countOther(_ resource: Resource) {
     work.recounts += 1
     root.knowEveryone()
     let tree = root.subtree
