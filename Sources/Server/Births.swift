@@ -91,9 +91,10 @@ extension Accounting {
   /// Before a fork: the child's copy of the memory is charged, HARD.
   func reserveCopy(_ pid: Int32, again: UInt32) -> MemoryAnswer {
     takeBirths(pid)
-    guard leased, let member = members[pid] else { return .granted }
+    guard leased else { return .granted }
     for attempt in 0..<2 {
       if attempt == 1 { recallMemory(except: pid) }
+      guard let member = members[pid] else { return .granted }  // as the recall has left it
       let now = dataPages(member)
       // The child inherits the lease as it stands: where room is ample it is enough for an image,
       // which then need not ask; where room is short, it is kept small while the fork lasts.
@@ -115,9 +116,7 @@ extension Accounting {
         return .granted
       }
     }
-    // A note that came with the recall is no birth any more: once more, with what is so now.
-    return member.births > 0 && again < Accounting.mostAgain || mayComeBack(pid, again)
-      ? .later : .denied
+    return mayComeBack(pid, again) ? .later : .denied
   }
 
   /// Before a child that will run a new image: its loader needs room before its constructor can
@@ -125,10 +124,14 @@ extension Accounting {
   /// it is loaded.
   func reserveImage(_ pid: Int32, known need: Int64?, again: UInt32) -> MemoryAnswer {
     takeBirths(pid)
-    guard leased, let member = members[pid] else { return .granted }
+    guard leased, let asker = members[pid] else { return .granted }
+    if need == nil || mostToCopy(asker, dataPages(asker)) < Accounting.headRoom {
+      recallMemory(except: pid)
+    }
+    // Notes came with the recall, also of its own children.
+    guard let member = members[pid] else { return .granted }
     let now = dataPages(member)
     let goal = need == nil ? Int64.max : max(Accounting.headRoom, member.lease)
-    if need == nil || mostToCopy(member, now) < Accounting.headRoom { recallMemory(except: pid) }
     let (most, lent) = (mostToCopy(member, now), onLoan(toOthersThan: pid))
     if most < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom), lent > 0 {
       return .later

@@ -89,11 +89,13 @@ extension Accounting {
       case 0 where !level.isSlow(resource): level.timed(resource) { level.recall(resource) }
       case 0, 1:
         // Where nothing is uncertain the estimate is the truth: there is nothing to find.
-        if let held = level.timed(resource, { level.certain(resource) }) {
+        let held = level.timed(resource) { level.certain(resource) }
+        // Given back just now, or left by one whose death was found at that look.
+        guard level.ledger.room(resource, severity) < n else { continue }
+        if let held {
           level.saw(resource, held: held)
           return .refused(level, .certain)
         }
-        guard level.ledger.room(resource, severity) < n else { continue }  // given back just now
         guard stage == 1 else {
           level.timed(resource) { level.recall(resource) }
           continue
@@ -103,7 +105,9 @@ extension Accounting {
       // A question of another process may have been open during the scan and counted: look once
       // more.
       case 2:
-        guard level.certain(resource) == nil else { return .refused(level, .certain) }
+        let isCertain = level.certain(resource) != nil
+        guard level.ledger.room(resource, severity) < n else { continue }
+        guard !isCertain else { return .refused(level, .certain) }
         guard level.mayFind(resource) else { return .refused(level, .moving) }
         level.recount(resource)
       default: return .refused(level, .counted)

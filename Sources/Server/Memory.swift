@@ -167,25 +167,30 @@ extension Accounting {
     defer { offerBirths(pid) }
     if want == 0 { return letLower(pid, by: least) }
     if isHeldDown(pid) { recallLease(pid) }
-    guard leased, let member = members[pid] else { return .unchanged }
+    guard leased, var member = members[pid] else { return .unchanged }
     let now = dataPages(member)
     guard member.lease - now < want else { return .unchanged }
-    let factor = 1 + member.births
     let physical = physicalRoom(pid, want: now + want - member.lease)
-    func room() -> Int64 { min(self.room(.privvmpages, .hard) / factor, physical.pages) }
+    // A child under way copies what the lease is raised to.
+    func share(_ severity: Severity = .hard) -> Int64 {
+      self.room(.privvmpages, severity) / (1 + member.births)
+    }
+    func room() -> Int64 { min(share(), physical.pages) }
     // With chance in it, so that no rhythm of the program decides who asks (Obtained).
     let more = physical.isSlow ? 0 : max(0, max(min(now / 2, room() / 2), Accounting.slack) - want)
     let comfortable = now + want + more / 2 + Int64.random(in: 0...more)
-    let need = now + least - member.lease
-    if self.room(.privvmpages, .hard) / factor < max(need, now + want - member.lease) {
+    if share() < now + max(least, want) - member.lease {
       recallMemory(except: pid)
+      // Notes of its own children come with the recall, and may end what was lent to it for them.
+      guard let left = members[pid] else { return .unchanged }
+      member = left
     }
     let lease = min(comfortable, member.lease + max(0, room()))
     guard lease > member.lease, lease >= now + least else {
       // SOFT is held to the limit alone, and gets what it needs and no more.
       let beyond = min(
         now + want,
-        member.lease + max(0, min(self.room(.privvmpages, .soft) / factor, physical.pages)))
+        member.lease + max(0, min(share(.soft), physical.pages)))
       if severity == .soft, beyond > member.lease, beyond >= now + least {
         setLease(pid, beyond)
         grewPhysically(beyond - member.lease)
@@ -196,11 +201,7 @@ extension Accounting {
       // and left out (design §3). Other NORESERVE mappings are ordinary memory: jemalloc makes all
       // of its own so.
       guard noReserve, least > Accounting.machinePages else {
-        if least > 0, physical.pages < self.room(.privvmpages, .hard) / factor,
-          let full = physical.level
-        {
-          return .full(full)
-        }
+        if least > 0, physical.pages < share(), let full = physical.level { return .full(full) }
         holdDownAgain(pid)
         return least == 0 ? .unchanged : mayComeBack(pid, again) ? .later : .denied
       }
@@ -228,8 +229,10 @@ extension Accounting {
   /// for a debugger.
   func raiseForImage(_ pid: Int32, known need: Int64?) -> MemoryAnswer {
     takeBirths(pid)
-    guard leased, let member = members[pid] else { return .granted }
-    func most() -> Int64 { member.lease + max(0, room(.privvmpages, .hard)) }
+    guard leased, members[pid] != nil else { return .granted }
+    func most() -> Int64 {
+      (members[pid]?.lease ?? 0) + max(0, room(.privvmpages, .hard))
+    }
     if need == nil || most() < Accounting.headRoom { recallMemory(except: pid) }
     let lent = onLoan(toOthersThan: pid)
     if lent > 0, most() < (need == nil ? max(Accounting.headRoom, lent) : Accounting.headRoom) {
@@ -243,7 +246,7 @@ extension Accounting {
       pid,
       need == nil
         ? most() - max(0, room(.privvmpages, .hard)) / 8
-        : max(member.lease, min(Accounting.headRoom, most())))
+        : max(members[pid]?.lease ?? 0, min(Accounting.headRoom, most())))
     return .granted
   }
 
