@@ -36,6 +36,7 @@ extension Accounting {
     var found: Descriptions?
     var isSeen = true
     var moved: [Int32: Int64] = [:]
+    var asks: Set<Int32> = []
     // Whoever came or went meanwhile may have what one of the others no longer had when it was
     // looked at; so may a number that was duplicated meanwhile. Then, and where a question's socket
     // may have been taken for the program's, once more is better.
@@ -45,9 +46,8 @@ extension Accounting {
       }
       let asking = root.questions(looked)
       var own: [Own] = []
-      var isCounted = true
-      moved = [:]
-      let seen = root.count(looked, &own, &isCounted, &moved)
+      (moved, asks) = ([:], [])
+      let seen = root.count(looked, &own, &asks, &moved)
       root.knowEveryone()
       root.findChildren(of: looked)
       // Who has forked meanwhile is no longer alone.
@@ -57,7 +57,7 @@ extension Accounting {
       // maximum.
       let still = root.questions(now)
       asked = asking.reduce(into: [:]) { $0[$1.key] = min($1.value, still[$1.key] ?? 0) }
-      isSeen = isCounted && moved.isEmpty && asking == still
+      isSeen = asks.isEmpty && moved.isEmpty && asking == still
       looked = now
       if isSame, turn > 0 || isSeen {
         found = seen
@@ -67,11 +67,11 @@ extension Accounting {
     }
     var unused: [Own] = []
     if found == nil { asked = root.questions(looked) }
-    let counts = found ?? root.count(looked, &unused, &isSeen, &moved)
+    let counts = found ?? root.count(looked, &unused, &asks, &moved)
     if found == nil { isSeen = false }
     let looks = Set(looked.map(\.member.pid))
     frozen = root.living().filter { !looks.contains($0.member.pid) }
-    root.put(looked, counts, rows, before, unsure, asked, moved)
+    root.put(looked, counts, rows, before, unsure, asked, moved, asks)
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: rows.count)
     for (k, r) in rows.enumerated() {
       for (i, one) in looked.enumerated() {
@@ -106,13 +106,13 @@ extension Accounting {
     }
   }
 
-  /// `isSeen`: not so where the shim's own socket may be among what was counted. `moved`: how
-  /// often each duplicated a descriptor meanwhile, and closed what was to be looked at, perhaps.
+  /// `asks`: where the shim's own socket may be among what was counted. `moved`: how often each
+  /// duplicated a descriptor meanwhile, and closed what was to be looked at, perhaps.
   private func count(
-    _ looked: [Living], _ own: inout [Own], _ isSeen: inout Bool, _ moved: inout [Int32: Int64]
+    _ looked: [Living], _ own: inout [Own], _ asks: inout Set<Int32>, _ moved: inout [Int32: Int64]
   ) -> Descriptions {
-    var isAllSeen = true
-    defer { isSeen = isAllSeen }
+    var mayAskNow: Set<Int32> = []
+    defer { asks = mayAskNow }
     func duplicated(_ one: Living) -> UInt64 { one.member.page.map { bc_page_duplicated($0) } ?? 0 }
     let before = looked.map(duplicated)
     defer {
@@ -129,7 +129,7 @@ extension Accounting {
       looked.map { one, member in
         .init(pid: member.pid, known: Accounting.known(member)) {
           let now = one.members[member.pid] ?? member
-          if now.questionMoves || one.mayAsk(now) { isAllSeen = false }
+          if now.questionMoves || one.mayAsk(now) { mayAskNow.insert(now.pid) }
           return Accounting.asking(now)
         }
       },
@@ -186,7 +186,8 @@ extension Accounting {
 
   private func put(
     _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]],
-    _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: [Int32: Int64]
+    _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: [Int32: Int64],
+    _ asks: Set<Int32>
   ) {
     // Who has more than was out to it has it from another, of whom then not all that was out to it is
     // on its way still.
@@ -213,6 +214,11 @@ extension Accounting {
         if let times = moved[member.pid], let cell = member.cell(r) {
           let missing = max(0, one.ledger.granted(member.slot, r) - figures[k])
           figures[k] += min(missing, max(1, times))
+          _ = bc_exchange32(&cell.pointee.uncertain, 1)
+        }
+        if asks.contains(member.pid), figures[k] > one.ledger.granted(member.slot, r),
+          let cell = member.cell(r)
+        {
           _ = bc_exchange32(&cell.pointee.uncertain, 1)
         }
         one.thaw(

@@ -158,7 +158,7 @@ extension RealPrograms {
       #expect(run.ended.output == "sockets 0 refused 0 failed 0\n")
       // Its main thread, seven others, a child of each of three and an image.
       // One that has been waited for may count with the next (docs/limits.md).
-      #expect(9...13 ~= (try run.report.row("numproc").maxheld))
+      #expect(9...14 ~= (try run.report.row("numproc").maxheld))
 
       let memory = bounds == .withMemory ? ["--privvmpages", "1G"] : []
       let full = try bcrun(["--numfile", "12"] + memory, [program, "100"] + images)
