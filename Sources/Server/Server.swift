@@ -206,7 +206,9 @@ public final class Server {
   /// that is counted wait, and so does bcctl.
   private func serveOthers() {
     let now = Clock.nanoseconds()
-    guard now - lastServed > Server.longestWait else { return }
+    guard now - lastServed > Server.longestWait, host.counting.count <= Server.mostCounted else {
+      return
+    }
     defer { lastServed = Clock.nanoseconds() }
     let wasSettling = host.isSettling
     host.isSettling = false
@@ -218,6 +220,9 @@ public final class Server {
   }
   private var lastServed: UInt64 = 0
   private static let longestWait: UInt64 = 500_000
+  /// Answering may take a count too, and so on, of one tree within that of another: a thousand of
+  /// them would not fit on the stack.
+  private static let mostCounted = 4
 
   private func answerPut() {
     while let next = put.first {
