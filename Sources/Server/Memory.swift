@@ -140,6 +140,8 @@ extension Accounting {
 
   func recallMemory(except asker: Int32) {
     work.recalls += 1
+    // What one had that its parent has waited for by now is room.
+    host.settleDeaths()
     // At the level whose bound is the tightest: what others below it do not use is room for all of
     // them.
     let level =
