@@ -74,9 +74,16 @@ extension Accounting {
     guard leased, let member = members[pid], member.births > 0, let page = member.page else {
       return
     }
-    members[child]?.hasSpentBirth = true
     members[pid]?.births -= 1
     _ = bc_add32(bc_page_births(page), -1)
+    // One that its parent has waited for meanwhile has no note any more, and its birth may be
+    // another child's by now. For one that is there the note comes, or comes back, after this.
+    if members[child]?.hasGone == true {
+      members[pid]?.births += 1
+      _ = bc_add32(bc_page_births(page), 1)
+    } else {
+      members[child]?.hasSpentBirth = true
+    }
     settleLease(pid)
   }
 

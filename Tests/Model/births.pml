@@ -239,16 +239,30 @@ inline found() {
       adopt();
 #ifdef M_WHOEVER_IS_AHEAD_IS_DEDUCTED
       ahead[c] = f;
-#else
-      if
-      :: f -> ahead[c] = 1; births--; spare--
-      :: else
-      fi;
 #endif
       settle();
-      f = 0;
       look()
-    }
+    };
+#ifndef M_WHOEVER_IS_AHEAD_IS_DEDUCTED
+    if
+    :: f -> // its parent may have waited for it by now, and its birth be another child's
+      d_step { spare--; look() }
+      d_step {
+        if
+#ifdef M_SPENT_FOR_WHO_HAS_GONE
+        :: true -> ahead[c] = 1; births--
+#else
+        :: exists[c] -> ahead[c] = 1; births--
+        :: else -> spare++
+#endif
+        fi;
+        settle();
+        look()
+      }
+    :: else
+    fi;
+#endif
+    f = 0
   :: else -> f = 0
   fi
 }
