@@ -107,6 +107,7 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
   if let missing = witness_missing() { Worker.answer(0, String(cString: missing)) }
   let modules = Modules()
   while let job = Job.receive(from: Int32(Int(bitPattern: pipe))) {
+    witness_yield_often(true)
     var frames: [Frame] = []
     if let unwinder = try? Unwinder(
       pid: job.pid, maps: job.maps, vanished: job.vanished, modules: modules)
@@ -114,6 +115,7 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
       frames = unwinder.frames(job.message)
     }
     Worker.answer(job.id, Frame.text(of: frames))
+    witness_yield_often(false)
   }
   return nil
 }

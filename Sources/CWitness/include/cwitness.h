@@ -31,6 +31,8 @@ struct witness_job {
 int witness_worker_start(int32_t *child);
 // Waits for the next job; false when the server has closed.
 bool witness_worker_accept(int socket, struct witness_job *job, int *connection);
+// While the calling thread works: others come before it again and again (yield.c). Of one thread only.
+void witness_yield_often(bool on);
 
 // --- images: one ELF file, or what a process has mapped of a file that is gone -------------------------------------
 
