@@ -313,9 +313,9 @@ static inline int bc_owned_watch(struct bc_page *page, uint32_t fd) {
 static inline bool bc_owned_is_watched(struct bc_page *page, uint32_t fd) {
   return (__atomic_load_n(bc_owned_words(page) + fd % BC_OWNED_FDS, __ATOMIC_SEQ_CST) & 7) == BC_OWNED_WATCHED;
 }
-// A descriptor, or less than 0.
+// A descriptor, or less than 0. Any word may stand in a member's page: the difference wraps.
 static inline int32_t bc_page_asking(struct bc_page *page, unsigned i) {
-  return __atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1;
+  return (int32_t)((uint32_t)__atomic_load_n(&page->asking[i % BC_ASKING], __ATOMIC_SEQ_CST) - 1);
 }
 static inline bool bc_page_question_moves(struct bc_page *page) {
   for (unsigned i = 0; i < BC_ASKING; i++)
@@ -338,7 +338,7 @@ static inline int32_t *bc_page_threads_made(struct bc_page *page) { return &page
 static inline int32_t *bc_page_threads_ended(struct bc_page *page) { return &page->threads_ended; }
 // After a count of the tasks of a process, with its cell frozen; what was made since makes no difference.
 static inline void bc_page_threads_counted(struct bc_page *page, int32_t tasks) {
-  bc_exchange32(&page->threads_ended, bc_load32(&page->threads_made) - (tasks - 1));
+  bc_exchange32(&page->threads_ended, (int32_t)((uint32_t)bc_load32(&page->threads_made) - (uint32_t)(tasks - 1)));
 }
 static inline bool bc_page_born(struct bc_page *page, unsigned i) {
   return __atomic_load_n(&page->born[i % BC_NOTES], __ATOMIC_SEQ_CST) != 0;
