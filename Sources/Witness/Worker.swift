@@ -20,7 +20,15 @@ public enum Worker {
     var child: Int32 = 0
     let socket = witness_worker_start(&child)
     guard socket >= 0 else { return nil }
-    if child == 0 { serve() }
+    if child == 0 {
+      // The Swift runtime remembers the number of the thread that forked, and by it would say who
+      // has its locks; a new thread learns its own.
+      var thread = pthread_t()
+      if pthread_create(&thread, nil, { _ in Worker.serve() }, nil) == 0 {
+        pthread_join(thread, nil)
+      }
+      _exit(1)
+    }
     return (socket, child)
   }
 
