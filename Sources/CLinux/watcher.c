@@ -18,15 +18,17 @@ static void *watch(void *unused) {
     struct futex_waitv on[CLINUX_WATCHED + 1];
     bool there = false;
     pthread_mutex_lock(&w.lock);
-    on[0] = (struct futex_waitv){.val = w.changes, .uaddr = (uintptr_t)&w.changes, .flags = FUTEX_32};
+    uint32_t changes = __atomic_load_n(&w.changes, __ATOMIC_SEQ_CST);
+    on[0] = (struct futex_waitv){.val = changes, .uaddr = (uintptr_t)&w.changes, .flags = FUTEX_32};
     unsigned n = w.n;
+    int event = w.event;
     for (unsigned i = 0; i < n; i++) {
       int32_t now = __atomic_load_n(w.words[i], __ATOMIC_SEQ_CST);
       there |= now == w.value;
       on[i + 1] = (struct futex_waitv){.val = (uint32_t)now, .uaddr = (uintptr_t)w.words[i], .flags = FUTEX_32};
     }
     pthread_mutex_unlock(&w.lock);
-    if (there) eventfd_write(w.event, 1);
+    if (there) eventfd_write(event, 1);
     // EAGAIN: one has changed meanwhile. EFAULT: one is no longer mapped, and no longer in the list.
     if (syscall(SYS_futex_waitv, on, n + 1, 0, NULL, 0) < 0 && errno == ENOSYS) return unused;
   }
@@ -55,8 +57,12 @@ static void start(void) {
 }
 
 int clinux_watcher(int32_t value) {
+  if (w.process != getpid()) start();
+  pthread_mutex_lock(&w.lock);
   if (w.event < 0) w.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   w.value = value;
+  pthread_mutex_unlock(&w.lock);
+  changed(); // the thread may have looked for another already
   return w.event;
 }
 
