@@ -84,8 +84,8 @@ __attribute__((noinline, cold)) static FILE *not_fopened(struct charge c, const 
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
     if (unlikely(c.error)) return errno = c.error, -1;                             \
     int fd = NEXT(name) args;                                                      \
-    if (unlikely(fd < 0)) return not_opened(c, at, path, flags);              \
-    if (may_be_special(path)) return descriptor_checked(c, fd, #name, path);  \
+    if (unlikely(fd < 0)) return not_opened(c, at, path, flags);                   \
+    if (may_be_special(path)) return descriptor_checked(c, fd, #name, path);       \
     file_made(c, fd);                                                              \
     return fd;                                                                     \
   }
@@ -97,8 +97,8 @@ __attribute__((noinline, cold)) static FILE *not_fopened(struct charge c, const 
     struct charge c = charge_begin(BC_NUMFILE, 1, ENFILE, #name, path);            \
     if (unlikely(c.error)) return errno = c.error, NULL;                           \
     FILE *file = NEXT(name) args;                                                  \
-    if (unlikely(!file)) return not_fopened(c, path, mode);                   \
-    if (may_be_special(path)) return stream_checked(c, file, #name, path);    \
+    if (unlikely(!file)) return not_fopened(c, path, mode);                        \
+    if (may_be_special(path)) return stream_checked(c, file, #name, path);         \
     file_made(c, fileno(file));                                                    \
     return file;                                                                   \
   }

@@ -20,7 +20,7 @@ static struct group take_group(struct bc_page *page, unsigned what, bool shared,
 
 // A group for a descriptor that was in none, and its copy.
 static struct group found(struct bc_page *page, uint16_t *word, uint16_t was) {
-  uint32_t generation = owned_generation(page);
+  uint32_t generation = bc_page_generation(page);
   unsigned what = was & 7;
   // What a fork copied, what came from outside, and what has a lock that goes with it: only that the last is not known.
   bool shared = !what || was >> 3 != generation || what == BC_OWNED_FLOCKED;
@@ -68,14 +68,14 @@ __attribute__((noinline)) void duplicate_lose(struct duplicate d, int old, int c
 
 bool duplicate_left_last(struct release r, uint64_t group) {
   // Several were closed at once, and none knew to be the last; or it was shared, or a fork came between.
-  uint32_t generation = owned_generation(r.page);
+  uint32_t generation = bc_page_generation(r.page);
   bool frees = r.what & 7 && bc_group_is_own(group, generation);
   if (!frees) owned_unsure(r.page);
   return frees;
 }
 
 unsigned duplicate_leaves_with_others(struct bc_page *page, uint16_t was) {
-  uint32_t generation = owned_generation(page);
+  uint32_t generation = bc_page_generation(page);
   uint64_t *at = bc_group(page, was), group = load(at), to;
   do {
     if (!bc_group_count(group)) return 0;

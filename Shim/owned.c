@@ -76,7 +76,7 @@ __attribute__((noinline)) void release_grouped_end(struct release r, int fd, boo
 __attribute__((noinline)) void release_more_end(struct release r, int fd, bool closed) {
   uint16_t was = r.what & RELEASE_MORE ? release_word(r) : (uint16_t)r.what;
   unsigned what = was & 7, second = owned_second(what);
-  bool frees = closed && what && was >> 3 == owned_generation(r.page);
+  bool frees = closed && what && was >> 3 == bc_page_generation(r.page);
   if (what && !closed) __atomic_store_n(owned_word(r.page, fd), was, __ATOMIC_RELEASE);
   if (closed && !frees) owned_unsure(r.page);
   if (second) end(r.page, second, frees);

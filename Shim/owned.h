@@ -39,10 +39,6 @@ struct release release_grouped(struct bc_page *page, int fd, uint16_t was);
 void release_more_end(struct release r, int fd, bool closed);
 void release_grouped_end(struct release r, int fd, bool closed);
 
-static inline uint32_t owned_generation(const struct bc_page *page) {
-  return __atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) & ~BC_RANGES_HELD;
-}
-
 static inline uint16_t owned_as(struct bc_page *page, unsigned what) {
   return (uint16_t)(__atomic_load_n(&page->generation, __ATOMIC_SEQ_CST) << 3 | what);
 }

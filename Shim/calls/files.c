@@ -46,7 +46,7 @@ struct closing {
 
 static void range_begin(struct closing *r, unsigned first, unsigned last) {
   *r = (struct closing){.page = member_joined()};
-  if (r->page) r->generation = owned_generation(r->page);
+  if (r->page) r->generation = bc_page_generation(r->page);
   for (unsigned fd = first; r->page && fd <= last && fd < BC_OWNED_FDS; fd++) {
     if (!__atomic_load_n(owned_word(r->page, (int)fd), __ATOMIC_RELAXED)) continue;
     uint16_t was = owned_take(r->page, (int)fd);
@@ -62,7 +62,7 @@ static void range_begin(struct closing *r, unsigned first, unsigned last) {
 }
 
 static void range_end(struct closing *r, bool closed) {
-  bool ours = r->page && r->generation == owned_generation(r->page);
+  bool ours = r->page && r->generation == bc_page_generation(r->page);
   for (unsigned row = 0; r->page && row < BC_RESOURCES; row++) {
     if (!r->units[row]) continue;
     if (closed && ours) credit_give(bc_page_cell(r->page, row), r->units[row]);
