@@ -6,9 +6,9 @@
 /// Laws: the shares of a page add up to exactly 1; along its list, from the head, they halve at
 /// most once and never grow.
 ///
-/// A page with one holder, which is nearly every page, is 16 bytes in a hash table; the lists of
-/// the others are rings in a pool, 20 bytes a holder, and 12 in the table that finds a holder on
-/// its ring.
+/// Pages side by side that came to the same holders in the same way have one list: processes map
+/// files by the run, and a list for each page would cost a server more than all else that it knows
+/// of a beancounter.
 public struct Fractions: Sendable {
   /// A page by what it is, not by who maps it: an index in pages into a file.
   public struct Page: Hashable, Sendable {
@@ -27,226 +27,252 @@ public struct Fractions: Sendable {
   public typealias Holder = Int
 
   /// How many units of held make a page.
-  public static let unitsPerPage: UInt64 = 1 << 24
-  private static let pageShift: UInt64 = 24
+  public static let unitsPerPage = Rings.unitsPerPage
 
   private struct Key: Hashable { var device: UInt64, inode: UInt64 }
 
-  /// One holder's entry on a page's ring: what it has is 2^-shift, however many of its processes
-  /// map the page.
-  private struct Share {
-    var holder: UInt16
-    var shift: UInt8
+  /// Pages side by side that are held alike.
+  private struct Extent {
+    var first: UInt32
     var count: UInt32
-    var next: UInt32
-    var previous: UInt32
+    var holders: Holders
+    var end: UInt32 { first + count }
   }
 
-  /// The only holder of a page, or (shared) the head of its ring.
-  private struct Record {
-    var holderOrHead: UInt32
-    var count: UInt32
-    static let shared: UInt32 = .max
+  private enum Holders: Equatable {
+    /// Nearly every page has one holder, of which so many processes map it.
+    case one(UInt16, processes: UInt32)
+    case several(Rings.Ring)
   }
 
-  private struct Place: Hashable {
-    var page: Page
-    var holder: UInt16
+  private struct Content {
+    var key: Key
+    var extents: [Extent] = []  // in order
   }
 
-  private var files: [Key: UInt32] = [:]
-  private var keys: [Key] = []
-  private var pagesOf: [Int] = []
+  private var numbers: [Key: UInt32] = [:]
+  private var files: [Content] = []
   private var freeFiles: [UInt32] = []
-  private var records: [Page: Record] = [:]
-  private var pool: [Share] = []
-  private var freeShares: [UInt32] = []
-  private var places: [Place: UInt32] = [:]  // of holders of shared pages
-  private var units: [UInt64] = []
+  private var rings = Rings()
 
   public init() {}
 
   /// The file of this identity, named for the first time or not.
   public mutating func file(device: UInt64, inode: UInt64) -> File {
     let key = Key(device: device, inode: inode)
-    if let number = files[key] { return File(number: number) }
+    if let number = numbers[key] { return File(number: number) }
     let number: UInt32
     if let free = freeFiles.popLast() {
       number = free
-      keys[Int(number)] = key
+      files[Int(number)] = Content(key: key)
     } else {
-      number = UInt32(keys.count)
-      keys.append(key)
-      pagesOf.append(0)
+      number = UInt32(files.count)
+      files.append(Content(key: key))
     }
-    files[key] = number
+    numbers[key] = number
     return File(number: number)
+  }
+
+  /// What `file` was told of a file that is not forgotten.
+  public func identity(_ file: File) -> (device: UInt64, inode: UInt64) {
+    let key = files[Int(file.number)].key
+    return (key.device, key.inode)
   }
 
   /// Forgets a file of which no page is held; its number may then be another's. False, and nothing
   /// done, while one is.
   @discardableResult public mutating func forget(_ file: File) -> Bool {
     let i = Int(file.number)
-    guard i < keys.count, files[keys[i]] == file.number, pagesOf[i] == 0 else { return false }
-    files[keys[i]] = nil
+    guard i < files.count, numbers[files[i].key] == file.number, files[i].extents.isEmpty else {
+      return false
+    }
+    numbers[files[i].key] = nil
+    files[i].extents = []
     freeFiles.append(file.number)
     return true
   }
 
   /// What the beancounter has, in units of 2^-24 of a page: exact, since no share is smaller than
   /// that (a page would need more than 2^24 holders).
-  public func held(_ holder: Holder) -> UInt64 { holder < units.count ? units[holder] : 0 }
+  public func held(_ holder: Holder) -> UInt64 { rings.held(holder) }
 
   /// Whole pages, rounded down, as the kernels showed them.
-  public func pages(_ holder: Holder) -> UInt64 { held(holder) >> Fractions.pageShift }
+  public func pages(_ holder: Holder) -> UInt64 { held(holder) / Fractions.unitsPerPage }
 
   /// Pages with at least one holder.
-  public var pageCount: Int { records.count }
+  public private(set) var pageCount = 0
+
+  /// Runs of pages that are kept apart from those beside them.
+  public var extentCount: Int { files.reduce(0) { $0 + $1.extents.count } }
 
   /// The shares of a page from the head of its list: who, and the exponent s of its 2^-s.
   public func shares(_ page: Page) -> [(holder: Holder, shift: Int, count: Int)] {
-    guard let record = records[page] else { return [] }
-    guard record.count == Record.shared else {
-      return [(Int(record.holderOrHead), 0, Int(record.count))]
-    }
-    var found: [(holder: Holder, shift: Int, count: Int)] = []
-    var at = record.holderOrHead
-    repeat {
-      let share = pool[Int(at)]
-      found.append((Int(share.holder), Int(share.shift), Int(share.count)))
-      at = share.next
-    } while at != record.holderOrHead
-    return found
-  }
-
-  /// One more process of `holder` has the page. The first one takes half of what the head of the
-  /// list has.
-  public mutating func add(_ page: Page, to holder: Holder) {
-    precondition(holder >= 0 && holder < 65_536, "a holder is a number from 0 to 65 535")
-    if holder >= units.count { units += Array(repeating: 0, count: holder + 1 - units.count) }
-    guard var record = records[page] else {
-      records[page] = Record(holderOrHead: UInt32(holder), count: 1)
-      pagesOf[Int(page.file.number)] += 1
-      units[holder] += Fractions.unitsPerPage
-      return
-    }
-    if record.count != Record.shared {
-      if record.holderOrHead == UInt32(holder) {
-        record.count += 1
-        records[page] = record
-        return
-      }
-      let head = newShare(page, UInt16(record.holderOrHead), shift: 0, count: record.count)
-      pool[Int(head)].next = head
-      pool[Int(head)].previous = head
-      record = Record(holderOrHead: head, count: Record.shared)
-      records[page] = record
-    }
-    if let at = places[Place(page: page, holder: UInt16(holder))] {
-      pool[Int(at)].count += 1
-    } else {
-      arrive(page, UInt16(holder), head: record.holderOrHead)
+    let extents = files[Int(page.file.number)].extents
+    let i = Fractions.firstEnding(after: page.index, extents)
+    guard i < extents.count, extents[i].first <= page.index else { return [] }
+    switch extents[i].holders {
+    case .one(let holder, let processes): return [(Int(holder), 0, Int(processes))]
+    case .several(let ring): return rings.shares(ring)
     }
   }
 
-  /// One process of `holder` less has the page; the last one gives its share back. False, and
-  /// nothing done, when none had.
-  @discardableResult public mutating func remove(_ page: Page, from holder: Holder) -> Bool {
-    guard var record = records[page] else { return false }
-    if record.count != Record.shared {
-      guard Int(record.holderOrHead) == holder else { return false }
-      record.count -= 1
-      records[page] = record.count > 0 ? record : nil
-      if record.count == 0 {
-        units[holder] -= Fractions.unitsPerPage
-        pagesOf[Int(page.file.number)] -= 1
-      }
-      return true
-    }
-    guard let small = UInt16(exactly: holder), let at = places[Place(page: page, holder: small)]
-    else { return false }
-    pool[Int(at)].count -= 1
-    if pool[Int(at)].count == 0 { leave(page, at, head: record.holderOrHead) }
-    return true
-  }
-
-  // MARK: The rule
-
-  /// The head is halved and becomes the tail, with the newcomer behind it: the ring turns by one.
-  private mutating func arrive(_ page: Page, _ holder: UInt16, head: UInt32) {
-    pool[Int(head)].shift += 1
-    let shift = pool[Int(head)].shift
-    let half = Fractions.unitsPerPage >> UInt64(shift)
-    units[Int(pool[Int(head)].holder)] -= half
-    units[Int(holder)] += half
-    let new = newShare(page, holder, shift: shift, count: 1)
-    let after = pool[Int(head)].next
-    pool[Int(new)].previous = head
-    pool[Int(new)].next = after
-    pool[Int(head)].next = new
-    pool[Int(after)].previous = new
-    // With one on the ring, `after` was the head itself, and the head stays where it is.
-    records[page] = Record(holderOrHead: after, count: Record.shared)
-  }
-
-  /// What leaves is given to the tail, which has the least; to two of them where what left was
-  /// twice as big.
-  private mutating func leave(_ page: Page, _ at: UInt32, head: UInt32) {
-    let gone = pool[Int(at)]
-    units[Int(gone.holder)] -= Fractions.unitsPerPage >> UInt64(gone.shift)
-    places[Place(page: page, holder: gone.holder)] = nil
-    freeShares.append(at)
-    pool[Int(gone.previous)].next = gone.next
-    pool[Int(gone.next)].previous = gone.previous
-    var head = at == head ? gone.next : head
-    let twice = pool[Int(pool[Int(head)].previous)].shift > gone.shift
-    for _ in 0..<(twice ? 2 : 1) {
-      head = pool[Int(head)].previous  // the tail, and with more, the new head
-      units[Int(pool[Int(head)].holder)] += Fractions.unitsPerPage >> UInt64(pool[Int(head)].shift)
-      pool[Int(head)].shift -= 1
-    }
-    if pool[Int(head)].next != head {
-      records[page] = Record(holderOrHead: head, count: Record.shared)
-      return
-    }
-    let last = pool[Int(head)]
-    records[page] = Record(holderOrHead: UInt32(last.holder), count: last.count)
-    places[Place(page: page, holder: last.holder)] = nil
-    freeShares.append(head)
-  }
-
-  private mutating func newShare(_ page: Page, _ holder: UInt16, shift: UInt8, count: UInt32)
-    -> UInt32
-  {
-    let share = Share(holder: holder, shift: shift, count: count, next: 0, previous: 0)
-    let at: UInt32
-    if let free = freeShares.popLast() {
-      at = free
-      pool[Int(free)] = share
-    } else {
-      at = UInt32(pool.count)
-      pool.append(share)
-    }
-    places[Place(page: page, holder: holder)] = at
-    return at
-  }
-}
-
-extension Fractions {
-  /// A run of pages that one process has, as scans of page tables give them: `count` pages from
-  /// `index` on.
+  /// One more process of `holder` has the pages of a run: `count` of them from `index` on. The first
+  /// process takes half of what the head of the list of each has.
   public mutating func add(_ file: File, from index: UInt32, count: UInt32, to holder: Holder) {
-    for i in index..<(index + count) { add(Page(file: file, index: i), to: holder) }
+    precondition(holder >= 0 && holder < 65_536, "a holder is a number from 0 to 65 535")
+    rings.makeRoom(for: holder)
+    let end = index + count
+    change(file, index, end) { me, extents in
+      var i = Fractions.firstEnding(after: index, extents), at = index
+      while at < end {
+        let next = i < extents.count ? max(at, min(extents[i].first, end)) : end
+        if at < next {
+          extents.insert(
+            Extent(first: at, count: next - at, holders: .one(UInt16(holder), processes: 1)), at: i)
+          me.rings.give(next - at, to: holder)
+          me.pageCount += Int(next - at)
+        } else {
+          me.cut(&extents, &i, at, end)
+          me.add(&extents[i], UInt16(holder))
+        }
+        at = extents[i].end
+        i += 1
+      }
+    }
   }
 
-  /// The same run gone. How many of them the holder did not have.
+  /// The same run gone; the last process of a holder gives its share back. How many of the pages the
+  /// holder did not have.
   @discardableResult public mutating func remove(
     _ file: File, from index: UInt32, count: UInt32, from holder: Holder
   )
     -> Int
   {
-    (index..<(index + count)).reduce(0) {
-      $0 + (remove(Page(file: file, index: $1), from: holder) ? 0 : 1)
+    let end = index + count
+    var missing = 0
+    change(file, index, end) { me, extents in
+      var i = Fractions.firstEnding(after: index, extents), at = index
+      while at < end {
+        let next = i < extents.count ? max(at, min(extents[i].first, end)) : end
+        guard at == next else {
+          missing += Int(next - at)
+          at = next
+          continue
+        }
+        me.cut(&extents, &i, at, end)
+        at = extents[i].end
+        if !me.remove(&extents[i], holder) { missing += Int(extents[i].count) }
+        if case .one(_, 0) = extents[i].holders {
+          me.pageCount -= Int(extents[i].count)
+          extents.remove(at: i)
+        } else {
+          i += 1
+        }
+      }
     }
+    return missing
+  }
+
+  // MARK: Extents
+
+  /// The extents of a file, without a second holder of them that would make each change a copy; and
+  /// those around what has changed are made one where they are alike again.
+  private mutating func change(
+    _ file: File, _ index: UInt32, _ end: UInt32, _ body: (inout Fractions, inout [Extent]) -> Void
+  ) {
+    var extents: [Extent] = []
+    swap(&extents, &files[Int(file.number)].extents)
+    body(&self, &extents)
+    var i = max(1, Fractions.firstEnding(after: index, extents))
+    while i < extents.count, extents[i].first <= end {
+      if extents[i - 1].end == extents[i].first, join(extents[i - 1].holders, extents[i].holders) {
+        extents[i - 1].count += extents[i].count
+        extents.remove(at: i)
+      } else {
+        i += 1
+      }
+    }
+    swap(&extents, &files[Int(file.number)].extents)
+  }
+
+  private static func firstEnding(after index: UInt32, _ extents: [Extent]) -> Int {
+    var low = 0, high = extents.count
+    while low < high {
+      let middle = (low + high) / 2
+      if extents[middle].end <= index { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  /// Of the extent, which contains `at`, what is within the run becomes one of its own, and `i` says
+  /// which.
+  private mutating func cut(_ extents: inout [Extent], _ i: inout Int, _ at: UInt32, _ end: UInt32)
+  {
+    if extents[i].first < at {
+      split(&extents, i, at)
+      i += 1
+    }
+    if extents[i].end > end { split(&extents, i, end) }
+  }
+
+  private mutating func split(_ extents: inout [Extent], _ i: Int, _ at: UInt32) {
+    var rest = extents[i]
+    extents[i].count = at - rest.first
+    rest.count -= extents[i].count
+    rest.first = at
+    if case .several(let ring) = rest.holders { rest.holders = .several(rings.copy(ring)) }
+    extents.insert(rest, at: i + 1)
+  }
+
+  /// Whether they are held alike; then the second list is not needed any more.
+  private mutating func join(_ one: Holders, _ other: Holders) -> Bool {
+    guard case .several(let ring) = one, case .several(let second) = other else {
+      return one == other
+    }
+    guard rings.areAlike(ring, second) else { return false }
+    rings.free(second)
+    return true
+  }
+
+  private mutating func add(_ extent: inout Extent, _ holder: UInt16) {
+    switch extent.holders {
+    case .one(holder, let processes): extent.holders = .one(holder, processes: processes + 1)
+    case .one(let first, let processes):
+      let ring = rings.make(first, processes: processes)
+      rings.add(holder, to: ring, pages: extent.count)
+      extent.holders = .several(ring)
+    case .several(let ring): rings.add(holder, to: ring, pages: extent.count)
+    }
+  }
+
+  /// False, and nothing done, when no process of it had them.
+  private mutating func remove(_ extent: inout Extent, _ holder: Holder) -> Bool {
+    switch extent.holders {
+    case .one(let only, let processes):
+      guard Int(only) == holder else { return false }
+      extent.holders = .one(only, processes: processes - 1)
+      if processes == 1 { rings.take(extent.count, from: holder) }
+    case .several(let ring):
+      guard let holder = UInt16(exactly: holder),
+        rings.remove(holder, from: ring, pages: extent.count)
+      else { return false }
+      if let last = rings.only(ring) {
+        rings.free(ring)
+        extent.holders = .one(last.holder, processes: last.processes)
+      }
+    }
+    return true
+  }
+}
+
+extension Fractions {
+  /// One page.
+  public mutating func add(_ page: Page, to holder: Holder) {
+    add(page.file, from: page.index, count: 1, to: holder)
+  }
+
+  /// False when no process of the holder had it.
+  @discardableResult public mutating func remove(_ page: Page, from holder: Holder) -> Bool {
+    remove(page.file, from: page.index, count: 1, from: holder) == 0
   }
 }

@@ -18,7 +18,7 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
 
   // Laid flat and taken once: a charge touches a few words here, and no object.
   private let accounts: UnsafeMutablePointer<Account>
-  private var granted: UnsafeMutablePointer<Int64>  // by slot, then resource
+  private var granted: UnsafeMutablePointer<Int64>  // by slot, then place of a charged row
   private var inUse: UnsafeMutablePointer<Bool>
   private var capacity = 0  // in slots
   /// How many slots have ever been in use: all are below it.
@@ -51,7 +51,7 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
 
   public func granted(_ slot: Slot, _ resource: Resource) -> Int64 {
     precondition(slot >= 0 && slot < slots)
-    return granted[slot * Ledger.rows + resource.rawValue]
+    return granted[Ledger.place(slot, resource)]
   }
 
   /// New bounds, also below what is held: what exists stays, new charges fail.
@@ -66,20 +66,21 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
       if slots == capacity { makeRoom() }
       slots += 1
     }
-    (granted + slot * Ledger.rows).update(repeating: 0, count: Ledger.rows)
+    (granted + slot * Resource.chargedPlaces).update(repeating: 0, count: Resource.chargedPlaces)
     inUse[slot] = true
     return slot
   }
 
+  /// By a quarter: of many members, little room is left over.
   private mutating func makeRoom() {
-    let more = max(4, capacity * 2)
+    let more = capacity + max(4, capacity / 4)
     let (amounts, used) = (
-      UnsafeMutablePointer<Int64>.allocate(capacity: more * Ledger.rows),
+      UnsafeMutablePointer<Int64>.allocate(capacity: more * Resource.chargedPlaces),
       UnsafeMutablePointer<Bool>.allocate(capacity: more)
     )
-    amounts.initialize(repeating: 0, count: more * Ledger.rows)
+    amounts.initialize(repeating: 0, count: more * Resource.chargedPlaces)
     used.initialize(repeating: false, count: more)
-    amounts.update(from: granted, count: slots * Ledger.rows)
+    amounts.update(from: granted, count: slots * Resource.chargedPlaces)
     used.update(from: inUse, count: slots)
     granted.deallocate()
     inUse.deallocate()
@@ -89,9 +90,9 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
   /// Everything the member had comes back.
   public mutating func leave(_ slot: Slot) {
     precondition(slot >= 0 && slot < slots && inUse[slot], "a member leaves once")
-    for row in 0..<Ledger.rows {
-      accounts[row].granted -= granted[slot * Ledger.rows + row]
-      granted[slot * Ledger.rows + row] = 0
+    for resource in Resource.charged {
+      accounts[resource.rawValue].granted -= granted[Ledger.place(slot, resource)]
+      granted[Ledger.place(slot, resource)] = 0
     }
     inUse[slot] = false
     free.append(slot)
@@ -156,8 +157,8 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
   /// it.
   public mutating func transfer(from: Slot, to: Slot, _ resource: Resource, _ amount: Int64) {
     precondition(amount <= granted(from, resource) && to >= 0 && to < slots)
-    granted[from * Ledger.rows + resource.rawValue] -= amount
-    granted[to * Ledger.rows + resource.rawValue] += amount
+    granted[Ledger.place(from, resource)] -= amount
+    granted[Ledger.place(to, resource)] += amount
   }
 
   /// What an earlier life of the beancounter came to: it goes on counting from there.
@@ -176,7 +177,17 @@ public struct Ledger: ~Copyable, @unchecked Sendable {
 
   private mutating func add(_ amount: Int64, _ slot: Slot, _ resource: Resource) {
     precondition(slot >= 0 && slot < slots)
-    granted[slot * Ledger.rows + resource.rawValue] += amount
+    guard amount != 0 else { return }
+    precondition(Ledger.isCharged(resource), "a row that members are charged with")
+    granted[Ledger.place(slot, resource)] += amount
     accounts[resource.rawValue].granted += amount
+  }
+
+  private static func place(_ slot: Slot, _ resource: Resource) -> Int {
+    slot * Resource.chargedPlaces + resource.chargedPlace
+  }
+
+  private static func isCharged(_ resource: Resource) -> Bool {
+    resource.chargedPlace < Resource.chargedPlaces - 1
   }
 }

@@ -82,6 +82,26 @@ public enum Resource: Int, CaseIterable, Sendable {
     .numinotify,
   ]
 
+  /// Where a row is among those charged: what is remembered by member and row has room for no others,
+  /// which all share the last place.
+  @inlinable public var chargedPlace: Int {
+    switch self {  // a table, for the path of a charge
+    case .lockedpages: 0
+    case .privvmpages: 1
+    case .shmpages: 2
+    case .numproc: 3
+    case .numtcpsock: 4
+    case .numflock: 5
+    case .numpty: 6
+    case .numsiginfo: 7
+    case .numothersock: 8
+    case .numfile: 9
+    case .numinotify: 10
+    default: 11
+    }
+  }
+  @inlinable public static var chargedPlaces: Int { 12 }
+
   /// The rows of socket buffers: counted by the kernel, and their bounds held where a socket is
   /// made or its buffers grow.
   public static let buffers: [Resource] = [.tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf]

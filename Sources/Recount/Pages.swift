@@ -82,9 +82,8 @@ public enum Pages {
   }
 
   /// What came and what went between two looks, as runs.
-  public static func changes(from old: Resident, to new: Resident) -> (arrived: [Run], gone: [Run])
-  {
-    (minus(new.shared, old.shared), minus(old.shared, new.shared))
+  public static func changes(from old: [Run], to new: [Run]) -> (arrived: [Run], gone: [Run]) {
+    (minus(new, old), minus(old, new))
   }
 
   // MARK: Runs

@@ -36,7 +36,7 @@ public final class Accounting {
   /// so the root has them.
   var known: [UInt64: Int64] = [:]
   var knownKeys: [UInt64] = []
-  var members: [Int32: Member] = [:]
+  var members = Members()
   /// Units whose holder died while others may go on holding them: an upper estimate until the next
   /// recount.
   let estate: Ledger.Slot

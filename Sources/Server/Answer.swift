@@ -83,7 +83,7 @@ extension Accounting {
       if resource == .numfile, watch.isArmed(pid) { answer.flags |= UInt32(BC_ANSWER_SURE) }
     case BC_VERIFY:
       guard let resource = Resource(rawValue: Int(request.resource)),
-        Accounting.things.contains(resource)
+        Accounting.things.contains(resource), 0...Accounting.mostAsked ~= request.amount
       else {
         answer.flags |= UInt32(BC_ANSWER_UNCHARGED)
         break
@@ -113,7 +113,7 @@ extension Accounting {
         break
       }
       verify(pid, resource)
-      guard request.amount > 0, request.amount <= Accounting.mostAsked else { break }
+      guard request.amount > 0 else { break }
       // Its credit went with the recall.
       if case .taken = charge(pid, resource, request.amount, .hard) {
         answer.flags |= UInt32(BC_ANSWER_TAKEN)

@@ -136,7 +136,7 @@ extension Seat {
   private func batch(_ resource: Resource, _ n: Int64, _ had: Int64) -> Int64? {
     let batch = Accounting.batch(resource)
     guard isBounded(resource) else { return batch }
-    return past[resource].course.map { $0.ahead(at: had + n, batch: batch) }
+    return past[resource].course.map { $0.pointee.ahead(at: had + n, batch: batch) }
   }
 
   private func isBounded(_ resource: Resource) -> Bool {
@@ -150,7 +150,7 @@ extension Seat {
 
   /// Whether no witness is due: no point falls on the charge, nor on what is granted ahead of it.
   private func passesPoints(_ resource: Resource, _ to: Int64) -> Bool {
-    past[resource].course?.pass(to: to) ?? true
+    past[resource].course?.pointee.pass(to: to) ?? true
   }
 
   /// `own`: use that is a new maximum.

@@ -66,7 +66,7 @@ extension Accounting {
     let excess = outOfMemoryGuarantee.map { held.total(.oomguarpages) - $0 } ?? 0
     badness = Guarantee.bonus(excess: excess, machine: Resident.machinePages)
     guard badness > 0 || !host.guarantee.raised.isEmpty else { return }
-    host.guarantee.apply(to: held.perMember.keys.sorted()) { [host] pid in
+    host.guarantee.apply(to: held.perMember.map(\.pid)) { [host] pid in
       host.owner[pid]?.upwards.map(\.badness).max() ?? 0
     }
     host.guarantee.forget { [host] in host.owner[$0] == nil }

@@ -171,7 +171,9 @@ public final class Host {
   public func tick() {
     audit.step(self)
     witnesses.tick()
+    spareMemory.giveBack(members: owner.count)
   }
+  private var spareMemory = SpareMemory()
 }
 
 /// Membership: whoever names it, and is let in by the kernel's credentials, belongs to the

@@ -40,8 +40,8 @@ struct Member {
     var peakUpTo = Int64.max
     /// Charges that had begun when they were last counted (bc_begun).
     var begun: UInt32 = 0
-    /// How its image is sampled; nil where nothing has a bound.
-    var course: Obtained.Course?
+    /// How its image is sampled; nil where nothing has a bound. `Pasts` gives it back.
+    var course: UnsafeMutablePointer<Obtained.Course>?
   }
 
   enum Coverage {

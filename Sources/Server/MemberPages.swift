@@ -22,6 +22,11 @@ final class MemberPages {
   private(set) var inodes: Set<UInt64> = []
   private var inode: [UnsafeMutablePointer<bc_page>: UInt64] = [:]
 
+  /// As /proc/PID/maps has it: major << 32 | minor.
+  private(set) var device: UInt64?
+  /// The memfd of a page that a member was given; nil for a spare one.
+  func inode(of page: UnsafeMutablePointer<bc_page>) -> UInt64? { inode[page] }
+
   private var discarded: [UnsafeMutablePointer<bc_page>] = []
 
   /// Unmapped at the end of the round. Its inode is to be forgotten when nobody can have it mapped
@@ -77,6 +82,7 @@ final class MemberPages {
     var info = CLinux.stat()
     let page = memory.bindMemory(to: bc_page.self, capacity: 1)
     if clinux_fstat(fd, &info) == 0 {
+      device = clinux_device(info.st_dev)
       inodes.insert(UInt64(info.st_ino))
       inode[page] = UInt64(info.st_ino)
     }

@@ -16,9 +16,22 @@ struct Observed {
   private static let memory: [Resource] = [.physpages, .oomguarpages, .swappages]
   private static let buffers: [Resource] = [.tcpsndbuf, .tcprcvbuf, .othersockbuf, .dgramrcvbuf]
 
+  /// By row: 76 bytes for a member, which is kept until the next look.
+  struct Part {
+    let pid: Int32
+    private var amounts = InlineArray<9, Int64>(repeating: 0)
+
+    init(_ pid: Int32) { self.pid = pid }
+
+    subscript(_ resource: Resource) -> Int64 {
+      get { Observed.rows.firstIndex(of: resource).map { amounts[$0] } ?? 0 }
+      set { amounts[Observed.rows.firstIndex(of: resource)!] = newValue }
+    }
+  }
+
   /// What each member holds.
   struct Held {
-    var perMember: [Int32: [Resource: Int64]] = [:]
+    var perMember: [Part] = []
     /// Whether no page was counted in several processes.
     var isSplit = true
     /// Sockets that could not be seen, and processes whose descriptors could not.
@@ -30,12 +43,12 @@ struct Observed {
 
     func only(_ belongs: (Int32) -> Bool) -> Held {
       var part = self
-      part.perMember = perMember.filter { belongs($0.key) }
+      part.perMember = perMember.filter { belongs($0.pid) }
       return part
     }
 
     func total(_ resource: Resource) -> Int64 {
-      perMember.values.reduce(0) { $0 + ($1[resource] ?? 0) }
+      perMember.reduce(0) { $0 + $1[resource] }
     }
   }
 
@@ -147,34 +160,41 @@ extension Accounting {
   }
 
   private func look() -> Observed.Held {
-    let living = subtree.flatMap { one in
-      one.members.values.filter { !$0.isZombie }.map { (of: one, member: $0) }
+    var living: [(of: Accounting, pid: Int32)] = []
+    for one in subtree {
+      for member in one.members.values where !member.isZombie { living.append((one, member.pid)) }
     }
-    .sorted { $0.member.pid < $1.member.pid }
+    living.sort { $0.pid < $1.pid }
     var held = Observed.Held()
     guard !living.isEmpty else { return held }
-    let pids = living.map(\.member.pid)
+    held.perMember.reserveCapacity(living.count)
+    let pids = living.map(\.pid)
     let holdings = Holdings.of(
-      living.map { one, member in
-        .init(pid: member.pid) { Accounting.asking(one.members[member.pid] ?? member) }
+      living.map { one, pid in
+        .init(pid: pid) { one.members[pid].map(Accounting.asking) ?? [] }
       },
       outside: root.outsides)
     let buffers = SocketBuffers.of(pids, holdings)
-    let files = living.map { $0.of.ledger.granted($0.member.slot, .numfile) }
-    let objects = KernelMemory.count(
-      pids, files: zip(living, files).map { $0.member.used(.numfile, granted: $1) }, holdings)
+    let files = living.map { one, pid in
+      one.members[pid].map { $0.used(.numfile, granted: one.ledger.granted($0.slot, .numfile)) }
+    }
+    let objects = KernelMemory.count(pids, files: files.map { $0 ?? 0 }, holdings)
     let residents = residents(living)
     for (i, pid) in pids.enumerated() {
       let memory = residents[i]
       held.isSplit = held.isSplit && memory.isSplit
       let (sizes, sockets) = (KernelMemory.Sizes.here, buffers.perProcess[i])
-      held.perMember[pid] = [
-        .physpages: memory.physical, .swappages: memory.swapped,
-        .oomguarpages: memory.physical + memory.swapped,
-        .tcpsndbuf: sockets.tcpSend, .tcprcvbuf: sockets.tcpReceive, .othersockbuf: sockets.other,
-        .dgramrcvbuf: sockets.datagramReceive, .kmemsize: objects[i].bytes(sizes),
-        .dcachesize: objects[i].names(sizes),
-      ]
+      var part = Observed.Part(pid)
+      part[.physpages] = memory.physical
+      part[.swappages] = memory.swapped
+      part[.oomguarpages] = memory.physical + memory.swapped
+      part[.tcpsndbuf] = sockets.tcpSend
+      part[.tcprcvbuf] = sockets.tcpReceive
+      part[.othersockbuf] = sockets.other
+      part[.dgramrcvbuf] = sockets.datagramReceive
+      part[.kmemsize] = objects[i].bytes(sizes)
+      part[.dcachesize] = objects[i].names(sizes)
+      held.perMember.append(part)
     }
     held.hidden = buffers.hidden + holdings.readable.count { !$0 }
     return held

@@ -154,7 +154,7 @@ extension Accounting {
   func sample(_ resource: Resource, _ pid: Int32, _ amount: Int64, had: Int64) {
     guard amount > 0, let row = sampled(resource, pid, from: had) else { return }
     let (points, interval) = obtained.points(
-      &row.pointee.course!, &level.pointee.paces[resource.rawValue]!, from: had, by: amount)
+      &row.pointee.course!.pointee, &level.pointee.paces[resource.rawValue]!, from: had, by: amount)
     guard points > 0 || (resource == .numfile && watch.offered[pid] != nil) else { return }
     if resource == .numfile { return takePoint(pid, more: Int64(points) * interval) }
     let note = { [unowned self] (frames: [Frame]) in
@@ -178,8 +178,11 @@ extension Accounting {
     let bound = bound(resource)
     guard bound != Bounds.unlimited else { return nil }
     if row.pointee.course == nil {
-      row.pointee.course = obtained.course(
-        from: had, resource, bound: bound, &level.pointee.paces[resource.rawValue])
+      let course = UnsafeMutablePointer<Obtained.Course>.allocate(capacity: 1)
+      course.initialize(
+        to: obtained.course(
+          from: had, resource, bound: bound, &level.pointee.paces[resource.rawValue]))
+      row.pointee.course = course
     }
     return row
   }
@@ -189,12 +192,12 @@ extension Accounting {
     if injects(resource) || (resource == .numfile && watch.isArmed(pid)) { return 0 }
     let batch = Accounting.batch(resource)
     guard batch > 0, let row = sampled(resource, pid, from: level) else { return batch }
-    return row.pointee.course!.ahead(at: level, batch: batch)
+    return row.pointee.course!.pointee.ahead(at: level, batch: batch)
   }
 
   /// Granted ahead.
   func passed(_ resource: Resource, _ pid: Int32, to level: Int64) {
-    members[pid]?.past[resource].course?.pass(to: level)
+    members[pid]?.past[resource].course?.pointee.pass(to: level)
   }
 
   /// The places where a member obtained what it holds now, the greatest first: JSON objects, an

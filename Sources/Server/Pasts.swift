@@ -4,20 +4,19 @@ internal import Beancounters
 /// Only rows that are charged have a place of their own, for a member is to cost the server little.
 struct Pasts {
   private let rows: UnsafeMutablePointer<Member.Past>
-  private static let places = 12
 
   init() {
-    rows = .allocate(capacity: Pasts.places)
-    rows.initialize(repeating: Member.Past(), count: Pasts.places)
+    rows = .allocate(capacity: Resource.chargedPlaces)
+    rows.initialize(repeating: Member.Past(), count: Resource.chargedPlaces)
   }
 
   func end() {
-    rows.deinitialize(count: Pasts.places)
+    forgetCourses()
     rows.deallocate()
   }
 
   func row(_ resource: Resource) -> UnsafeMutablePointer<Member.Past> {
-    rows + Pasts.place(resource)
+    rows + resource.chargedPlace
   }
 
   subscript(_ resource: Resource) -> Member.Past {
@@ -25,22 +24,10 @@ struct Pasts {
     nonmutating _modify { yield &row(resource).pointee }
   }
 
-  func forgetCourses() { for place in 0..<Pasts.places { rows[place].course = nil } }
-
-  private static func place(_ resource: Resource) -> Int {
-    switch resource {
-    case .numfile: 0
-    case .numtcpsock: 1
-    case .numothersock: 2
-    case .numpty: 3
-    case .numinotify: 4
-    case .numproc: 5
-    case .numflock: 6
-    case .numsiginfo: 7
-    case .shmpages: 8
-    case .lockedpages: 9
-    case .privvmpages: 10
-    default: 11
+  func forgetCourses() {
+    for place in 0..<Resource.chargedPlaces {
+      rows[place].course?.deallocate()
+      rows[place].course = nil
     }
   }
 }

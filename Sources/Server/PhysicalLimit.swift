@@ -170,9 +170,7 @@ extension Accounting {
       }
     }
     work.recalls += 1
-    host.physical.look(
-      host.owner.compactMap { pid, one in one.members[pid]?.isZombie == false ? (pid, one.id) : nil
-      }, pause: {})
+    host.lookAtPages()
     let own = eachInMemory { [host] _, member in host.physical.memory(member.pid)?.own ?? 0 }
     physical.resident = subtree.reduce(own) { [host] in $0 + host.physical.shared($1.id) }
     physical.granted = eachInMemory { one, member in one.unmapped(member) }

@@ -18,8 +18,16 @@ final class PhysicalPages {
 
   private struct Seen {
     var holder: Int
-    var pages = Pages.Resident()
+    var runs: [Run] = []
     var memory = Memory(own: 0, swapped: 0, shared: 0, isSplit: true)
+  }
+
+  /// Pages of a file that is known by number: a process has a score of them, and is remembered with
+  /// them for as long as it lives.
+  private struct Run {
+    var file: Fractions.File
+    var first: UInt32
+    var count: UInt32
   }
 
   private var fractions = Fractions()
@@ -27,30 +35,47 @@ final class PhysicalPages {
   private var holders: [Int: Int] = [:]  // by the id of a beancounter
   private var names: [Int?] = []  // by holder
 
-  /// Looks at all members of all beancounters; `pause` is called between two of them.
-  func look(_ members: [(pid: Int32, id: Int)], pause: () -> Void) {
+  /// A process to look at, in the beancounter of this id.
+  struct Process {
+    var pid: Int32
+    var id: Int
+    /// The inode of the memfd with its cells, whose pages count as its own and are no file that
+    /// somebody else could have.
+    var cells: UInt64?
+  }
+
+  /// Looks at all members of all beancounters. `isCells`: of some member, which a child of its has
+  /// mapped still that has not asked yet.
+  func look(_ members: [Process], isCells: (Pages.Run) -> Bool) {
     let living = Set(members.map(\.pid))
     for pid in seen.keys.filter({ !living.contains($0) }) { forget(pid) }
-    for (pid, id) in members.sorted(by: { $0.pid < $1.pid }) {
-      pause()
-      let holder = holder(id)
+    for process in members.sorted(by: { $0.pid < $1.pid }) {
+      let pid = process.pid
+      let holder = holder(process.id)
       if let before = seen[pid], before.holder != holder { forget(pid) }
-      let before = seen[pid] ?? Seen(holder: holder)
-      var now = Seen(holder: holder)
+      var pages: [Pages.Run] = []
+      var memory = Memory(own: 0, swapped: 0, shared: 0, isSplit: true)
       if let resident = Resident.of(pid) {
-        now.memory = Memory(
+        memory = Memory(
           own: resident.own, swapped: resident.swapped, shared: 0, isSplit: resident.isSplit)
-        if resident.isSplit, let pages = Pages.resident(pid) {
-          now.pages = pages
-          now.memory.shared = Int64(pages.sharedCount)
+        if resident.isSplit, let found = Pages.resident(pid) {
+          for run in found.shared {
+            if !isCells(run) {
+              pages.append(run)
+              memory.shared += Int64(run.count)
+            } else if run.inode == process.cells {
+              memory.own += Int64(run.count)
+            }
+          }
         } else if resident.isSplit {
-          now.memory.own = resident.physical
+          memory.own = resident.physical
         }
       }
-      change(from: before, to: now)
-      seen[pid] = now
+      let runs = change(from: seen[pid]?.runs ?? [], to: pages, of: holder)
+      seen[pid] = Seen(holder: holder, runs: runs, memory: memory)
     }
-    for id in holders.keys where !members.contains(where: { $0.id == id }) { release(id) }
+    let inUse = Set(members.map(\.id))
+    for id in holders.keys where !inUse.contains(id) { release(id) }
   }
 
   func memory(_ pid: Int32) -> Memory? { seen[pid]?.memory }
@@ -73,41 +98,62 @@ final class PhysicalPages {
 
   private func forget(_ pid: Int32) {
     guard let was = seen.removeValue(forKey: pid) else { return }
-    change(from: was, to: Seen(holder: was.holder))
+    _ = change(from: was.runs, to: [], of: was.holder)
   }
 
-  private func change(from before: Seen, to now: Seen) {
-    let (arrived, gone) = Pages.changes(from: before.pages, to: now.pages)
-    for run in arrived { each(run) { fractions.add($0, from: $1, count: $2, to: now.holder) } }
-    for run in gone {
-      each(run) {
-        fractions.remove($0, from: $1, count: $2, from: before.holder)
-        fractions.forget($0)
-      }
+  /// The runs that it has now.
+  private func change(from before: [Run], to now: [Pages.Run], of holder: Int) -> [Run] {
+    let old = before.map { run in
+      let (device, inode) = fractions.identity(run.file)
+      return Pages.Run(
+        device: device, inode: inode, first: UInt64(run.first), count: UInt64(run.count))
     }
+    // Pages beyond 16 TiB of a file have no number here, and are not told apart.
+    let new = now.filter { $0.first + $0.count <= UInt64(UInt32.max) }
+    let (arrived, gone) = Pages.changes(from: old, to: new)
+    for run in arrived.map(numbered) {
+      fractions.add(run.file, from: run.first, count: run.count, to: holder)
+    }
+    let runs = new.map(numbered)
+    for run in gone.map(numbered) {
+      fractions.remove(run.file, from: run.first, count: run.count, from: holder)
+      fractions.forget(run.file)
+    }
+    return runs
   }
 
-  /// A run within what Fractions has numbers for: pages beyond 16 TiB of a file are not told apart.
-  private func each(_ run: Pages.Run, _ body: (Fractions.File, UInt32, UInt32) -> Void) {
-    guard run.first + run.count <= UInt64(UInt32.max) else { return }
-    body(fractions.file(device: run.device, inode: run.inode), UInt32(run.first), UInt32(run.count))
+  private func numbered(_ run: Pages.Run) -> Run {
+    Run(
+      file: fractions.file(device: run.device, inode: run.inode), first: UInt32(run.first),
+      count: UInt32(run.count))
+  }
+}
+
+extension Host {
+  func lookAtPages() {
+    let members = owner.compactMap { pid, one -> PhysicalPages.Process? in
+      guard let member = one.members[pid], !member.isZombie else { return nil }
+      let first = member.spare == nil ? member.page : member.spares?.base
+      return .init(pid: pid, id: one.id, cells: first.flatMap { pages.inode(of: $0) })
+    }
+    physical.look(members) { [pages] in
+      $0.device == pages.device && pages.inodes.contains($0.inode)
+    }
   }
 }
 
 extension Accounting {
   /// Memory in use of each process, in order, and whether it could be split. What its beancounter
   /// has of shared pages goes to its members by how many of them each has.
-  func residents(_ living: [(of: Accounting, member: Member)]) -> [Resident] {
-    host.physical.look(
-      host.owner.compactMap { pid, one in one.members[pid]?.isZombie == false ? (pid, one.id) : nil
-      }, pause: {})
+  func residents(_ living: [(of: Accounting, pid: Int32)]) -> [Resident] {
+    host.lookAtPages()
     var all: [Int: Int64] = [:]
-    for (one, member) in living {
-      all[one.id, default: 0] += host.physical.memory(member.pid)?.shared ?? 0
+    for (one, pid) in living {
+      all[one.id, default: 0] += host.physical.memory(pid)?.shared ?? 0
     }
     var given: [Int: (shared: Int64, pages: Int64)] = [:]
-    return living.map { one, member in
-      guard let memory = host.physical.memory(member.pid) else {
+    return living.map { one, pid in
+      guard let memory = host.physical.memory(pid) else {
         return Resident(physical: 0, swapped: 0, isSplit: true)
       }
       // The sum over the members is the beancounter's share, to the page.

@@ -75,8 +75,8 @@ extension Accounting {
   /// The longest idle first.
   private func idleMembers(except asker: Int32) -> [(of: Accounting, member: Member)] {
     for one in subtree {
-      for (pid, member) in one.members where !member.isZombie {
-        if let stat = Procfs.stat(pid) { one.members[pid]?.idle.saw(stat.ticks) }
+      for member in one.members.values where !member.isZombie {
+        if let stat = Procfs.stat(member.pid) { one.members[member.pid]?.idle.saw(stat.ticks) }
       }
     }
     let latest = Clock.milliseconds() - Idle.least

@@ -88,7 +88,7 @@ extension Accounting {
   /// Who holds a resource now, the greatest first: JSON objects.
   func holders(_ resource: Resource) -> [String] {
     if Observed.rows.contains(resource) {
-      return observe().perMember.map { ($0, $1[resource, default: 0]) }.filter { $0.1 > 0 }
+      return observe().perMember.map { ($0.pid, $0[resource]) }.filter { $0.1 > 0 }
         .sorted { ($1.1, $0.0) < ($0.1, $1.0) }.map { pid, amount in holder(pid, amount) }
     }
     guard Resource.charged.contains(resource) else { return [] }

@@ -39,9 +39,9 @@ struct Sightings {
   }
 
   /// At most one of these, whose turn it is.
-  mutating func look(atOneOf pids: Dictionary<Int32, Member>.Keys) {
-    if round.isEmpty { round = Array(pids) }
-    guard let pid = round.popLast(), pids.contains(pid), Clock.milliseconds() >= next[pid] ?? 0
+  mutating func look(atOneOf members: borrowing Members) {
+    if round.isEmpty { round = Array(members.keys) }
+    guard let pid = round.popLast(), members[pid] != nil, Clock.milliseconds() >= next[pid] ?? 0
     else { return }
     look(pid)
   }
@@ -61,7 +61,7 @@ extension Accounting {
   /// Where descriptors have a bound, somebody may want to know.
   func lookAtDescriptors() {
     guard Accounting.descriptions.contains(where: isBounded) else { return }
-    sightings.look(atOneOf: members.keys)
+    sightings.look(atOneOf: members)
   }
 
   func look(at pid: Int32) { sightings.look(pid) }

@@ -13,13 +13,14 @@ struct Unseen {
   static let least: Int64 = 8
   private static let interval: Int64 = 50  // milliseconds
 
-  private var base: Int64?
-  private var seen = SIMD4<Int64>()
-  private var looks = 0
+  // A process cannot have more descriptors than INT_MAX.
+  private var seen = SIMD4<Int32>()
   private var lookedAt: Int64 = 0
+  private var base: Int32?
+  private var looks: UInt8 = 0
 
   /// At a moment when that is known.
-  init(base: Int64? = nil) { self.base = base }
+  init(base: Int64? = nil) { self.base = base.map { Int32(clamping: $0) } }
 
   mutating func isDue(at now: Int64) -> Bool {
     guard now - lookedAt >= Unseen.interval else { return false }
@@ -29,15 +30,16 @@ struct Unseen {
 
   /// Whether there are too many now.
   mutating func saw(_ difference: Int64) -> Bool {
-    seen[looks % seen.scalarCount] = difference
-    looks += 1
+    let difference = Int32(clamping: difference)
+    seen[Int(looks) % seen.scalarCount] = difference
+    looks = looks < 7 ? looks + 1 : 4  // how many of the last four, and whose turn it is
     guard let base else {
       self.base = difference
       return false
     }
     guard looks >= seen.scalarCount else { return false }
     self.base = min(base, seen.max())
-    return seen.min() - base >= Unseen.least
+    return Int64(seen.min()) - Int64(base) >= Unseen.least
   }
 }
 

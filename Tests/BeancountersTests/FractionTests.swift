@@ -200,3 +200,95 @@ private struct FractionWorld {
     #expect(broken == nil, "\(broken?.description ?? "")")
   }
 }
+
+private struct RunStep: CustomStringConvertible {
+  var isArrival: Bool
+  var first: UInt32
+  var count: UInt32
+  var holder: Int
+
+  static let pages: UInt32 = 12
+
+  init(_ word: UInt64, holders: UInt64) {
+    isArrival = word % 8 < 5
+    first = UInt32(word >> 8 & 0xff) % RunStep.pages
+    count = 1 + UInt32(word >> 16 & 0xff) % (RunStep.pages - first)
+    holder = Int((word >> 32) % holders)
+  }
+
+  var description: String {
+    "\(isArrival ? "+" : "-")\(first)…\(first + count - 1):\(holder)"
+  }
+}
+
+/// A file that is held by the run, beside one in which no page has another beside it.
+private struct RunWorld {
+  private var byRun = Fractions()
+  private var byPage = Fractions()
+  private let file: Fractions.File
+  private let apart: Fractions.File
+
+  init() {
+    var one = Fractions(), other = Fractions()
+    file = one.file(device: 1, inode: 1)
+    apart = other.file(device: 1, inode: 1)
+    (byRun, byPage) = (one, other)
+  }
+
+  /// nil, or what is not the same in both.
+  mutating func step(_ step: RunStep) -> String? {
+    let pages = step.first..<(step.first + step.count)
+    var missing = 0, missed = 0
+    if step.isArrival {
+      byRun.add(file, from: step.first, count: step.count, to: step.holder)
+      for i in pages { byPage.add(.init(file: apart, index: 2 * i), to: step.holder) }
+    } else {
+      missing = byRun.remove(file, from: step.first, count: step.count, from: step.holder)
+      for i in pages {
+        missed += byPage.remove(.init(file: apart, index: 2 * i), from: step.holder) ? 0 : 1
+      }
+    }
+    if missing != missed { return "\(missing) of a run were not there, and \(missed) by the page" }
+    func text(_ shares: [(holder: Int, shift: Int, count: Int)]) -> [String] {
+      shares.map { "\($0.holder):2^-\($0.shift) of \($0.count)" }
+    }
+    var apartExtents = 0
+    var last: [String]?
+    for i in 0..<RunStep.pages {
+      let expected = text(byPage.shares(.init(file: apart, index: 2 * i)))
+      let found = text(byRun.shares(.init(file: file, index: i)))
+      if found != expected { return "page \(i) has \(found), not \(expected)" }
+      if !expected.isEmpty, expected != last { apartExtents += 1 }
+      last = expected
+    }
+    if byRun.extentCount != apartExtents {
+      return "\(byRun.extentCount) extents where \(apartExtents) do"
+    }
+    for holder in 0..<40 where byRun.held(holder) != byPage.held(holder) {
+      return "\(holder) holds \(byRun.held(holder)), not \(byPage.held(holder))"
+    }
+    return byRun.pageCount == byPage.pageCount ? nil : "\(byRun.pageCount) pages"
+  }
+
+  static func broken(_ steps: [RunStep]) -> String? {
+    var world = RunWorld()
+    for step in steps {
+      if let law = world.step(step) { return law }
+    }
+    return nil
+  }
+}
+
+@Suite struct FractionRuns {
+  /// 80 000 runs that overlap, in 200 orders.
+  @Test(arguments: 0..<40) func areHeldAsTheirPagesWouldBe(batch: Int) {
+    let seeds = UInt64(batch * 5)..<UInt64(batch * 5 + 5)
+    let broken = firstBroken(
+      seeds, filter: "FractionRuns",
+      steps: { random in
+        let holders = ([1, 2, 5, 12] as [UInt64]).randomElement(using: &random)!
+        return (0..<400).map { _ in RunStep(random.next(), holders: holders) }
+      }, law: RunWorld.broken)
+    #expect(broken == nil, "\(broken?.description ?? "")")
+  }
+}

@@ -5,15 +5,16 @@ import Testing
   private let bound = Bounds(barrier: 10, limit: 12)
 
   @Test func theBoundsOfMemoryRefuseNoneOfIt() {
-    var ledger = Ledger(bounds: [.privvmpages: bound, .vmguarpages: Bounds(barrier: 20)])
+    var ledger = Ledger(
+      bounds: [.privvmpages: bound, .shmpages: bound, .vmguarpages: Bounds(barrier: 20)])
     let slot = ledger.join()
     #expect(ledger.grant(slot, .privvmpages, least: 20, want: 20, severity: .hard) == 20)
     for severity in [Severity.hard, .soft] {
       #expect(ledger.grant(slot, .privvmpages, least: 1, want: 1, severity: severity) == nil)
     }
     #expect(
-      ledger.grant(slot, .vmguarpages, least: 21, want: 21, severity: .soft) == 21,
-      "a row without bound of its own")
+      ledger.grant(slot, .shmpages, least: 11, want: 11, severity: .hard) == nil,
+      "only privvmpages is guaranteed")
   }
 
   @Test func aGuaranteeBelowTheBarrierTakesNothingAway() {

@@ -56,14 +56,17 @@ private let ways = Pages.best == .scan ? Pages.Way.allCases : [.read]
     for i in [5, 6] { other.storeBytes(of: 1, toByteOffset: i * 4096, as: UInt8.self) }
     let after = try #require(Pages.resident(getpid(), by: way))
     #expect(file.runs(in: after) == ["3+4", "40+1"])
-    let came = Pages.changes(from: before, to: after).arrived.filter { $0.inode == file.inode }
+    let came = Pages.changes(from: before.shared, to: after.shared).arrived.filter {
+      $0.inode == file.inode
+    }
     #expect(came.map(\.first) == [3, 40])
     munmap(one + 40 * 4096, 4096)
     let last = try #require(Pages.resident(getpid(), by: way))
     #expect(
-      Pages.changes(from: after, to: last).gone.filter { $0.inode == file.inode }.map(\.first) == [
-        40
-      ])
+      Pages.changes(from: after.shared, to: last.shared).gone.filter { $0.inode == file.inode }.map(
+        \.first) == [
+          40
+        ])
   }
 
   @Test(arguments: ways) func copiesOfPrivatePagesAreTheProcesssOwn(way: Pages.Way) throws {
@@ -136,26 +139,26 @@ private let ways = Pages.best == .scan ? Pages.Way.allCases : [.read]
   @Test(arguments: 0..<200) func changesAreWhatASetWouldSay(seed: Int) {
     var generator = Seeded(state: UInt64(seed))
     func random(_ n: UInt64) -> UInt64 { generator.below(n) }
-    func some() -> Pages.Resident {
-      var resident = Pages.Resident()
+    func some() -> [Pages.Run] {
+      var runs: [Pages.Run] = []
       var at: UInt64 = 0
       for inode in 1...3 as ClosedRange<UInt64> {
         at = random(4)
         while at < 40 {
           let count = 1 + random(6)
-          resident.shared.append(page(at, count, of: inode))
+          runs.append(page(at, count, of: inode))
           at += count + 1 + random(8)
         }
       }
-      return resident
+      return runs
     }
     func set(_ runs: [Pages.Run]) -> Set<[UInt64]> {
       Set(runs.flatMap { run in (run.first..<(run.first + run.count)).map { [run.inode, $0] } })
     }
     let old = some(), new = some()
     let (arrived, gone) = Pages.changes(from: old, to: new)
-    #expect(set(arrived) == set(new.shared).subtracting(set(old.shared)))
-    #expect(set(gone) == set(old.shared).subtracting(set(new.shared)))
+    #expect(set(arrived) == set(new).subtracting(set(old)))
+    #expect(set(gone) == set(old).subtracting(set(new)))
     #expect(arrived.reduce(0) { $0 + $1.count } == UInt64(set(arrived).count))
   }
 }

@@ -8,7 +8,7 @@ import Wire
 @testable import Server
 
 /// A leaf below a root, with members whose pages are ordinary memory and whose processes sleep.
-private final class World {
+final class World {
   let host = Host()
   let root, leaf: Accounting
   let pids: [Int32]

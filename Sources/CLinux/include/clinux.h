@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <math.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -38,6 +39,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -61,6 +63,12 @@ static inline unsigned long long clinux_limit(pid_t pid) {
   struct rlimit now;
   return prlimit(pid, RLIMIT_DATA, NULL, &now) < 0 ? 0 : now.rlim_cur;
 }
+
+// A device as /proc/PID/maps is read: major << 32 | minor.
+static inline unsigned long long clinux_device(dev_t device) { return (unsigned long long)major(device) << 32 | minor(device); }
+
+// Memory that malloc has and does not need goes back to the system.
+static inline void clinux_trim(void) { malloc_trim(0); }
 
 // Sets the soft RLIMIT_NOFILE, as far as the hard one lets it, and says what it was.
 static inline void clinux_descriptors(unsigned long long soft, unsigned long long *was) {
