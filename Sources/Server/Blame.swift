@@ -102,7 +102,7 @@ extension Accounting {
     for level in levels { level.record(key, comm: comm, asked, amount: amount) }
     // Who makes up a new name for each denial is summed up, and not remembered by name.
     guard blame.places[key] != nil, blame.isWorthAWitness(key) || injected else { return }
-    host.witnesses.want(for: self, always: injected) { frames in
+    host.witnesses.want(for: self, always: injected, named: true) { frames in
       for level in levels { level.blame(key, frames) }
     }
   }

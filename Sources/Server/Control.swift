@@ -17,31 +17,62 @@ final class Control {
     self.pid = pid
   }
 
-  func reply(to bytes: [UInt8]) -> String {
+  enum Answer {
+    case now(String)
+    /// When the names in it have been read.
+    case later(Told)
+  }
+
+  func reply(to bytes: [UInt8]) -> Answer {
     var words = bytes.split(separator: 0, omittingEmptySubsequences: false).map {
       String(decoding: $0, as: UTF8.self)
     }
     guard words.count >= 2, words[0] == "bcctl/1" else {
-      return error("this server speaks bcctl/1; use the bcctl of the same version")
+      return .now(error("this server speaks bcctl/1; use the bcctl of the same version"))
     }
     let verb = words[1]
     words.removeFirst(2)
     do {
-      return try perform(verb, words)
+      if let told = try tell(verb, words) { return .later(told) }
+      return .now(try perform(verb, words))
     } catch {
-      return self.error(error.text)
+      return .now(self.error(error.text))
     }
   }
 
   private func error(_ text: String) -> String { #"{"error":\#(jsonString(text))}"# + "\n" }
 
-  private func perform(_ verb: String, _ words: [String]) throws(Host.Refusal) -> String {
-    func first() throws(Host.Refusal) -> Accounting {
-      guard let name = words.first else {
-        throw Host.Refusal(text: "\(verb) needs the name of a beancounter")
-      }
-      return try host.find(name)
+  private func find(_ words: [String], for verb: String) throws(Host.Refusal) -> Accounting {
+    guard let name = words.first else {
+      throw Host.Refusal(text: "\(verb) needs the name of a beancounter")
     }
+    return try host.find(name)
+  }
+
+  /// Verbs whose answers have places in programs that were sampled; nil for others.
+  private func tell(_ verb: String, _ words: [String]) throws(Host.Refusal) -> Told? {
+    switch verb {
+    case "holders":
+      let one = try find(words, for: verb)
+      guard words.count == 2, let resource = Resource(name: words[1]) else {
+        throw Host.Refusal(
+          text:
+            "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))"
+        )
+      }
+      return one.toldHolders(resource)
+    case "diff":
+      let one = try find(words, for: verb)
+      guard let told = one.grownSinceMark() else {
+        throw Host.Refusal(text: "\(one.name) has no mark; set one with mark")
+      }
+      return told
+    default: return nil
+    }
+  }
+
+  private func perform(_ verb: String, _ words: [String]) throws(Host.Refusal) -> String {
+    func first() throws(Host.Refusal) -> Accounting { try find(words, for: verb) }
     let ok = #"{"ok":true}"# + "\n"
     switch verb {
     case "list":
@@ -63,26 +94,9 @@ final class Control {
     case "membership": return "\(server.path)\n\(try first().token.text)\n\(server.shim)\n"
     case "denials":
       return #"{"denials":\#(Report.array(try first().denials.map(Report.object)))}"# + "\n"
-    case "holders":
-      let one = try first()
-      guard words.count == 2, let resource = Resource(name: words[1]) else {
-        throw Host.Refusal(
-          text:
-            "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))"
-        )
-      }
-      return
-        #"{"reading":\#(one.stacksUnderWay),"holders":\#(Report.array(one.holders(resource)))}"#
-        + "\n"
     case "mark":
       try first().setMark()
       return ok
-    case "diff":
-      let one = try first()
-      guard let text = one.grownSinceMark() else {
-        throw Host.Refusal(text: "\(one.name) has no mark; set one with mark")
-      }
-      return text + "\n"
     case "events", "events-follow":
       let of = words.isEmpty ? nil : try first().name
       follows = verb == "events-follow"

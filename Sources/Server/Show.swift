@@ -85,11 +85,11 @@ extension Accounting {
     }
   }
 
-  /// Who holds a resource now, the greatest first: JSON objects.
-  func holders(_ resource: Resource) -> [String] {
+  /// Who holds a resource now, the greatest first.
+  func holders(_ resource: Resource) -> [Holder] {
     if Observed.rows.contains(resource) {
       return observe().perMember.map { ($0, $1[resource, default: 0]) }.filter { $0.1 > 0 }
-        .sorted { ($1.1, $0.0) < ($0.1, $1.0) }.map { pid, amount in holder(pid, amount) }
+        .sorted { ($1.1, $0.0) < ($0.1, $1.0) }.map { pid, amount in Holder(pid: pid, amount: amount) }
     }
     guard Resource.charged.contains(resource) else { return [] }
     if resource == .privvmpages { observeMemory() } else { recount(resource) }
@@ -119,16 +119,31 @@ extension Accounting {
           ?? ""
         return #"{"fd":\#(item.fd),"what":\#(jsonString(sockets.name(of: item.name)))\#(since)}"#
       }
-      return holder(
-        member.pid, amount, items: list, stacks: one.places(resource, of: member.pid, held: amount))
+      return Holder(
+        pid: member.pid, amount: amount, items: list, places: one.places(resource, of: member.pid))
     }
   }
 
-  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = [], stacks: [String] = [])
-    -> String
-  {
+  /// The same, to be told.
+  func toldHolders(_ resource: Resource) -> Told {
+    let holders = holders(resource), reading = stacksUnderWay
+    return Told(stacks: holders.flatMap(\.places.stacks)) { names in
+      #"{"reading":\#(reading),"holders":\#(Report.array(holders.map { $0.json(names) }))}"#
+    }
+  }
+}
+
+/// A process that holds something: what, and where it obtained it.
+struct Holder {
+  var pid: Int32
+  var amount: Int64
+  /// JSON objects.
+  var items: [String] = []
+  var places = Places(found: [:])
+
+  func json(_ names: Names) -> String {
     #"{"pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"amount":\#(amount),"#
-      + #""items":\#(Report.array(items)),"stacks":\#(Report.array(stacks))}"#
+      + #""items":\#(Report.array(items)),"stacks":\#(Report.array(places.holding(amount, names)))}"#
   }
 }
 
