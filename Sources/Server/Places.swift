@@ -64,12 +64,6 @@ extension Places.One {
   var grown: Int64 { found.amount - before }
 }
 
-/// What is told as soon as the names in it have been read.
-struct Told {
-  var stacks: [(pid: Int32, frames: [Frame])]
-  var text: (Names) -> String
-}
-
 extension Accounting {
   func places(_ resource: Resource, of pid: Int32) -> Places {
     let found = resource == .numfile ? watched(since: 0) : obtained.found[resource] ?? [:]
@@ -91,7 +85,7 @@ extension Accounting {
     let milliseconds = Clock.milliseconds() - mark.milliseconds
     return Told(stacks: places.flatMap { $1.flatMap(\.stacks) }) { names in
       #"{"milliseconds":\#(milliseconds),"rows":\#(Report.array(rows)),"#
-        + #""places":\#(Report.array(places.flatMap { Places.grown($1, $0, names) }))}"#
+        + #""places":\#(Report.array(places.flatMap { Places.grown($1, $0, names) }))}"# + "\n"
     }
   }
 

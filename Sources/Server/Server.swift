@@ -402,7 +402,7 @@ public final class Server {
     host.witnesses.name(told.stacks) { [unowned self] names in
       guard replies[fd]?.waitsFor == this else { return }
       replies[fd]!.staysOpen = false
-      replies[fd]!.add(Array((told.text(names) + "\n").utf8))
+      replies[fd]!.add(Array(told.text(names).utf8))
       push(fd)
     }
   }
