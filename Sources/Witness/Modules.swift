@@ -32,6 +32,8 @@ public final class Modules {
 
   /// How many files are kept now.
   public var count: Int { kept.count }
+  /// What has been read of them.
+  var bytes: UInt64 { kept.values.reduce(0) { $0 + $1.module.cost } }
 
   /// Takes the descriptor over. Nil when it is no ELF file of this machine.
   func module(_ file: CInt, path: String) -> Module? {
@@ -97,7 +99,7 @@ public final class Modules {
 
   /// Lets go of what was used longest ago, until the bounds hold.
   func trim() {
-    var bytes = kept.values.reduce(0) { $0 + $1.module.cost }
+    var bytes = bytes
     while kept.count > 1, kept.count > most.files || bytes > most.bytes,
       let oldest = kept.min(by: { $0.value.used < $1.value.used })
     {

@@ -32,7 +32,7 @@ public final class Unwinder {
 
   public let pid: Int32
   private let modules: Modules
-  private let vanished: Vanished?
+  private let files: MappedFiles?
   private let mappings: [Mapping]
   private let places: [witness_mapping]
   private let unwinder: OpaquePointer
@@ -48,20 +48,23 @@ public final class Unwinder {
     try self.init(pid: pid, maps: text, modules: modules)
   }
 
-  /// With mappings that were read while the process waited: the text of /proc/PID/maps, and files
-  /// that have no path any more.
-  public init(pid: Int32, maps text: [UInt8], vanished: Vanished? = nil, modules: Modules)
+  /// With mappings that were read while the process waited: the text of /proc/PID/maps.
+  public convenience init(pid: Int32, maps text: [UInt8], modules: Modules) throws(WitnessError) {
+    try self.init(pid: pid, Mapping.parse(text), modules: modules)
+  }
+
+  init(pid: Int32, _ mappings: [Mapping], files: MappedFiles? = nil, modules: Modules)
     throws(WitnessError)
   {
     if let missing = witness_missing() { throw .missing(String(cString: missing)) }
     // A zombie's maps can be opened and are empty.
-    guard !text.isEmpty else { throw .maps(pid: pid, errno: ESRCH) }
+    guard !mappings.isEmpty else { throw .maps(pid: pid, errno: ESRCH) }
     guard let unwinder = witness_unwinder_create() else { throw .missing("memory for libunwind") }
     self.pid = pid
     self.modules = modules
-    self.vanished = vanished
+    self.files = files
     self.unwinder = unwinder
-    mappings = Mapping.parse(text)
+    self.mappings = mappings
     places = mappings.map {
       witness_mapping(
         start: $0.start, end: $0.end, offset: $0.offset, executable: $0.executable,
@@ -159,14 +162,18 @@ public final class Unwinder {
   }
 
   private func open(_ mapping: Mapping) -> File? {
-    if let file = vanished?.file(mapping) {
+    if let file = files?.vanished(mapping) {
       return modules.module(file, path: mapping.path).map { File(module: $0, isLasting: false) }
     }
-    for (path, sure) in files(of: mapping) {
+    for (path, sure) in paths(of: mapping) {
       guard let file = openRegular(path) else { continue }
       // By inode alone: overlayfs shows another device in maps than to stat(2). A mapped inode is
       // in use, so that no other file of its filesystem can have the number.
-      if sure || FileIdentity(file)?.inode == mapping.inode {
+      if let now = FileIdentity(file), sure || now.inode == mapping.inode {
+        guard files?.isUnchanged(mapping, now) != false else {
+          close(file)
+          return nil
+        }
         return modules.module(file, path: mapping.path).map {
           File(module: $0, isLasting: !mapping.deleted)
         }
@@ -184,13 +191,13 @@ public final class Unwinder {
   /// Where the mapped file may be had, and whether it surely is that one. map_files is exact, also
   /// for files that are deleted or were never named, but open to CAP_CHECKPOINT_RESTORE alone
   /// (proc(5)). maps shows a chroot's files from our root, another mount namespace's from its own.
-  private func files(of mapping: Mapping) -> [(path: String, sure: Bool)] {
+  private func paths(of mapping: Mapping) -> [(path: String, sure: Bool)] {
     guard mapping.inode != 0 else { return [] }
     let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
-    var files = [("/proc/\(pid)/map_files/\(range)", true)]
+    var paths = [("/proc/\(pid)/map_files/\(range)", true)]
     if !mapping.deleted {
-      files += [("/proc/\(pid)/root\(mapping.path)", false), (mapping.path, false)]
+      paths += [("/proc/\(pid)/root\(mapping.path)", false), (mapping.path, false)]
     }
-    return files + [("/proc/\(pid)/exe", false)]
+    return paths + [("/proc/\(pid)/exe", false)]
   }
 }

@@ -93,15 +93,16 @@ public enum Worker {
     return true
   }
 
-  /// The mappings are read while it waits; then it goes on.
+  /// The mappings are read, and the files looked at, while it waits; then it goes on.
   private static func take(_ one: Waiting, _ message: [UInt8]) -> Job {
     let maps =
       message.isEmpty
       ? [] : contents(of: "/proc/\(one.job.pid)/maps", most: Unwinder.mapsMost) ?? []
-    let vanished = Vanished(pid: one.job.pid, maps: maps)
+    let mappings = Mapping.parse(maps)
+    let files = MappedFiles(pid: one.job.pid, mappings)
     shutdown(one.connection, Int32(SHUT_RDWR))
     close(one.connection)
-    return Job(one.job, .unwind(message, maps: maps, vanished))
+    return Job(one.job, .unwind(message, mappings, files))
   }
 
   private static func now() -> Double {
@@ -136,7 +137,7 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
 /// From the thread that takes to the thread that unwinds, by its address through a pipe.
 private final class Job: Sendable {
   enum Work {
-    case unwind([UInt8], maps: [UInt8], Vanished)
+    case unwind([UInt8], [Mapping], MappedFiles)
     case name([Frame])
   }
 
@@ -149,9 +150,8 @@ private final class Job: Sendable {
   func frames(_ modules: Modules) -> [Frame] {
     switch work {
     case .name(let frames): return modules.named(frames, of: asked.pid)
-    case .unwind(let message, let maps, let vanished):
-      let unwinder = try? Unwinder(
-        pid: asked.pid, maps: maps, vanished: vanished, modules: modules)
+    case .unwind(let message, let mappings, let files):
+      let unwinder = try? Unwinder(pid: asked.pid, mappings, files: files, modules: modules)
       return (asked.named != 0 ? unwinder?.frames(message) : unwinder?.stack(message)) ?? []
     }
   }
