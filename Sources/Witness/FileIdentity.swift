@@ -6,21 +6,10 @@ public struct FileIdentity: Hashable, Sendable {
   private(set) var inode: UInt64
   private var size, modified, changed: Int64
 
+  /// nil for what is no regular file.
   init?(_ file: CInt) {
     var s = stat()
-    guard fstat(file, &s) == 0 else { return nil }
-    self.init(s)
-  }
-
-  init?(path: String) {
-    var s = stat()
-    guard lstat(path, &s) == 0 else { return nil }
-    self.init(s)
-  }
-
-  /// nil for what is no regular file.
-  private init?(_ s: stat) {
-    guard s.st_mode & UInt32(S_IFMT) == UInt32(S_IFREG) else { return nil }
+    guard fstat(file, &s) == 0, s.st_mode & UInt32(S_IFMT) == UInt32(S_IFREG) else { return nil }
     (device, inode, size) = (UInt64(s.st_dev), UInt64(s.st_ino), Int64(s.st_size))
     modified = Int64(s.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_mtim.tv_nsec)
     changed = Int64(s.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_ctim.tv_nsec)

@@ -1,65 +1,66 @@
 import CWitness
 private import CLinux
 
-/// The files of a process as they are while it waits, which it does for no unwinding. Which they
-/// are, for another may be written over one of them as soon as it has ended. And those that no path
-/// leads to any more (its own program or a library that was replaced by a newer version, say): they
-/// can be had only while it is there.
+/// The files of a process, got hold of while it waits, which it does for no unwinding: as soon as it
+/// has ended they may be removed, or others written over them. To some no path leads even before (its
+/// own program or a library that was replaced by a newer version, say).
 public final class MappedFiles: Sendable {
   private struct Key: Hashable {
     var device, inode: UInt64
     init(_ mapping: Mapping) { (device, inode) = (mapping.device, mapping.inode) }
   }
 
-  private let vanished: [Key: CInt]
-  private let identities: [Key: FileIdentity]
+  private struct File {
+    var descriptor: CInt
+    var identity: FileIdentity
+  }
 
-  /// Of all files of a process together, in bytes: they are copied while it waits.
+  private let files: [Key: File]
+
+  private static let most = 64
+  /// Of all that are copied, in bytes.
   private static let copiedMost: UInt64 = 64 << 20
 
   init(pid: Int32, _ mappings: [Mapping]) {
-    var vanished: [Key: CInt] = [:]
-    var identities: [Key: FileIdentity] = [:]
+    var files: [Key: File] = [:]
     var left = Self.copiedMost
-    for one in mappings where one.executable && one.inode != 0 {
+    for one in mappings where one.executable && one.inode != 0 && files.count < Self.most {
       let key = Key(one)
-      if !one.deleted {
-        if identities[key] == nil {
-          identities[key] = FileIdentity(path: "/proc/\(pid)/root\(one.path)")
-        }
-        continue
+      guard files[key] == nil,
+        let file = one.deleted
+          ? Self.vanished(pid, one, mappings.filter { Key($0) == key }, &left)
+          : openRegular("/proc/\(pid)/root\(one.path)", inode: one.inode)
+      else { continue }
+      if let identity = FileIdentity(file) {
+        files[key] = File(descriptor: file, identity: identity)
+      } else {
+        close(file)
       }
-      // Nearly all processes have none.
-      guard vanished[key] == nil, vanished.count < 16 else { continue }
-      let range = String(one.start, radix: 16) + "-" + String(one.end, radix: 16)
-      let whole =
-        openRegular("/proc/\(pid)/map_files/\(range)") ?? Self.program(pid, inode: one.inode)
-      vanished[key] = whole ?? Self.copy(pid, mappings.filter { Key($0) == key }, &left)
     }
-    (self.vanished, self.identities) = (vanished, identities)
+    self.files = files
   }
 
-  deinit { for file in vanished.values { close(file) } }
+  deinit { for file in files.values { close(file.descriptor) } }
 
-  /// False for a file that is not what it was, as far as is known.
-  func isUnchanged(_ mapping: Mapping, _ now: FileIdentity) -> Bool {
-    identities[Key(mapping)].map { $0.inode != now.inode || now.hasContents(of: $0) } ?? true
+  func has(_ mapping: Mapping) -> Bool { files[Key(mapping)] != nil }
+
+  /// A descriptor of the file of a mapping, for the caller to close; nil where it is none of these,
+  /// or was written to since.
+  func file(_ mapping: Mapping) -> CInt? {
+    guard let file = files[Key(mapping)],
+      FileIdentity(file.descriptor)?.hasContents(of: file.identity) == true
+    else { return nil }
+    let copy = dup(file.descriptor)
+    return copy >= 0 ? copy : nil
   }
 
-  /// A descriptor of the file of a mapping, for the caller to close; nil where a path leads to it.
-  func vanished(_ mapping: Mapping) -> CInt? {
-    vanished[Key(mapping)].flatMap { file in
-      let copy = dup(file)
-      return copy >= 0 ? copy : nil
-    }
-  }
-
-  /// The program itself, whole. By inode alone, as the Unwinder's files are.
-  private static func program(_ pid: Int32, inode: UInt64) -> CInt? {
-    guard let file = openRegular("/proc/\(pid)/exe") else { return nil }
-    if FileIdentity(file)?.inode == inode { return file }
-    close(file)
-    return nil
+  /// One that has no path any more.
+  private static func vanished(
+    _ pid: Int32, _ mapping: Mapping, _ all: [Mapping], _ left: inout UInt64
+  ) -> CInt? {
+    let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
+    return openRegular("/proc/\(pid)/map_files/\(range)")
+      ?? openRegular("/proc/\(pid)/exe", inode: mapping.inode) ?? copy(pid, all, &left)
   }
 
   /// What is mapped of it and cannot have been written to: code, unwind information, the dynamic

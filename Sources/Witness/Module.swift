@@ -7,6 +7,15 @@ func openRegular(_ path: String) -> CInt? {
   return file >= 0 ? file : nil
 }
 
+/// The one of that number, if it is there. By inode alone: overlayfs shows another device in maps
+/// than to stat(2). A mapped inode is in use, so that no other file of its filesystem can have it.
+func openRegular(_ path: String, inode: UInt64) -> CInt? {
+  guard let file = openRegular(path) else { return nil }
+  if FileIdentity(file)?.inode == inode { return file }
+  close(file)
+  return nil
+}
+
 /// An ELF file and the names in it, kept over many witnesses.
 final class Module {
   let image: OpaquePointer

@@ -162,23 +162,10 @@ public final class Unwinder {
   }
 
   private func open(_ mapping: Mapping) -> File? {
-    if let file = files?.vanished(mapping) {
-      return modules.module(file, path: mapping.path).map { File(module: $0, isLasting: false) }
-    }
-    for (path, sure) in paths(of: mapping) {
-      guard let file = openRegular(path) else { continue }
-      // By inode alone: overlayfs shows another device in maps than to stat(2). A mapped inode is
-      // in use, so that no other file of its filesystem can have the number.
-      if let now = FileIdentity(file), sure || now.inode == mapping.inode {
-        guard files?.isUnchanged(mapping, now) != false else {
-          close(file)
-          return nil
-        }
-        return modules.module(file, path: mapping.path).map {
-          File(module: $0, isLasting: !mapping.deleted)
-        }
+    if let file = descriptor(mapping) {
+      return modules.module(file, path: mapping.path).map {
+        File(module: $0, isLasting: !mapping.deleted)
       }
-      close(file)
     }
     let ranges = mappings.filter { isSame($0, mapping) && !$0.writable }.map {
       witness_live_range(offset: $0.offset, address: $0.start, length: $0.end - $0.start)
@@ -188,16 +175,19 @@ public final class Unwinder {
     }
   }
 
-  /// Where the mapped file may be had, and whether it surely is that one. map_files is exact, also
-  /// for files that are deleted or were never named, but open to CAP_CHECKPOINT_RESTORE alone
-  /// (proc(5)). maps shows a chroot's files from our root, another mount namespace's from its own.
-  private func paths(of mapping: Mapping) -> [(path: String, sure: Bool)] {
-    guard mapping.inode != 0 else { return [] }
+  /// Of the mapped file. map_files is exact, also for files that are deleted or were never named,
+  /// but open to CAP_CHECKPOINT_RESTORE alone (proc(5)). maps shows a chroot's files from our root,
+  /// another mount namespace's from its own.
+  private func descriptor(_ mapping: Mapping) -> CInt? {
+    guard mapping.inode != 0 else { return nil }
+    if let files, files.has(mapping) { return files.file(mapping) }
     let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
-    var paths = [("/proc/\(pid)/map_files/\(range)", true)]
-    if !mapping.deleted {
-      paths += [("/proc/\(pid)/root\(mapping.path)", false), (mapping.path, false)]
+    if let file = openRegular("/proc/\(pid)/map_files/\(range)") { return file }
+    var paths = ["/proc/\(pid)/exe"]
+    if !mapping.deleted { paths = ["/proc/\(pid)/root\(mapping.path)", mapping.path] + paths }
+    for path in paths {
+      if let file = openRegular(path, inode: mapping.inode) { return file }
     }
-    return paths + [("/proc/\(pid)/exe", false)]
+    return nil
   }
 }

@@ -93,7 +93,7 @@ public enum Worker {
     return true
   }
 
-  /// The mappings are read, and the files looked at, while it waits; then it goes on.
+  /// The mappings are read, and the files opened, while it waits; then it goes on.
   private static func take(_ one: Waiting, _ message: [UInt8]) -> Job {
     let maps =
       message.isEmpty
