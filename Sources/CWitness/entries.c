@@ -164,6 +164,17 @@ static bool find_in(struct walk *w, const struct section *s, uint64_t own, uint6
   return false;
 }
 
+// The bytes of a section, unpacked if they are packed; null when there are too many.
+static Elf_Data *contents(Elf_Scn *section, GElf_Shdr *header) {
+  GElf_Chdr packed;
+  if (header->sh_size > SECTION_MOST) return NULL;
+  if (header->sh_flags & SHF_COMPRESSED) {
+    if (!dw.gelf_getchdr(section, &packed) || packed.ch_size > SECTION_MOST) return NULL;
+    if (dw.elf_compress(section, 0, 0) < 0) return NULL;
+  }
+  return dw.elf_getdata(section, NULL);
+}
+
 bool entries_find(struct walk *w, struct witness_image *image, uint64_t own, uint64_t bias,
                   unw_dyn_remote_table_info_t *table) {
   size_t names;
@@ -175,10 +186,10 @@ bool entries_find(struct walk *w, struct witness_image *image, uint64_t own, uin
     if (!dw.gelf_getshdr(section, &header)) return false;
     const char *name = dw.elf_strptr(elf, names, header.sh_name);
     bool debug = name && !strcmp(name, ".debug_frame");
-    if (!name || header.sh_type == SHT_NOBITS || header.sh_flags & SHF_COMPRESSED) continue;
+    if (!name || header.sh_type == SHT_NOBITS) continue;
     // A table that does not have the address speaks for its .eh_frame.
     if (!debug && (strcmp(name, ".eh_frame") || image->table_count)) continue;
-    Elf_Data *data = header.sh_size <= SECTION_MOST ? dw.elf_getdata(section, NULL) : NULL;
+    Elf_Data *data = contents(section, &header);
     if (!data || !data->d_buf || w->reads++ >= WALK_READS) continue;
     struct section s = {data->d_buf, data->d_size, header.sh_addr, debug};
     if (find_in(w, &s, own, bias, table)) return true;

@@ -63,11 +63,18 @@ bool image_file_dwarf(struct image_file *file) {
 void image_open_self(struct witness_image *image) {
   if (image->opened) return;
   image->opened = true;
-  if (image->fd >= 0 && image_file_open(&image->self, dup(image->fd))) image_file_dwarf(&image->self);
+  if (image->fd >= 0) image_file_open(&image->self, dup(image->fd));
+}
+
+void image_open_debug(struct witness_image *image) {
+  if (image->debug_opened) return;
+  image->debug_opened = true;
+  image_open_self(image);
+  if (image->self.elf) image_file_dwarf(&image->self);
 }
 
 bool witness_image_has_debug(struct witness_image *image) {
-  image_open_self(image);
+  image_open_debug(image);
   return image->self.dwarf || image->debug.dwarf;
 }
 

@@ -156,6 +156,8 @@ void witness_image_close(struct witness_image *image) {
   free(image);
 }
 
+int witness_image_descriptor(const struct witness_image *image) { return image->fd; }
+
 uint64_t witness_image_cost(const struct witness_image *image) {
   return sizeof *image + IMAGE_PAGES * IMAGE_PAGE + image->self.cost + image->debug.cost + image->common.cost +
          image->symbol_count * sizeof(struct symbol) + image->unit_count * sizeof(struct unit);

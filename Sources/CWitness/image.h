@@ -47,7 +47,7 @@ struct witness_image {
   uint64_t page_offsets[IMAGE_PAGES];
   uint32_t page_lengths[IMAGE_PAGES];
 
-  bool opened, symbols_read, units_read; // lazily, each once
+  bool opened, debug_opened, symbols_read, units_read; // lazily, each once
   struct image_file self, debug, common;
   struct symbol *symbols;
   size_t symbol_count;
@@ -59,8 +59,10 @@ struct witness_image {
 bool image_read(struct witness_image *image, uint64_t offset, void *to, size_t length);
 bool image_read_address(struct witness_image *image, uint64_t address, void *to, size_t length);
 
-// libelf and libdw on the file itself, at the first call.
+// libelf on the file itself, at the first call.
 void image_open_self(struct witness_image *image);
+// libdw too, which unpacks all debug sections at once: for names, never to unwind.
+void image_open_debug(struct witness_image *image);
 // A descriptor that it takes over; false when that is not an ELF file.
 bool image_file_open(struct image_file *file, int fd);
 void image_file_close(struct image_file *file);

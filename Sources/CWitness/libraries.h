@@ -17,7 +17,7 @@ extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t, unw_word_t, unw_
   X(is_signal_frame) X(dwarf_search_unwind_table)
 
 #define LIBDW(X) \
-  X(elf_version) X(elf_begin) X(elf_end) X(elf_kind) X(elf_strptr) X(elf_nextscn) X(elf_getshdrstrndx) X(elf_getdata) \
+  X(elf_version) X(elf_begin) X(elf_end) X(elf_kind) X(elf_strptr) X(elf_nextscn) X(elf_getshdrstrndx) X(elf_getdata) X(elf_compress) \
   X(gelf_getehdr) X(gelf_getshdr) X(gelf_getchdr) X(gelf_getsym) \
   X(dwarf_begin_elf) X(dwarf_end) X(dwarf_setalt) X(dwelf_elf_gnu_build_id) X(dwelf_elf_gnu_debuglink) \
   X(dwelf_dwarf_gnu_debugaltlink) \

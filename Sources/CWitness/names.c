@@ -156,7 +156,7 @@ static size_t from_dwarf(struct witness_image *image, Dwarf *dwarf, uint64_t add
 size_t witness_image_names(struct witness_image *image, uint64_t address, struct witness_name *names, size_t room) {
   uint8_t id[64];
   if (!room) return 0;
-  image_open_self(image);
+  image_open_debug(image);
   Dwarf *dwarf = image->self.dwarf ? image->self.dwarf : image->debug.dwarf;
   if (dwarf && witness_image_common_id(image, id, sizeof id) && !image->common.dwarf) dwarf = NULL;
   size_t n = dwarf ? from_dwarf(image, dwarf, address, names, room) : 0;

@@ -32,19 +32,20 @@ int witness_worker_start(int32_t *child) {
   return 0;
 }
 
-bool witness_worker_accept(int socket, struct witness_job *job, int *connection) {
+bool witness_worker_accept(int socket, struct witness_job *job, int *connection, char *text, size_t room, size_t *length) {
   union {
     struct cmsghdr header;
     char room[CMSG_SPACE(sizeof(int))];
   } control;
-  struct iovec part = {job, sizeof *job};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct iovec parts[] = {{job, sizeof *job}, {text, room}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t n;
   do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   while (n < 0 && errno == EINTR);
-  if (n != (ssize_t)sizeof *job) return false;
+  if (n < (ssize_t)sizeof *job) return false;
+  *length = (size_t)n - sizeof *job;
+  *connection = -1;
   struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-  if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return false;
-  memcpy(connection, CMSG_DATA(c), sizeof *connection);
+  if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) memcpy(connection, CMSG_DATA(c), sizeof *connection);
   return true;
 }

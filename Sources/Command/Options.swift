@@ -50,5 +50,8 @@ public struct Options: Sendable {
     steps.compactMap { if case .file(let path) = $0 { path } else { nil } }
   }
 
+  /// Whether anybody is given the end report.
+  public var isReported: Bool { reportFile != nil || !quiet }
+
   public init() {}
 }

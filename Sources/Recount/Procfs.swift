@@ -29,16 +29,18 @@ public enum Procfs {
   }
 
   /// One number of /proc/PID/status, in the file's own unit (kB for Vm rows).
+  /// As bytes: whoever is at a memory bound has all members looked at, and to split the text into lines
+  /// takes longer than the kernel takes to write it.
   static func status(_ pid: Int32, _ key: String) -> Int64? {
-    guard let text = read("/proc/\(pid)/status") else { return nil }
-    for line in text.split(separator: "\n")
-    where line.hasPrefix(key) && line.dropFirst(key.count).first == ":" {
-      let digits = line.dropFirst(key.count + 1).drop { $0 == "\t" || $0 == " " }.prefix {
-        $0.isNumber
+    bytes("/proc/\(pid)/status")?.withUnsafeBytes { text -> Int64? in
+      let row = "\n\(key):"
+      guard let found = memmem(text.baseAddress!, text.count, row, row.utf8.count) else {
+        return nil
       }
-      return Int64(digits)
+      let start = UnsafeRawPointer(found) - text.baseAddress! + row.utf8.count
+      let digits = text[start...].drop { $0 == 0x09 || $0 == 0x20 }.prefix { 0x30...0x39 ~= $0 }
+      return Int64(String(decoding: digits, as: UTF8.self))
     }
-    return nil
   }
 
   /// Length of private writable mappings without the stack, in pages: `mm->data_vm`, the figure

@@ -13,14 +13,28 @@ struct Blame {
     var call: String
     var error: String
     var injected = false
+
+    init(
+      resource: Resource, pid: Int32, call: String, error: String, injected: Bool = false
+    ) {
+      (self.resource, self.pid, self.call, self.error) = (resource, pid, call, error)
+      self.injected = injected
+    }
+
+    init(_ denial: Report.Denial) {
+      self.init(
+        resource: denial.resource, pid: denial.pid, call: denial.call, error: denial.errno,
+        injected: denial.injected)
+    }
   }
 
   /// One function of a stack as people tell them apart: not each call of an interpreter's loop is a
-  /// place of its own.
+  /// place of its own. Without its name yet, each is.
   struct Step: Hashable {
     var name: String
     var file: String?
     var line: Int?
+    var unread: FileIdentity?
   }
 
   struct Stack: Hashable {
@@ -34,7 +48,7 @@ struct Blame {
   }
 
   static func steps(_ frames: [Frame]) -> [Step] {
-    frames.map { Step(name: $0.label, file: $0.file, line: $0.line) }
+    frames.map { Step(name: $0.label, file: $0.file, line: $0.line, unread: $0.unread) }
   }
 
   /// Where denials of a key are counted, one place for each of its stacks; the first may have none
@@ -102,7 +116,8 @@ extension Accounting {
     for level in levels { level.record(key, comm: comm, asked, amount: amount) }
     // Who makes up a new name for each denial is summed up, and not remembered by name.
     guard blame.places[key] != nil, blame.isWorthAWitness(key) || injected else { return }
-    host.witnesses.want(for: self, always: injected) { frames in
+    // What is kept on disk is told when the files may be others.
+    host.witnesses.want(for: self, always: injected, named: host.isKept) { frames in
       for level in levels { level.blame(key, frames) }
     }
   }
@@ -181,8 +196,7 @@ extension Accounting {
   func resume(_ earlier: [Report.Denial]) {
     denials = earlier
     for (i, d) in earlier.enumerated() {
-      let key = Blame.Key(
-        resource: d.resource, pid: d.pid, call: d.call, error: d.errno, injected: d.injected)
+      let key = Blame.Key(d)
       blame.places[key, default: []].append(i)
       blame.skip(key, d.count)
       if !d.frames.isEmpty { blame.stacks[Blame.Stack(key, d.frames)] = i }

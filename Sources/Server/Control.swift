@@ -17,39 +17,77 @@ final class Control {
     self.pid = pid
   }
 
-  func reply(to bytes: [UInt8]) -> String {
+  enum Answer {
+    case now(String)
+    /// When the names in it have been read.
+    case later(Told)
+  }
+
+  func reply(to bytes: [UInt8]) -> Answer {
     var words = bytes.split(separator: 0, omittingEmptySubsequences: false).map {
       String(decoding: $0, as: UTF8.self)
     }
     guard words.count >= 2, words[0] == "bcctl/1" else {
-      return error("this server speaks bcctl/1; use the bcctl of the same version")
+      return .now(error("this server speaks bcctl/1; use the bcctl of the same version"))
     }
     let verb = words[1]
     words.removeFirst(2)
     do {
-      return try perform(verb, words)
+      if let told = try tell(verb, words) { return .later(told) }
+      return .now(try perform(verb, words))
     } catch {
-      return self.error(error.text)
+      return .now(self.error(error.text))
     }
   }
 
   private func error(_ text: String) -> String { #"{"error":\#(jsonString(text))}"# + "\n" }
 
-  private func perform(_ verb: String, _ words: [String]) throws(Host.Refusal) -> String {
-    func first() throws(Host.Refusal) -> Accounting {
-      guard let name = words.first else {
-        throw Host.Refusal(text: "\(verb) needs the name of a beancounter")
-      }
-      return try host.find(name)
+  private func find(_ words: [String], for verb: String) throws(Host.Refusal) -> Accounting {
+    guard let name = words.first else {
+      throw Host.Refusal(text: "\(verb) needs the name of a beancounter")
     }
+    return try host.find(name)
+  }
+
+  /// Verbs whose answers have places in programs; nil for others.
+  private func tell(_ verb: String, _ words: [String]) throws(Host.Refusal) -> Told? {
+    func first() throws(Host.Refusal) -> Accounting { try find(words, for: verb) }
+    switch verb {
+    case "show":
+      let one = try first()
+      let told = one.told(try resources(words.dropFirst()))
+      return Told(stacks: told.stacks) { #"{"beancounter":\#(told.text($0))}"# + "\n" }
+    case "denials":
+      let denials = try first().denials
+      return Told(stacks: denials.stacks) {
+        #"{"denials":\#(Report.array(denials.told($0).map(Report.object)))}"# + "\n"
+      }
+    case "report": return try report(try first(), Array(words.dropFirst()))
+    case "holders":
+      let one = try first()
+      guard words.count == 2, let resource = Resource(name: words[1]) else {
+        throw Host.Refusal(
+          text:
+            "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))"
+        )
+      }
+      return one.toldHolders(resource)
+    case "diff":
+      let one = try first()
+      guard let told = one.grownSinceMark() else {
+        throw Host.Refusal(text: "\(one.name) has no mark; set one with mark")
+      }
+      return told
+    default: return nil
+    }
+  }
+
+  private func perform(_ verb: String, _ words: [String]) throws(Host.Refusal) -> String {
+    func first() throws(Host.Refusal) -> Accounting { try find(words, for: verb) }
     let ok = #"{"ok":true}"# + "\n"
     switch verb {
     case "list":
-      return #"{"beancounters":\#(Report.array(host.inOrder.map { $0.json(whole: false) }))}"#
-        + "\n"
-    case "show":
-      return
-        #"{"beancounter":\#(try first().json(whole: true, only: try resources(words.dropFirst())))}"#
+      return #"{"beancounters":\#(Report.array(host.inOrder.map { $0.json() }))}"#
         + "\n"
     case "set":
       let one = try first()
@@ -61,28 +99,9 @@ final class Control {
       return ok
     case "enter": return try enter(try first())
     case "membership": return "\(server.path)\n\(try first().token.text)\n\(server.shim)\n"
-    case "denials":
-      return #"{"denials":\#(Report.array(try first().denials.map(Report.object)))}"# + "\n"
-    case "holders":
-      let one = try first()
-      guard words.count == 2, let resource = Resource(name: words[1]) else {
-        throw Host.Refusal(
-          text:
-            "holders needs a resource; accepted: \(Resource.allCases.map(\.name).joined(separator: ", "))"
-        )
-      }
-      return
-        #"{"reading":\#(one.stacksUnderWay),"holders":\#(Report.array(one.holders(resource)))}"#
-        + "\n"
     case "mark":
       try first().setMark()
       return ok
-    case "diff":
-      let one = try first()
-      guard let text = one.grownSinceMark() else {
-        throw Host.Refusal(text: "\(one.name) has no mark; set one with mark")
-      }
-      return text + "\n"
     case "events", "events-follow":
       let of = words.isEmpty ? nil : try first().name
       follows = verb == "events-follow"
@@ -93,7 +112,6 @@ final class Control {
       let shown =
         words.isEmpty ? host.inOrder.reversed().filter { $0.parent == nil } : [try first()]
       return UserBeancounters.text(shown.map { ($0.id, $0.rows(recount: true)) })
-    case "report": return try report(try first(), Array(words.dropFirst()))
     case "ending": return try ending(try first())
     default:
       throw Host.Refusal(text: "no verb \(verb); use the bcctl of the same version as the server")
@@ -190,7 +208,7 @@ final class Control {
 
   /// `report NAME FORMAT VERBOSE CODE SIGNAL MILLISECONDS COMMAND…`: a line of what happened, then
   /// the report. The beancounter of the run goes when it is empty.
-  private func report(_ one: Accounting, _ words: [String]) throws(Host.Refusal) -> String {
+  private func report(_ one: Accounting, _ words: [String]) throws(Host.Refusal) -> Told {
     guard words.count >= 6, let milliseconds = Double(words[4]) else {
       throw Host.Refusal(text: "report lacks words")
     }
@@ -200,8 +218,11 @@ final class Control {
       seconds: milliseconds / 1000)
     one.hasReported = true
     host.removeIfOver(one)
-    return made.verdict.map(\.rawValue).joined(separator: " ") + "\n"
-      + made.text(as: Options.Format(rawValue: words[0]) ?? .text, verbose: words[1] == "verbose")
+    return Told(stacks: made.denials.stacks) { names in
+      made.verdict.map(\.rawValue).joined(separator: " ") + "\n"
+        + made.told(names).text(
+          as: Options.Format(rawValue: words[0]) ?? .text, verbose: words[1] == "verbose")
+    }
   }
 
   /// How many members, and stacks being read, there are, and whether one of them is on its way out.

@@ -114,7 +114,7 @@ extension Accounting {
       deny(resource, by: level, pid: pid, error: error, asked, amount: amount, injected: true)
     case .showStack:
       level.injecting[resource]!.isShowing(pid, thread)
-      let asked = host.witnesses.want(for: self, always: true) { frames in
+      let asked = host.witnesses.want(for: self, always: true, named: true) { frames in
         level.injecting[resource]?.shown(pid, thread, Blame.steps(frames))
       }
       if !asked { level.injecting[resource]!.shown(pid, thread, []) }

@@ -9,24 +9,21 @@ internal import Witness
 /// how much each place made its process grow, whatever the rhythm of the program. Memory is leased
 /// in large steps of a length that has chance in it: each step stands for itself.
 struct Obtained {
+  /// As it was unwound: what people tell apart by name may be several (Places.swift).
   struct Place: Hashable {
     var pid: Int32
-    var steps: [Blame.Step]
+    var frames: [Frame]
   }
 
   struct Found {
-    var frames: [Frame]
     /// Units that the points stand for: each stands for as many as there are, on average, between
     /// two of its time.
-    var amount: Int64
-    var points: Int64
-    /// Σ of the squares of what each witness stands for: the variance of the amount.
-    var squares: Double
+    var amount: Int64 = 0
+    var points: Int64 = 0
 
     mutating func add(_ amount: Int64, points: Int64 = 1) {
       self.amount = min(self.amount + min(amount, 1 << 61), 1 << 61)
       self.points += points
-      squares += Double(amount) * Double(amount)
     }
   }
 
@@ -80,7 +77,7 @@ struct Obtained {
   private(set) var found: [Resource: [Place: Found]] = [:]
   private var random = SystemRandomNumberGenerator()
   private(set) var mark: Mark?
-  private var atMark: [Resource: [Place: Int64]] = [:]
+  private(set) var atMark: [Resource: [Place: Int64]] = [:]
 
   /// A member's, which has `had` out to it: of a resource with the least of its bounds.
   mutating func course(from had: Int64, _ resource: Resource, bound: Int64, _ pace: inout Pace?)
@@ -112,15 +109,12 @@ struct Obtained {
   mutating func add(
     _ resource: Resource, _ pid: Int32, _ frames: [Frame], points: Int, interval: Int64
   ) {
-    var place = Place(pid: pid, steps: Blame.steps(frames))
-    var frames = frames
+    var place = Place(pid: pid, frames: frames)
     if found[resource]?[place] == nil, found[resource]?.count ?? 0 >= Obtained.mostPlaces {
-      place.steps = []
-      frames = []
+      place.frames = []
     }
-    var one = found[resource]?[place] ?? Found(frames: frames, amount: 0, points: 0, squares: 0)
-    one.add(Int64(points) * interval, points: Int64(points))
-    found[resource, default: [:]][place] = one
+    found[resource, default: [:]][place, default: Found()].add(
+      Int64(points) * interval, points: Int64(points))
   }
 
   /// Its image has gone, and what it says of places with it.
@@ -134,17 +128,6 @@ struct Obtained {
   mutating func setMark(held: [Resource: Int64]) {
     mark = Mark(milliseconds: Clock.milliseconds(), held: held)
     atMark = found.mapValues { $0.mapValues(\.amount) }
-  }
-
-  /// What was obtained since the mark, by place.
-  func grown(_ resource: Resource) -> [(place: Place, found: Found)] {
-    (found[resource] ?? [:]).compactMap { place, one in
-      let amount = one.amount - (atMark[resource]?[place] ?? 0)
-      return amount > 0
-        ? (
-          place, Found(frames: one.frames, amount: amount, points: one.points, squares: one.squares)
-        ) : nil
-    }
   }
 }
 
@@ -162,7 +145,7 @@ extension Accounting {
       obtained.add(resource, pid, frames, points: points, interval: interval)
     }
     // What is too much to be read counts as unknown, so that no other place gets its share.
-    if !host.witnesses.want(for: self, note) { note([]) }
+    if !host.witnesses.want(for: self, named: false, note) { note([]) }
   }
 
   /// The lowest bound of those that hold for it, or `Bounds.unlimited`.
@@ -200,33 +183,13 @@ extension Accounting {
     members[pid]?.past[resource].course?.pointee.pass(to: level)
   }
 
-  /// The places where a member obtained what it holds now, the greatest first: JSON objects, an
-  /// estimate each.
-  func places(_ resource: Resource, of pid: Int32, held: Int64) -> [String] {
-    let found = resource == .numfile ? watched(since: 0) : obtained.found[resource] ?? [:]
-    let all = found.filter { $0.key.pid == pid }.values.sorted { $0.amount > $1.amount }
-    let total = all.reduce(0) { $0 + $1.amount }
-    return all.prefix(Accounting.placesShown).map { one in
-      let amount = Double(held) * Double(one.amount) / Double(total)
-      return
-        #"{"amount":\#(Int64(amount.rounded())),"error":\#(Int64((amount / Double(one.points).squareRoot()).rounded())),"#
-        + #""points":\#(one.points),"frames":\#(Report.array(one.frames.map(Report.object)))}"#
-    }
-  }
-
-  private static let placesShown = 256
-
-  /// Files that are there still, by place, of those that have a point and were made since.
-  private func watched(since: Int64) -> [Obtained.Place: Obtained.Found] {
+  /// Places of files that are there still, of those that have a point and were made since.
+  func watched(since: Int64) -> [Obtained.Place: Obtained.Found] {
     loseWatched()
     var found: [Obtained.Place: Obtained.Found] = [:]
     for point in watch.kept.values where point.born >= since {
       guard let frames = point.frames else { continue }
-      found[
-        Obtained.Place(pid: point.pid, steps: Blame.steps(frames)),
-        default: .init(frames: frames, amount: 0, points: 0, squares: 0)
-      ]
-      .add(point.weight)
+      found[Obtained.Place(pid: point.pid, frames: frames), default: .init()].add(point.weight)
     }
     return found
   }
@@ -234,31 +197,5 @@ extension Accounting {
   func setMark() {
     for one in subtree { one.obtained.setMark(held: [:]) }
     obtained.setMark(held: heldNow())
-  }
-
-  /// What has grown since the mark: by row as counted, by place as sampled. nil when there is no
-  /// mark.
-  func grownSinceMark() -> String? {
-    guard let mark = obtained.mark else { return nil }
-    let now = heldNow()
-    let rows = Resource.shown.compactMap { r -> String? in
-      guard let after = now[r], after != mark.held[r] ?? 0 else { return nil }
-      return #"{"resource":"\#(r.name)","before":\#(mark.held[r] ?? 0),"after":\#(after)}"#
-    }
-    let grown = Resource.shown.flatMap { r in
-      subtree.flatMap { one in
-        r == .numfile
-          ? one.watched(since: mark.milliseconds).map { (r, $0.pid, $1) }
-          : one.obtained.grown(r).map { (r, $0.place.pid, $0.found) }
-      }
-      .sorted { $0.2.amount > $1.2.amount }.prefix(Accounting.placesShown)
-    }
-    let places = grown.map { resource, pid, one in
-      #"{"resource":"\#(resource.name)","pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"#
-        + #""amount":\#(one.amount),"points":\#(one.points),"frames":\#(Report.array(one.frames.map(Report.object)))}"#
-    }
-    return
-      #"{"milliseconds":\#(Clock.milliseconds() - mark.milliseconds),"rows":\#(Report.array(rows)),"#
-      + #""places":\#(Report.array(places))}"#
   }
 }

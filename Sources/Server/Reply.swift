@@ -11,6 +11,8 @@ struct Reply {
   private var bytes: [UInt8] = []
   private var sent = 0
   var staysOpen = false
+  /// Whose names are being read: the descriptor may be another connection's when they come.
+  var waitsFor: UInt64?
   /// Bytes that this takes of the server's memory.
   var size: Int { bytes.capacity }
 

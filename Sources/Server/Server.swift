@@ -378,7 +378,8 @@ public final class Server {
   private func answerControl(_ fd: Int32, _ bytes: [UInt8], _ pid: Int32) {
     var reply = Reply()
     let control = Control(server: self, pid: pid)
-    reply.add(Array(control.reply(to: bytes).utf8))
+    let answer = control.reply(to: bytes)
+    if case .now(let text) = answer { reply.add(Array(text.utf8)) }
     if host.isKept { host.state?.flush(host.beancounters) }  // what somebody has been told is kept
     if control.follows {
       followers.insert(fd)
@@ -387,7 +388,23 @@ public final class Server {
     replies[fd] = reply
     if kinds[fd] == .none { add(fd, 0) }
     kinds[fd] = .reply
-    push(fd)
+    if case .later(let told) = answer { tell(told, to: fd) } else { push(fd) }
+  }
+
+  private var lastTold: UInt64 = 0
+
+  /// Others are served until the names have been read.
+  private func tell(_ told: Told, to fd: Int32) {
+    lastTold += 1
+    let this = lastTold
+    replies[fd]?.waitsFor = this
+    replies[fd]?.staysOpen = true
+    host.witnesses.name(told.stacks) { [unowned self] names in
+      guard replies[fd]?.waitsFor == this else { return }
+      replies[fd]!.staysOpen = false
+      replies[fd]!.add(Array(told.text(names).utf8))
+      push(fd)
+    }
   }
 
   private func push(_ fd: Int32) {

@@ -37,6 +37,12 @@ extension Accounting {
   /// Stacks of its denials that are being read.
   public var stacksUnderWay: Int { host.witnesses.underWay(self) }
 
+  /// Gives the report its names, which takes a while.
+  public func name(_ report: Report, _ then: @escaping (Report) -> Void) {
+    host.witnesses.name(report.denials.stacks) { names in then(report.told(names)) }
+  }
+
+  /// Without the names that nobody has asked for yet.
   public func report(command: [String], exit: Report.Exit, seconds: Double) -> Report {
     var report = Report(
       id: id, name: name, command: command, exit: exit, seconds: seconds, rows: rows(recount: true),
@@ -47,26 +53,32 @@ extension Accounting {
     return report
   }
 
-  func json(whole: Bool, only: [Resource] = Resource.shown) -> String {
+  func json() -> String { "{" + fields(Resource.shown).joined(separator: ",") + "}" }
+
+  /// Its members and denials too.
+  func told(_ only: [Resource]) -> Told {
+    let processes = members.values.sorted { $0.pid < $1.pid }.map { member in
+      #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"coverage":"\#(coverage(member))"}"#
+    }
+    let before = fields(only) + [#""processes":\#(Report.array(processes))"#]
+    let after = [
+      #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#,
+      #""server":\#(Report.object(work))"#,
+      #""mode":{\#(shownModes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
+    ]
+    return Told(stacks: denials.stacks) { [denials] names in
+      let refused = Report.array(denials.told(names).map(Report.object))
+      return "{" + (before + [#""denials":\#(refused)"#] + after).joined(separator: ",") + "}"
+    }
+  }
+
+  private func fields(_ only: [Resource]) -> [String] {
     let rows = rows(recount: true).filter { only.contains($0.resource) }
-    var fields = [
+    return [
       #""id":\#(id)"#, #""name":\#(jsonString(name))"#,
       #""parent":\#(parent.map { jsonString($0.name) } ?? "null")"#,
       #""members":\#(liveMembers)"#, #""resources":\#(Report.array(rows.map(Report.object)))"#,
     ]
-    if whole {
-      let processes = members.values.sorted { $0.pid < $1.pid }.map { member in
-        #"{"pid":\#(member.pid),"comm":\#(jsonString(Procfs.stat(member.pid)?.comm ?? "?")),"coverage":"\#(coverage(member))"}"#
-      }
-      fields += [
-        #""processes":\#(Report.array(processes))"#,
-        #""denials":\#(Report.array(denials.map(Report.object)))"#,
-        #""uncovered":\#(Report.array(uncovered.map(Report.object)))"#,
-        #""server":\#(Report.object(work))"#,
-        #""mode":{\#(shownModes.map { #""\#($0.name)":"\#($0.mode)""# }.joined(separator: ","))}"#,
-      ]
-    }
-    return "{" + fields.joined(separator: ",") + "}"
   }
 
   private func coverage(_ member: Member) -> String {
@@ -85,11 +97,11 @@ extension Accounting {
     }
   }
 
-  /// Who holds a resource now, the greatest first: JSON objects.
-  func holders(_ resource: Resource) -> [String] {
+  /// Who holds a resource now, the greatest first.
+  func holders(_ resource: Resource) -> [Holder] {
     if Observed.rows.contains(resource) {
-      return observe().perMember.map { ($0.pid, $0[resource]) }.filter { $0.1 > 0 }
-        .sorted { ($1.1, $0.0) < ($0.1, $1.0) }.map { pid, amount in holder(pid, amount) }
+      return observe().perMember.map { Holder(pid: $0.pid, amount: $0[resource]) }
+        .filter { $0.amount > 0 }.sorted { ($1.amount, $0.pid) < ($0.amount, $1.pid) }
     }
     guard Resource.charged.contains(resource) else { return [] }
     if resource == .privvmpages { observeMemory() } else { recount(resource) }
@@ -119,16 +131,32 @@ extension Accounting {
           ?? ""
         return #"{"fd":\#(item.fd),"what":\#(jsonString(sockets.name(of: item.name)))\#(since)}"#
       }
-      return holder(
-        member.pid, amount, items: list, stacks: one.places(resource, of: member.pid, held: amount))
+      return Holder(
+        pid: member.pid, amount: amount, items: list, places: one.places(resource, of: member.pid))
     }
   }
 
-  private func holder(_ pid: Int32, _ amount: Int64, items: [String] = [], stacks: [String] = [])
-    -> String
-  {
+  /// The same, to be told.
+  func toldHolders(_ resource: Resource) -> Told {
+    let reading = stacksUnderWay, holders = holders(resource)
+    return Told(stacks: holders.flatMap(\.places.stacks)) { names in
+      #"{"reading":\#(reading),"holders":\#(Report.array(holders.map { $0.json(names) }))}"#
+        + "\n"
+    }
+  }
+}
+
+/// A process that holds something: what, and where it obtained it.
+struct Holder {
+  var pid: Int32
+  var amount: Int64
+  /// JSON objects.
+  var items: [String] = []
+  var places = Places(found: [:])
+
+  func json(_ names: Names) -> String {
     #"{"pid":\#(pid),"comm":\#(jsonString(Procfs.stat(pid)?.comm ?? "?")),"amount":\#(amount),"#
-      + #""items":\#(Report.array(items)),"stacks":\#(Report.array(stacks))}"#
+      + #""items":\#(Report.array(items)),"stacks":\#(Report.array(places.holding(amount, names)))}"#
   }
 }
 

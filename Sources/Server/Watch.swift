@@ -92,7 +92,8 @@ extension Accounting {
     point.fd = member.question
     point.frames = nil
     let id = watch.name()
-    let isRead = host.witnesses.want(for: self, isSpare: more == 0) { [unowned self] frames in
+    let isRead = host.witnesses.want(for: self, isSpare: more == 0, named: false) {
+      [unowned self] frames in
       watch.kept[id]?.frames = frames
       watch.pending[pid].map { if $0.id == id { watch.pending[pid]!.point.frames = frames } }
     }

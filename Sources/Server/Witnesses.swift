@@ -17,8 +17,9 @@ public final class Witnesses {
   private var socket: Int32 = -1
   private var process: Int32 = 0
   private var pending: [UInt64: (of: Accounting, since: Int64, then: Then)] = [:]
+  private var naming: [UInt64: (what: Naming, since: Int64)] = [:]
   private var last: UInt64 = 0
-  private var wanted: (of: Accounting, then: Then)?
+  private var wanted: (of: Accounting, named: Bool, then: Then)?
   /// How many may be had now, and when that was so.
   private var left = Double(mostAtOnce)
   private var countedAt = Clock.milliseconds()
@@ -34,8 +35,10 @@ public final class Witnesses {
 
   /// The question that is being answered is to be witnessed. False: it cannot be, for there are too
   /// many. `always`: however many there are. `isSpare`: only while half of what can be had is not.
+  /// `named`: names are wanted at once, while the files are surely there; else `name` gives them.
   @discardableResult func want(
-    for one: Accounting, always: Bool = false, isSpare: Bool = false, _ then: @escaping Then
+    for one: Accounting, always: Bool = false, isSpare: Bool = false, named: Bool,
+    _ then: @escaping Then
   ) -> Bool {
     guard missing == nil, wanted == nil, pending.count < Witnesses.mostPending else { return false }
     let now = Clock.milliseconds()
@@ -45,7 +48,7 @@ public final class Witnesses {
     countedAt = now
     guard always || left >= (isSpare ? Double(Witnesses.mostAtOnce / 2) : 1) else { return false }
     left = max(0, left - 1)
-    wanted = (one, then)
+    wanted = (one, named, then)
     return true
   }
 
@@ -55,15 +58,29 @@ public final class Witnesses {
 
   /// The answer has been sent, and asks for a witness: the worker takes the connection over.
   func take(_ connection: Int32, of pid: Int32) {
-    guard let (of, then) = wanted else { return }
+    guard let (of, named, then) = wanted else { return }
     wanted = nil
     guard socket >= 0 || start() else { return then([]) }
     last += 1
-    var job = witness_job(id: last, pid: pid, reserved: 0)
+    var job = witness_job(id: last, pid: pid, named: named ? 1 : 0)
     guard clinux_send(socket, &job, MemoryLayout<witness_job>.size, connection) > 0 else {
       return then([])
     }
     pending[last] = (of, Clock.milliseconds(), then)
+  }
+
+  /// The names of stacks that were read without; what cannot be had stays without.
+  func name(_ stacks: [(pid: Int32, frames: [Frame])], _ then: @escaping (Names) -> Void) {
+    goOn(Naming(stacks, then: then))
+  }
+
+  private func goOn(_ what: Naming) {
+    guard let next = what.next, socket >= 0 || start() else { return what.then(what.names) }
+    last += 1
+    let job = witness_job(id: last, pid: next.pid, named: 1)
+    let message = withUnsafeBytes(of: job) { Array($0) } + Array(Frame.text(of: next.frames).utf8)
+    guard clinux_send(socket, message, message.count, -1) > 0 else { return what.then(what.names) }
+    naming[last] = (what, Clock.milliseconds())
   }
 
   /// How many of its stacks are under way.
@@ -86,6 +103,9 @@ public final class Witnesses {
     let text = String(decoding: bytes[8..<n], as: UTF8.self)
     if id == 0 { missing = text }
     pending.removeValue(forKey: id)?.then(Frame.stack(text))
+    guard var what = naming.removeValue(forKey: id)?.what else { return }
+    what.take(text)
+    goOn(what)
   }
 
   /// It has died, or hangs: what it had not read stays unknown, and the next witness has another.
@@ -95,9 +115,11 @@ public final class Witnesses {
     socket = -1
     kill(process, SIGKILL)
     waitpid(process, nil, 0)
-    let lost = pending.values
+    let lost = pending.values, unnamed = naming.values
     pending = [:]
+    naming = [:]
     for one in lost { one.then([]) }
+    for one in unnamed { one.what.then(one.what.names) }
   }
 
   /// The worker is gone when this returns, and nobody else has to reap it.
@@ -105,6 +127,10 @@ public final class Witnesses {
 
   func tick() {
     let now = Clock.milliseconds()
-    if pending.values.contains(where: { now - $0.since > Witnesses.patience }) { stop() }
+    if pending.values.contains(where: { now - $0.since > Witnesses.patience })
+      || naming.values.contains(where: { now - $0.since > Witnesses.patience })
+    {
+      stop()
+    }
   }
 }

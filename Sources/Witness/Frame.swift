@@ -17,11 +17,14 @@ public struct Frame: Sendable, Hashable {
   public var inlined: Bool
   /// Reached over a frame pointer, through code that no unwind information describes.
   public var guessed: Bool
+  /// The file whose names have not been read yet (`Modules.named`); nil once they have, and where
+  /// no file is left to read them from.
+  public var unread: FileIdentity?
 
   public init(
     function: String?, file: String? = nil, line: Int? = nil, module: String? = nil,
     offset: UInt64 = 0,
-    inlined: Bool = false, guessed: Bool = false
+    inlined: Bool = false, guessed: Bool = false, unread: FileIdentity? = nil
   ) {
     self.function = function
     self.file = file
@@ -30,6 +33,7 @@ public struct Frame: Sendable, Hashable {
     self.offset = offset
     self.inlined = inlined
     self.guessed = guessed
+    self.unread = unread
   }
 
   /// What to call it in one word: the function, else the module's name and offset, else

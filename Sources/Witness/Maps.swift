@@ -1,7 +1,7 @@
 private import CLinux
 
 /// One line of /proc/PID/maps.
-struct Mapping: Equatable {
+struct Mapping: Equatable, Sendable {
   var start, end, offset: UInt64
   var executable, writable: Bool
   /// Of the file; both 0 where none backs it.
@@ -62,6 +62,7 @@ private func makeDevice(major: UInt64, minor: UInt64) -> UInt64 {
 
 /// The kernel writes a line feed of a path as \012, and nothing else so (fs/proc/task_mmu.c).
 private func unescape(_ path: String) -> String {
+  guard path.utf8.contains(UInt8(ascii: "\\")) else { return path }
   var text = ""
   var rest = path[...]
   while let slash = rest.firstIndex(of: "\\") {

@@ -1,29 +1,26 @@
 import CWitness
 private import CLinux
 
-/// Which file it is, and which contents: a file written over is another one.
-struct FileIdentity: Hashable {
-  var device, inode: UInt64
-  var size, modified, changed: Int64
-
-  init?(_ file: CInt) {
-    var s = stat()
-    guard fstat(file, &s) == 0, s.st_mode & UInt32(S_IFMT) == UInt32(S_IFREG) else { return nil }
-    (device, inode, size) = (UInt64(s.st_dev), UInt64(s.st_ino), Int64(s.st_size))
-    modified = Int64(s.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_mtim.tv_nsec)
-    changed = Int64(s.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(s.st_ctim.tv_nsec)
-  }
-}
-
 /// Opens only what cannot hold the server up: neither a FIFO nor a terminal blocks.
 func openRegular(_ path: String) -> CInt? {
   let file = clinux_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
   return file >= 0 ? file : nil
 }
 
+/// The one of that number, if it is there. By inode alone: overlayfs shows another device in maps
+/// than to stat(2). A mapped inode is in use, so that no other file of its filesystem can have it.
+func openRegular(_ path: String, inode: UInt64) -> CInt? {
+  guard let file = openRegular(path) else { return nil }
+  if FileIdentity(file)?.inode == inode { return file }
+  close(file)
+  return nil
+}
+
 /// An ELF file and the names in it, kept over many witnesses.
 final class Module {
   let image: OpaquePointer
+  /// nil for what is copied from a process.
+  let identity: FileIdentity?
   private let path: String
   private let debugDirectories: [String]
   private var soughtDebug = false
@@ -34,8 +31,11 @@ final class Module {
   /// Inlined functions at one address.
   private static let depthMost = 32
 
-  init(image: OpaquePointer, path: String, debugDirectories: [String]) {
+  init(
+    image: OpaquePointer, identity: FileIdentity? = nil, path: String, debugDirectories: [String]
+  ) {
     self.image = image
+    self.identity = identity
     self.path = path
     self.debugDirectories = debugDirectories
   }
@@ -44,6 +44,13 @@ final class Module {
 
   /// Bytes of memory.
   var cost: UInt64 { witness_image_cost(image) + UInt64(names.count) * 256 }
+
+  /// False for a file that was written to since it was opened: what is read of it now may be of
+  /// another program.
+  private var isUnchanged: Bool {
+    guard let identity else { return true }
+    return FileIdentity(witness_image_descriptor(image))?.hasContents(of: identity) == true
+  }
 
   /// The functions at an address of the file, innermost first; never empty.
   func frames(at address: UInt64) -> [Frame] {
@@ -56,7 +63,8 @@ final class Module {
     let found = withUnsafeTemporaryAllocation(of: witness_name.self, capacity: Self.depthMost) {
       room -> [Frame] in
       let count = witness_image_names(image, address, room.baseAddress, room.count)
-      return (0..<count).map { frame(room[$0], at: address) }
+      // Asked afterwards, so that nothing was read of it since.
+      return isUnchanged ? (0..<count).map { frame(room[$0], at: address) } : []
     }
     let frames = found.isEmpty ? [Frame(function: nil, module: path, offset: address)] : found
     names[address] = frames

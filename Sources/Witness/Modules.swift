@@ -32,6 +32,8 @@ public final class Modules {
 
   /// How many files are kept now.
   public var count: Int { kept.count }
+  /// What has been read of them.
+  var bytes: UInt64 { kept.values.reduce(0) { $0 + $1.module.cost } }
 
   /// Takes the descriptor over. Nil when it is no ELF file of this machine.
   func module(_ file: CInt, path: String) -> Module? {
@@ -46,7 +48,8 @@ public final class Modules {
       return module
     }
     guard let image = witness_image_open(file) else { return nil }
-    let module = Module(image: image, path: path, debugDirectories: debugDirectories)
+    let module = Module(
+      image: image, identity: identity, path: path, debugDirectories: debugDirectories)
     kept[identity] = Kept(module: module, used: uses)
     return module
   }
@@ -57,9 +60,46 @@ public final class Modules {
     return Module(image: image, path: path, debugDirectories: debugDirectories)
   }
 
+  /// Frames as they were unwound, with the names that their files have for them; inlined functions
+  /// are frames of their own. What is not any more the file that the process had mapped gives no
+  /// names.
+  ///
+  /// - Parameter pid: their process, which may have ended: another root has files of its own.
+  public func named(_ frames: [Frame], of pid: Int32) -> [Frame] {
+    defer { trim() }
+    return frames.flatMap { named($0, of: pid) }
+  }
+
+  private func named(_ frame: Frame, of pid: Int32) -> [Frame] {
+    guard let identity = frame.unread, let path = frame.module else { return [frame] }
+    var frames = [frame]
+    frames[0].unread = nil
+    guard let module = module(identity, path: path, of: pid) else { return frames }
+    frames = module.frames(at: frame.offset)
+    // One file may have several paths: the process's own counts.
+    for i in frames.indices { frames[i].module = path }
+    frames[frames.count - 1].guessed = frame.guessed
+    return frames
+  }
+
+  /// One that is open still, or can be opened again.
+  private func module(_ identity: FileIdentity, path: String, of pid: Int32) -> Module? {
+    if let module = kept[identity]?.module {
+      uses += 1
+      kept[identity]?.used = uses
+      return module
+    }
+    for path in ["/proc/\(pid)/root\(path)", path, "/proc/\(pid)/exe"] {
+      guard let file = openRegular(path) else { continue }
+      if FileIdentity(file) == identity { return module(file, path: path) }
+      close(file)
+    }
+    return nil
+  }
+
   /// Lets go of what was used longest ago, until the bounds hold.
   func trim() {
-    var bytes = kept.values.reduce(0) { $0 + $1.module.cost }
+    var bytes = bytes
     while kept.count > 1, kept.count > most.files || bytes > most.bytes,
       let oldest = kept.min(by: { $0.value.used < $1.value.used })
     {

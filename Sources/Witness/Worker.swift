@@ -8,6 +8,8 @@ public enum Worker {
   /// How long a member may take to send its witness, in seconds.
   private static let patience = 1.0
   /// The largest message: header and two slices.
+  /// The longest text of frames.
+  private static let textMost = 128 << 10
   private static let messageMost = MemoryLayout<bc_witness>.size + 2 * Int(BC_WITNESS_SLICE_MOST)
 
   /// A worker, started: the server's end of its socket, and its process. nil when it cannot be
@@ -15,7 +17,7 @@ public enum Worker {
   ///
   /// Sent a `witness_job` with a member's connection, it answers the eight bytes of its id and the
   /// stack's text (`Frame.text(of:)`): empty when it could not be read; of id 0, what is missing
-  /// here for people.
+  /// here for people. Sent one with the text of frames, it answers their text with names.
   public static func start() -> (socket: Int32, process: Int32)? {
     var child: Int32 = 0
     let socket = witness_worker_start(&child)
@@ -77,20 +79,30 @@ public enum Worker {
     guard fds[0].revents != 0 else { return true }
     var job = witness_job()
     var connection: Int32 = -1
-    guard witness_worker_accept(socket, &job, &connection) else { return false }
-    waiting.append(Waiting(job: job, connection: connection, until: now() + patience))
+    var isThere = false
+    let text = [UInt8](unsafeUninitializedCapacity: textMost) { room, length in
+      isThere = witness_worker_accept(
+        socket, &job, &connection, room.baseAddress, room.count, &length)
+    }
+    guard isThere else { return false }
+    if connection >= 0 {
+      waiting.append(Waiting(job: job, connection: connection, until: now() + patience))
+    } else {
+      Job(job, .name(Frame.stack(String(decoding: text, as: UTF8.self)))).send(to: pipe)
+    }
     return true
   }
 
-  /// The mappings are read while it waits; then it goes on.
+  /// The mappings are read, and the files opened, while it waits; then it goes on.
   private static func take(_ one: Waiting, _ message: [UInt8]) -> Job {
     let maps =
       message.isEmpty
       ? [] : contents(of: "/proc/\(one.job.pid)/maps", most: Unwinder.mapsMost) ?? []
-    let vanished = Vanished(pid: one.job.pid, maps: maps)
+    let mappings = Mapping.parse(maps)
+    let files = MappedFiles(pid: one.job.pid, mappings)
     shutdown(one.connection, Int32(SHUT_RDWR))
     close(one.connection)
-    return Job(id: one.job.id, pid: one.job.pid, maps: maps, vanished: vanished, message: message)
+    return Job(one.job, .unwind(message, mappings, files))
   }
 
   private static func now() -> Double {
@@ -116,13 +128,7 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
   let modules = Modules()
   while let job = Job.receive(from: Int32(Int(bitPattern: pipe))) {
     witness_yield_often(true)
-    var frames: [Frame] = []
-    if let unwinder = try? Unwinder(
-      pid: job.pid, maps: job.maps, vanished: job.vanished, modules: modules)
-    {
-      frames = unwinder.frames(job.message)
-    }
-    Worker.answer(job.id, Frame.text(of: frames))
+    Worker.answer(job.asked.id, Frame.text(of: job.frames(modules)))
     witness_yield_often(false)
   }
   return nil
@@ -130,13 +136,24 @@ private func unwindAll(_ pipe: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoin
 
 /// From the thread that takes to the thread that unwinds, by its address through a pipe.
 private final class Job: Sendable {
-  let id: UInt64
-  let pid: Int32
-  let maps, message: [UInt8]
-  let vanished: Vanished
+  enum Work {
+    case unwind([UInt8], [Mapping], MappedFiles)
+    case name([Frame])
+  }
 
-  init(id: UInt64, pid: Int32, maps: [UInt8], vanished: Vanished, message: [UInt8]) {
-    (self.id, self.pid, self.maps, self.vanished, self.message) = (id, pid, maps, vanished, message)
+  let asked: witness_job
+  let work: Work
+
+  init(_ asked: witness_job, _ work: Work) { (self.asked, self.work) = (asked, work) }
+
+  /// Empty where they cannot be had.
+  func frames(_ modules: Modules) -> [Frame] {
+    switch work {
+    case .name(let frames): return modules.named(frames, of: asked.pid)
+    case .unwind(let message, let mappings, let files):
+      let unwinder = try? Unwinder(pid: asked.pid, mappings, files: files, modules: modules)
+      return (asked.named != 0 ? unwinder?.frames(message) : unwinder?.stack(message)) ?? []
+    }
   }
 
   func send(to pipe: Int32) {

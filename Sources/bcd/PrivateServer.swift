@@ -74,9 +74,18 @@ final class PrivateServer: Place {
     [Options.FailOn], String
   ) {
     books.sawResident(peakOfOne: pages(peak))
-    waitForStacks()
+    if options.isReported { waitForStacks() }
     let made = books.report(command: options.command, exit: exit, seconds: seconds)
-    return (made.verdict, made.text(as: options.format, verbose: options.verbose))
+    guard options.isReported else { return (made.verdict, "") }
+    return (made.verdict, named(made).text(as: options.format, verbose: options.verbose))
+  }
+
+  /// `Witnesses` gives up what hangs.
+  private func named(_ made: Report) -> Report {
+    var named: Report?
+    books.name(made) { named = $0 }
+    while named == nil { server.step() }
+    return named ?? made
   }
 
   /// ru_maxrss begins with the memory of this process, in which COMMAND was spawned (fs/exec.c

@@ -154,8 +154,8 @@ final class Run {
 
   /// 0, or why not all of it could be written: said where it was asked for in a file.
   private func put(report text: String) -> Int32 {
-    let fd = reportFd >= 0 ? reportFd : options.quiet ? -1 : 2
-    guard fd >= 0 else { return 0 }
+    guard options.isReported else { return 0 }
+    let fd = reportFd >= 0 ? reportFd : 2
     let error = text.withCString { clinux_write_all(fd, $0, strlen($0)) }
     if error != 0, let path = options.reportFile {
       say("--report=\(path.text): \(String(cString: strerror(error)))")

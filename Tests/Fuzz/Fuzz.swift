@@ -54,6 +54,7 @@ private func witness(_ bytes: [UInt8]) {
   let text = String(decoding: bytes, as: UTF8.self)
   let frames = Frame.stack(text)
   precondition(Frame.stack(Frame.text(of: frames)).count <= frames.count)
+  precondition(Frame.named(text).joined().count <= frames.count)
   for one in Mapping.parse(bytes) { precondition(one.start < one.end) }
   _ = try? Unwinder(pid: getpid(), maps: bytes, modules: Modules(debugDirectories: []))
 }

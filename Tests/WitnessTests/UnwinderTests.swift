@@ -42,6 +42,7 @@ import Testing
     arguments: [
       "-gdwarf-3 -g", "-gdwarf-4 -g", "-gdwarf-5 -gz", "-g -Wl,--no-eh-frame-hdr",
       "-g -fno-asynchronous-unwind-tables -fno-unwind-tables",  // leaves .debug_frame alone
+      "-g -gz -fno-asynchronous-unwind-tables -fno-unwind-tables",
     ])
   func kinds(_ flags: String) throws {
     let output = "\(shop.path)/kind"

@@ -19,18 +19,20 @@ const char *witness_missing(void);
 
 // --- the worker: a process of its own, for libdw and libunwind read what members may have forged ------------------
 
-// What it is asked: the stack of process `pid`, whose witness comes over the connection that is sent along.
+// What it is asked. With a connection: the stack of process `pid`, whose witness comes over it, and its names too when
+// `named`. Without: the names of frames of that process, which follow as text.
 struct witness_job {
   uint64_t id;
   int32_t pid;
-  int32_t reserved;
+  int32_t named;
 };
 
 // Forks. In the parent: its end of a SEQPACKET socket, and `child`; −1 and errno when it could not be. In the child: 0, which is
 // its end, and no other descriptor is open; it dies with the thread that forked it.
 int witness_worker_start(int32_t *child);
-// Waits for the next job; false when the server has closed.
-bool witness_worker_accept(int socket, struct witness_job *job, int *connection);
+// Waits for the next job; `connection` is −1 where none comes with it, `length` that of the text. False when the server has
+// closed.
+bool witness_worker_accept(int socket, struct witness_job *job, int *connection, char *text, size_t room, size_t *length);
 // While the calling thread works: others come before it again and again (yield.c). Of one thread only.
 void witness_yield_often(bool on);
 
@@ -51,6 +53,9 @@ void witness_image_close(struct witness_image *image);
 
 // The ELF file's own address of a byte of the file; false when no segment loads it.
 bool witness_image_address(const struct witness_image *image, uint64_t offset, uint64_t *address);
+
+// The file that it reads, which stays the image's; −1: none.
+int witness_image_descriptor(const struct witness_image *image);
 
 // Bytes of memory that naming with this image may hold.
 uint64_t witness_image_cost(const struct witness_image *image);
