@@ -25,7 +25,7 @@ extension RealPrograms {
       ])
       #expect(compiled.code == 0, "\(compiled.errors)")
       let file = "\(scratch.path)/file"
-      FileManager.default.createFile(
+      _ = FileManager.default.createFile(
         atPath: file, contents: Data(repeating: 1, count: PageFractions.pages * 4096))
       var children: [Int: Child] = [:]
 
