@@ -180,10 +180,7 @@ public enum Descriptors {
     // anyway.
     return found.filter { entry in
       guard !not.contains(entry.fd) else { return false }
-      guard entry.isSocket, process >= 0 else { return true }
-      var now = CLinux.stat()
-      return clinux_stat("/proc/\(pid)/fd/\(entry.fd)", &now) == 0
-        && UInt64(now.st_ino) == entry.inode && now.st_mode != questionMode
+      return !entry.isSocket || process < 0 || isStill(entry)
     }
   }
 
@@ -295,6 +292,31 @@ public enum Descriptors {
     return first
   }
 
+  /// … as they are still when all have been compared. A number that was closed meanwhile may be
+  /// another file's by now, perhaps a question's of the shim: compared with that, what it was looks
+  /// like none of the others.
+  private static func distinctNow(_ entries: ArraySlice<Entry>, _ pause: () -> Void)
+    -> (first: [Entry], same: [(first: Entry, other: Entry)])
+  {
+    var group = Array(entries)
+    guard group.count > 1 else { return (group, []) }
+    for _ in 0..<4 {
+      var same: [(Entry, Entry)] = []
+      let first = distinct(group[...], pause) { same.append(($0, $1)) }
+      let there = group.filter { $0.device == .max || isStill($0) }
+      if there.count == group.count { return (first, same) }
+      group = there
+    }
+    return (group, [])
+  }
+
+  private static func isStill(_ entry: Entry) -> Bool {
+    var now = CLinux.stat()
+    return clinux_stat("/proc/\(entry.pid)/fd/\(entry.fd)", &now) == 0
+      && UInt64(now.st_ino) == entry.inode && UInt64(now.st_dev) == entry.device
+      && now.st_mode != questionMode
+  }
+
   /// Counts what the processes hold, without what those outside hold as the given descriptors: who
   /// opened it pays. `pause` is called now and then. `alone` is told of each descriptor that is its
   /// process's own and no other's, though it was not known to be.
@@ -321,11 +343,11 @@ public enum Descriptors {
         all[end].inode == all[start].inode,
         all[start].device != .max
       { end += 1 }
-      let group = all[start..<end]
+      let (first, same) = distinctNow(all[start..<end], pause)
       start = end
       var others: Set<Int> = []  // descriptors that another one is one with
-      let first = distinct(group, pause) { leader, entry in
-        guard leader.process >= 0 else { return }  // who opened it pays
+      for (leader, entry) in same {
+        guard leader.process >= 0 else { continue }  // who opened it pays
         others.insert(leader.place)
         let isElsewhere = leader.process != entry.process
         if isElsewhere || !entry.isGrouped { result.isAlone[entry.process] = false }
@@ -335,7 +357,9 @@ public enum Descriptors {
         }
       }
       for entry in first where entry.process >= 0 {
-        guard let kind = kind(entry) else { continue }
+        // What it is was asked of its number, which may be another file's by now.
+        guard let kind = kind(entry), entry.isMaster || entry.device == .max || isStill(entry)
+        else { continue }
         result.perProcess[entry.process].add(kind)
         if entry.isMade, !others.contains(entry.place) {
           alone(entry.process, entry.fd, kind)

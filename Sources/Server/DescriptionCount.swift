@@ -21,7 +21,16 @@ extension Accounting {
     let rows = Accounting.descriptions
     var frozen = root.living()
     let unsure = rows.map { freezeToCount(frozen, $0) }
-    drain(rows, frozen.map(\.member))
+    // A child that is being made has what its parent closes now, and nobody can look at it before it
+    // is there: so forks end first, and none begins.
+    let mayFork = frozen
+    for (one, member) in mayFork { one.freeze(member, .numproc) }
+    drain(rows + [.numproc], frozen.map(\.member))
+    defer {
+      for (one, member) in mayFork where one.isMember(member.pid, member.slot) {
+        if let now = one.members[member.pid], !now.isZombie { one.unfreeze(now, .numproc) }
+      }
+    }
     let before = Dictionary(
       uniqueKeysWithValues: frozen.map { m in (m.member.pid, rows.map { pendingNow(m.member, $0) })
       })
@@ -32,7 +41,6 @@ extension Accounting {
     }
     var looked = frozen.filter { !isSkipped($0) }
     var pids: Set<Int32> = []
-    var asked: [Int32: Int64] = [:]
     var found: Descriptions?
     var isSeen = true
     var moved: [Int32: Int64] = [:]
@@ -44,20 +52,19 @@ extension Accounting {
       for (_, member) in looked where pids.insert(member.pid).inserted {
         if let page = member.page { bc_exchange32(bc_page_alone(page), 1) }
       }
-      let asking = root.questions(looked)
       var own: [Own] = []
       (moved, asks) = ([:], [])
       let seen = root.count(looked, &own, &asks, &moved)
       root.knowEveryone()
       root.findChildren(of: looked)
+      // … or where one takes long, what was not found may be with its child.
+      for (one, member) in looked where one.members[member.pid].map(one.isForking) == true {
+        moved[member.pid] = .max
+      }
       // Who has forked meanwhile is no longer alone.
       let now = root.living().filter { pids.contains($0.member.pid) || !isSkipped($0) }
       let isSame = now.map(\.member.pid) == looked.map(\.member.pid)
-      // One that came or went meanwhile may have been counted: it stays in the books, and makes no
-      // maximum.
-      let still = root.questions(now)
-      asked = asking.reduce(into: [:]) { $0[$1.key] = min($1.value, still[$1.key] ?? 0) }
-      isSeen = asks.isEmpty && moved.isEmpty && asking == still
+      isSeen = asks.isEmpty && moved.isEmpty
       looked = now
       if isSame, turn > 0 || isSeen {
         found = seen
@@ -66,12 +73,11 @@ extension Accounting {
       }
     }
     var unused: [Own] = []
-    if found == nil { asked = root.questions(looked) }
     let counts = found ?? root.count(looked, &unused, &asks, &moved)
     if found == nil { isSeen = false }
     let looks = Set(looked.map(\.member.pid))
     frozen = root.living().filter { !looks.contains($0.member.pid) }
-    root.put(looked, counts, rows, before, unsure, asked, moved, asks)
+    root.put(looked, counts, rows, before, unsure, moved, asks)
     var counted = [[ObjectIdentifier: Int64]](repeating: [:], count: rows.count)
     for (k, r) in rows.enumerated() {
       for (i, one) in looked.enumerated() {
@@ -168,13 +174,6 @@ extension Accounting {
     }
   }
 
-  /// Questions of those that have no page to show them in: sockets that stay while this server does
-  /// not answer. One that comes while they are counted may have been counted or not.
-  private func questions(_ looked: [Living]) -> [Int32: Int64] {
-    let silent = Set(looked.filter { $0.member.page == nil }.map(\.member.pid))
-    return silent.isEmpty ? [:] : host.questions().filter { silent.contains($0.key) }
-  }
-
   /// Children of those that are making some, before their parents can say so.
   private func findChildren(of looked: [Living]) {
     for (one, member) in looked where one.isForking(member) {
@@ -186,8 +185,7 @@ extension Accounting {
 
   private func put(
     _ looked: [Living], _ found: Descriptions, _ rows: [Resource], _ before: [Int32: [Int32]],
-    _ unsure: [Set<Int32>], _ questions: [Int32: Int64], _ moved: [Int32: Int64],
-    _ asks: Set<Int32>
+    _ unsure: [Set<Int32>], _ moved: [Int32: Int64], _ asks: Set<Int32>
   ) {
     // Who has more than was out to it has it from another, of whom then not all that was out to it is
     // on its way still.
@@ -199,12 +197,6 @@ extension Accounting {
     for one in subtree { for r in rows { one.put(one.estate, r, to: 0) } }
     for (i, (one, member)) in looked.enumerated() where one.members[member.pid]?.isZombie == false {
       var figures = found.perProcess[i].figures
-      // A process with a page shows its questions there, and they were left out.
-      if member.page == nil, let asked = questions[member.pid] {
-        for k in rows.indices where rows[k] == .numfile || rows[k] == .numothersock {
-          figures[k] = max(0, figures[k] - asked)
-        }
-      }
       one.members[member.pid]?.holdsShared = found.shares[i]
       one.members[member.pid]?.hasInherited = false
       one.members[member.pid]?.hasForced = false

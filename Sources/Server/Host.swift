@@ -22,9 +22,6 @@ public final class Host {
   }
   private(set) var isKept = false
   let seats = Seats()
-  /// How many questions of each process have been put and not answered: sockets that are the
-  /// shim's.
-  var questions: () -> [Int32: Int64] = { [:] }
   let pages = MemberPages()
   let mailboxes = Mailboxes()
   let views = ViewFiles()

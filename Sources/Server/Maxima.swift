@@ -113,7 +113,9 @@ extension Accounting {
       // Children may have been reaped that are still in the books: observeTasks looks closer.
       let sum = hasEnded || resource == .numproc ? 0 : others + now
       // In this order: what is charged twice was unsure before
-      let total = level.isUnsure(resource) ? 0 : sum
+      // … and no lock comes but by a charge.
+      let most = resource == .numflock ? level.mostCharged(resource) : .max
+      let total = level.isUnsure(resource) ? 0 : min(sum, most)
       // Others that let go and took again in between were not at this sum, but nobody ever is above
       // the bounds by a charge.
       let then = min(

@@ -77,7 +77,6 @@ public final class Server {
       var event = epoll_event(events: UInt32(EPOLLIN.rawValue), data: epoll_data_t(fd: pidfd))
       epoll_ctl(deaths, EPOLL_CTL_ADD, pidfd, &event)
     }
-    host.questions = { [unowned self] in openQuestions() }
     host.mailboxes.watch = { [unowned self] in watch($0, $1) }
     host.mailboxes.answer = { [unowned self] in answerMail($0, $1, $2) }
     host.witnesses.watch = { [unowned self] in watch($0, $1) }
@@ -259,21 +258,6 @@ public final class Server {
       waiting.remove(fd)
       kinds[fd] = .none
     }
-  }
-
-  private func openQuestions() -> [Int32: Int64] {
-    for listener in listeners {
-      makeRoom()
-      while case let fd = clinux_accept(listener), fd >= 0 {
-        letWait(fd)
-        makeRoom()
-      }
-    }
-    var questions: [Int32: Int64] = [:]
-    for fd in Array(waiting.all) + put.map(\.fd) {
-      if let pid = Connections.peer(fd)?.pid { questions[pid, default: 0] += 1 }
-    }
-    return questions
   }
 
   private static let longestQuestion = 65536

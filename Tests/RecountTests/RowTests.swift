@@ -177,4 +177,41 @@ import Testing
     #expect(count.terminals == 2)
     #expect(count.inotify == 2)
   }
+
+  /// Closed after it was listed, and its number another file's at once: a duplicate would be none of
+  /// the others, and a socket of another kind.
+  @Test(arguments: ["/dev/ptmx", "/dev/null"])
+  func aNumberThatIsAnotherFilesMeanwhile(path: String) throws {
+    let holder = try Holder(
+      """
+      import socket
+      a = os.open('\(path)', os.O_RDWR | os.O_NOCTTY); b = os.open('\(path)', os.O_RDWR | os.O_NOCTTY)
+      s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); t = socket.socket()
+      c = os.dup(a); n = s.fileno(); m = t.fileno()
+      signal.pthread_sigmask(signal.SIG_SETMASK, [])
+      signal.signal(signal.SIGUSR1, lambda *_: os.dup2(n, c))
+      signal.signal(signal.SIGUSR2, lambda *_: os.dup2(n, m))
+      """, says: "c, m, n")
+    let numbers = holder.numbers.map { Int32($0) }
+    func count(_ meanwhile: @escaping () -> Void) -> Descriptions.Count {
+      let process = Descriptors.Process(pid: holder.pid) {
+        meanwhile()
+        return []
+      }
+      return Descriptors.count([process], outside: []).perProcess[0]
+    }
+    func become(_ signal: Int32, _ fd: Int32) {
+      kill(holder.pid, signal)
+      for _ in 0..<100_000
+      where Descriptors.name(holder.pid, fd) != Descriptors.name(holder.pid, numbers[2]) {
+        usleep(100)
+      }
+    }
+    let before = count {}
+    #expect(count { become(SIGUSR1, numbers[0]) } == before)
+    let after = count { become(SIGUSR2, numbers[1]) }
+    #expect(after.tcpSockets == before.tcpSockets - 1)
+    #expect(after.otherSockets == before.otherSockets)
+    #expect(after.files == before.files - 1)
+  }
 }
