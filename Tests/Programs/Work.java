@@ -39,7 +39,10 @@ public class Work {
         for (int i = 0; i < 300; i++)
           try { files.add(new FileInputStream("/dev/null")); } catch (FileNotFoundException e) { refused++; message = e.getMessage(); }
         files.remove(files.size() - 1).close();
-        System.out.println("listed " + (shown("/proc/self/fd") - 3));
+        // Threads of the JVM's own are refused files too: the socket that one of them asks with is there for a moment.
+        int listed = Integer.MAX_VALUE;
+        for (int i = 0; i < 5; i++) listed = Math.min(listed, shown("/proc/self/fd"));
+        System.out.println("listed " + (listed - 3));
         System.out.println("message " + message);
         System.out.println("refused " + refused);
       }
