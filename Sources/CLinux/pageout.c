@@ -1,8 +1,23 @@
 #include "clinux.h"
 
+#include <link.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
+
+static int forget_code(struct dl_phdr_info *program, size_t size, void *unused) {
+  (void)size, (void)unused;
+  for (int i = 0; i < program->dlpi_phnum; i++) {
+    const ElfW(Phdr) *part = &program->dlpi_phdr[i];
+    if (part->p_type != PT_LOAD || (part->p_flags & (PF_X | PF_W)) != PF_X) continue;
+    uintptr_t start = (program->dlpi_addr + part->p_vaddr + 4095) & ~(uintptr_t)4095;
+    uintptr_t end = (program->dlpi_addr + part->p_vaddr + part->p_memsz) & ~(uintptr_t)4095;
+    if (start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+  }
+  return 1; // the program itself comes first
+}
+
+void clinux_forget_start(void) { dl_iterate_phdr(forget_code, NULL); }
 
 int clinux_page_out(int pidfd, unsigned long at, size_t size) {
   struct iovec part = {(void *)at, size};

@@ -45,6 +45,7 @@ func serve(_ arguments: [String]) -> Never {
   var over = false
   server.watch(signals) { over = true }
   clinux_notify("READY=1")
+  clinux_forget_start()
   while !over { server.step() }
   clinux_notify("STOPPING=1")
   server.shutDown()

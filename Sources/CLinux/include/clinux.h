@@ -165,6 +165,10 @@ int clinux_write_all(int fd, const char *text, size_t size);
 void clinux_die_of(int signal);
 static inline pid_t clinux_fork(void) { return fork(); }
 
+// Code that has run once, at the start, is no longer resident; it is mapped again when it is needed. Only what nobody can have
+// written to.
+void clinux_forget_start(void);
+
 // process_madvise(2) MADV_PAGEOUT of a part of another process's memory: 0, or an errno.
 int clinux_page_out(int pidfd, unsigned long at, size_t size);
 // Whether that pages anything out here, tried with a child: 0, an errno, or CLINUX_PAGES_STAY.
