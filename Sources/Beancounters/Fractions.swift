@@ -87,7 +87,6 @@ public struct Fractions: Sendable {
       return false
     }
     numbers[files[i].key] = nil
-    files[i].extents = []
     freeFiles.append(file.number)
     return true
   }

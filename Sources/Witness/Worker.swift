@@ -7,9 +7,9 @@ private import CLinux
 public enum Worker {
   /// How long a member may take to send its witness, in seconds.
   private static let patience = 1.0
-  /// The largest message: header and two slices.
   /// The longest text of frames.
   private static let textMost = 128 << 10
+  /// The largest message: header and two slices.
   private static let messageMost = MemoryLayout<bc_witness>.size + 2 * Int(BC_WITNESS_SLICE_MOST)
 
   /// A worker, started: the server's end of its socket, and its process. nil when it cannot be
